@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+# amphi: one OCI runtime, two isolations. "make help" lists the targets.
+
+# Who may include whom: a directory stands on these and on nothing else (tests/check/layers reads this table).
+DIRS := base oci container network images vm vm/guest runtime
+USES_base :=
+USES_oci := base
+USES_container := base oci
+USES_network := base
+USES_images := base oci
+USES_vm := base oci
+USES_vm/guest := base oci container network/rtnl.h vm/proto.h
+USES_runtime := base oci container network vm images/images.h
+
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+LIBEXECDIR ?= $(PREFIX)/libexec/amphi
+MANDIR ?= $(PREFIX)/share/man
+
+# DEBUG and SANITIZE builds keep to directories of their own.
+ifneq ($(SANITIZE),)
+BUILD ?= build/sanitize
+else ifneq ($(DEBUG),)
+BUILD ?= build/debug
+else
+BUILD ?= build
+endif
+
+CC ?= cc
+AR ?= ar
+Q := $(if $(V),,@)
+OPT := $(if $(DEBUG),-O0 -g3 -DAMPHI_DEBUG,$(if $(SANITIZE),-O1 -g,-O2 -g1))
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef \
+	-Wwrite-strings -Wno-unused-parameter $(if $(filter 0,$(WERROR)),,-Werror)
+CFLAGS_ALL := -std=gnu11 $(OPT) $(WARN) -fno-strict-aliasing -fno-common -ffunction-sections -fdata-sections \
+	-fstack-protector-strong -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DAMPHI_VERSION='"$(VERSION)"' -I. \
+	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer,-fPIE) $(CFLAGS)
+LDFLAGS_ALL := -Wl,--gc-sections -Wl,-z,relro,-z,now $(LDFLAGS)
+# amphi and amphi-init are static: nothing to link at start, nothing to find in the guest.
+LINK_STATIC := $(if $(SANITIZE),-fsanitize=$(SANITIZE),-static-pie)
+LINK_DYNAMIC := $(if $(SANITIZE),-fsanitize=$(SANITIZE),-pie)
+
+LIBS_base := -lyajl$(if $(SANITIZE),,_s)
+LIBS_container := -lseccomp -lcap
+LIBS_images := -lcurl -lcrypto -lz -lzstd -llzma -lisal
+LIBS_vm := -lz -llzma -lzstd -llz4 -lpthread
+
+SRCS := $(foreach d,$(DIRS),$(wildcard $(d)/*.c))
+OBJS := $(SRCS:%.c=$(BUILD)/%.o)
+lib = $(foreach d,$(1),$(BUILD)/lib/$(subst /,-,$(d)).a)
+
+PROGRAMS := $(BUILD)/amphi $(if $(wildcard images/main.c),$(BUILD)/amphi-images) \
+	$(if $(wildcard vm/guest/guest_init.c),$(BUILD)/amphi-init)
+
+.PHONY: all
+all: $(PROGRAMS)
+
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	@$(if $(V),,echo "  CC      $<")
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+define archive_rule
+$(call lib,$(1)): $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(1)/main.c,$(wildcard $(1)/*.c)))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	$(Q)$(AR) rcs $$@ $$^
+endef
+$(foreach d,$(DIRS),$(eval $(call archive_rule,$(d))))
+
+$(BUILD)/amphi: $(BUILD)/runtime/main.o $(call lib,runtime vm network container oci base)
+	@$(if $(V),,echo "  LINK    $@")
+	$(Q)$(CC) $(LINK_STATIC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_container) $(LIBS_vm) $(LIBS_base)
+
+$(BUILD)/amphi-images: $(BUILD)/images/main.o $(call lib,images oci base)
+	@$(if $(V),,echo "  LINK    $@")
+	$(Q)$(CC) $(LINK_DYNAMIC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_images) $(LIBS_base) -lpthread
+
+# The guest's PID 1: the container room, the link calls and the agent protocol.
+GUEST_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard vm/guest/*.c) network/rtnl.c vm/proto.c)
+$(BUILD)/amphi-init: $(GUEST_OBJS) $(call lib,container oci base)
+	@$(if $(V),,echo "  LINK    $@")
+	$(Q)$(CC) $(if $(SANITIZE),-fsanitize=$(SANITIZE),-static) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_container) -lpthread $(LIBS_base)
+
+# Unit tests: one program per source, linked with every archive below the runtime.
+UNIT_SRCS := $(wildcard tests/unit/test_*.c)
+UNIT := $(UNIT_SRCS:tests/unit/%.c=$(BUILD)/tests/unit/%)
+UNIT_LIBS := $(call lib,runtime vm vm/guest network images container oci base)
+.PHONY: unit
+unit: $(UNIT)
+$(BUILD)/tests/unit/%: tests/unit/%.c $(UNIT_LIBS)
+	@mkdir -p $(@D)
+	@$(if $(V),,echo "  TEST    $@")
+	$(Q)$(CC) $(CFLAGS_ALL) -MMD -MP -MF $@.d $(LINK_DYNAMIC) -o $@ $< -Wl,--start-group $(UNIT_LIBS) -Wl,--end-group \
+		$(LDFLAGS_ALL) $(LIBS_images) $(LIBS_container) $(LIBS_vm) $(LIBS_base)
+
+# Fuzz targets (libFuzzer, clang): one program for each parser of foreign bytes.
+FUZZ_SRCS := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ := $(FUZZ_SRCS:tests/fuzz/%.c=build/fuzz/%)
+.PHONY: fuzz
+fuzz: $(FUZZ)
+FUZZ_FLAGS := $(filter-out -Werror -fPIE -O2 -g1,$(CFLAGS_ALL)) -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=undefined
+build/fuzz/obj/%.o: %.c
+	@mkdir -p $(@D)
+	@$(if $(V),,echo "  FUZZCC  $<")
+	$(Q)clang $(FUZZ_FLAGS) -MMD -MP -c -o $@ $<
+build/fuzz/all.a: $(patsubst %.c,build/fuzz/obj/%.o,$(filter-out %/main.c,$(SRCS)))
+	@rm -f $@
+	$(Q)$(AR) rcs $@ $^
+build/fuzz/%: tests/fuzz/%.c build/fuzz/all.a
+	@mkdir -p $(@D)
+	@$(if $(V),,echo "  FUZZ    $@")
+	$(Q)clang $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $< build/fuzz/all.a $(LIBS_images) $(LIBS_container) $(LIBS_vm) -lyajl
+
+# Small programs that the tests run on the host or inside a bundle (static).
+HELPERS := $(patsubst tests/helpers/%.c,$(BUILD)/tests/helpers/%,$(wildcard tests/helpers/*.c))
+.PHONY: helpers
+helpers: $(HELPERS)
+$(BUILD)/tests/helpers/%: tests/helpers/%.c
+	@mkdir -p $(@D)
+	@$(if $(V),,echo "  HELPER  $@")
+	$(Q)$(CC) $(filter-out -fsanitize=%,$(CFLAGS_ALL)) -static -pthread -o $@ $<
+
+# Tests. SUITES chooses some of: style unit root vm lab fuzz asan.
+.PHONY: check check-root check-vm check-asan check-fuzz lab demo bench deps
+check:
+	@tests/run $(SUITES)
+check-root:
+	@tests/run style unit root
+check-vm:
+	@tests/run vm
+check-asan:
+	@tests/run asan
+check-fuzz:
+	@tests/run fuzz
+lab:
+	@tests/run lab-all
+demo:
+	@contrib/demo
+bench:
+	@tests/bench/run
+deps:
+	@contrib/packages
+
+.PHONY: install uninstall
+install: all
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5
+	install -m 755 $(BUILD)/amphi $(DESTDIR)$(BINDIR)/amphi
+	ln -sf amphi $(DESTDIR)$(BINDIR)/amphi-vm
+	for p in amphi-images amphi-init; do \
+		[ ! -e $(BUILD)/$$p ] || install -m 755 $(BUILD)/$$p $(DESTDIR)$(LIBEXECDIR)/$$p; done
+	for f in runtime/*.1; do [ ! -e $$f ] || install -m 644 $$f $(DESTDIR)$(MANDIR)/man1/; done
+	for f in runtime/*.5; do [ ! -e $$f ] || install -m 644 $$f $(DESTDIR)$(MANDIR)/man5/; done
+
+uninstall:
+	rm -rf $(DESTDIR)$(BINDIR)/amphi $(DESTDIR)$(BINDIR)/amphi-vm $(DESTDIR)$(LIBEXECDIR)
+	rm -f $(DESTDIR)$(MANDIR)/man1/amphi.1 $(DESTDIR)$(MANDIR)/man5/amphi.5
+
+.PHONY: format tidy clean help compile_commands.json
+format:
+	clang-format -i $(wildcard $(foreach d,$(DIRS) tests/unit tests/fuzz tests/helpers,$(d)/*.c $(d)/*.h))
+tidy:
+	clang-tidy --quiet $(SRCS) -- $(filter-out -Werror,$(CFLAGS_ALL))
+compile_commands.json:
+	bear -- $(MAKE) -B all
+clean:
+	rm -rf build
+help:
+	@echo "all check check-root check-vm check-asan check-fuzz lab demo bench deps install uninstall format tidy clean"
+	@echo "SANITIZE=address,undefined  DEBUG=1  WERROR=0  V=1  BUILD=DIR  SUITES=\"style unit root vm lab fuzz asan\""
+
+-include $(OBJS:.o=.d) $(UNIT:=.d)

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * struct err: one failure as a fixed-size value, so that the same bytes travel from a clone child, a hook or a
+ * guest to the command line. Functions that can fail return 0 or a positive value, or the negative errno that
+ * is also in err->code.
+ */
+#ifndef BASE_ERR_H
+#define BASE_ERR_H
+
+#include <stdarg.h>
+
+#include "base/cleanup.h"
+
+#define ERR_MSG_MAX 1020
+
+struct err {
+	int code;              /* negative errno; 0: no failure */
+	char msg[ERR_MSG_MAX]; /* one line, NUL-terminated; never empty when code is set */
+};
+
+/* Sets *err (may be NULL) to code and the formatted text; a positive code is negated. Returns the negative code. */
+int err_set(struct err *err, int code, const char *fmt, ...) PRINTF(3, 4);
+
+/* Like err_set(), with ": strerror" of the code behind the text. Call with -errno. */
+int err_sys(struct err *err, int code, const char *fmt, ...) PRINTF(3, 4);
+
+/* Puts "text: " in front of the message already in *err. Returns err->code (-EIO where err is NULL or unset). */
+int err_wrap(struct err *err, const char *fmt, ...) PRINTF(2, 3);
+
+/* Sends *err over a stream or seqpacket fd as sizeof(struct err) bytes. Returns 0 or -errno. Blocks. */
+int err_send(int fd, const struct err *err);
+
+/* Receives what err_send() sent; repairs an unterminated text. Returns 0, -EPIPE at end of file, or -errno. */
+int err_recv(int fd, struct err *ret_err);
+
+#endif
