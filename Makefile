@@ -50,7 +50,7 @@ SRCS := $(foreach d,$(DIRS),$(wildcard $(d)/*.c))
 OBJS := $(SRCS:%.c=$(BUILD)/%.o)
 lib = $(foreach d,$(1),$(BUILD)/lib/$(subst /,-,$(d)).a)
 
-PROGRAMS := $(BUILD)/amphi $(if $(wildcard images/main.c),$(BUILD)/amphi-images) \
+PROGRAMS := $(if $(wildcard runtime/main.c),$(BUILD)/amphi) $(if $(wildcard images/main.c),$(BUILD)/amphi-images) \
 	$(if $(wildcard vm/guest/guest_init.c),$(BUILD)/amphi-init)
 
 .PHONY: all
