@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The plan: options + config + host facts -> decisions. Pure: reads nothing, changes nothing, prints by
+ * plan_print() for --dry-run. Everything after it only carries out.
+ */
+#ifndef RUNTIME_PLAN_H
+#define RUNTIME_PLAN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "runtime/commands.h"
+
+struct oci_config;
+
+/* What the plan wants to know of the host and of the administrator; gathered by plan_host_facts(). */
+struct host_facts {
+	uid_t euid;
+	bool kvm_device;  /* /dev/kvm can be opened */
+	bool qemu;        /* a qemu-system-x86_64 was found */
+	/* /etc/amphi/amphi.json, see amphi.5 */
+	enum isolation default_isolation;
+	enum vmm_driver default_vmm;
+	char *default_kernel; /* name in the kernel store */
+	char **kernels;       /* names that annotations may choose; NULL: any of the store */
+	bool annotations_may_name_paths;
+};
+
+/* What the user asked for on the command line of create/run/restore. */
+struct create_request {
+	const char *id;
+	const char *bundle; /* absolute */
+	const char *console_socket;
+	const char *pid_file;
+	const char *pidfd_socket;
+	uint32_t preserve_fds;
+	bool no_pivot;
+	bool no_new_keyring;
+	bool detach; /* create, run -d */
+	bool keep;
+	char **networks; /* --network NAME */
+	char **publish;  /* --publish HOST:CONTAINER[/PROTO] */
+	const char *image;
+	const char *kernel; /* --kernel NAME|PATH (the command line may name paths) */
+	uint32_t vcpus;
+	uint64_t memory_bytes;
+};
+
+struct plan {
+	const struct create_request *request;
+	const struct oci_config *config;
+	enum isolation isolation;
+	const char *isolation_by; /* what chose it, for people */
+	enum vmm_driver vmm;
+	enum cgroup_driver cgroup_driver;
+	char *cgroup_path;  /* from linux.cgroupsPath or made from the id */
+	bool rootless;
+	bool terminal;
+	/* machine: 0 / NULL leave the choice to vm_config */
+	uint32_t vcpus;
+	uint64_t memory_bytes;
+	char *kernel;
+};
+
+/* Reads the host facts and the configuration file ($AMPHI_CONFIG or /etc/amphi/amphi.json; a missing file is fine). */
+int plan_host_facts(struct host_facts *ret, struct err *err);
+void plan_host_facts_free(struct host_facts *f);
+/* Decides. Refuses contradictions by name (console socket without terminal, terminal + detach without one ...). */
+int plan_make(const struct globals *g, const struct create_request *req, const struct oci_config *config,
+	      const struct host_facts *facts, struct plan *ret, struct err *err);
+void plan_free(struct plan *p);
+/* The plan as indented JSON text, with the steps' names in order. */
+void plan_print(const struct plan *p, const char *const *steps, struct str *out);
+
+#endif
