@@ -25,7 +25,7 @@
 struct oci_resources;
 struct cgroup_stats;
 
-enum cgroup_driver { CGROUP_DRIVER_CGROUPFS, CGROUP_DRIVER_SYSTEMD, CGROUP_DRIVER_DISABLED, CGROUP_DRIVER_MAX };
+enum cgroup_driver { CGROUP_DRIVER_FS, CGROUP_DRIVER_SYSTEMD, CGROUP_DRIVER_DISABLED, CGROUP_DRIVER_MAX };
 
 /* How the host has its hierarchies. */
 enum cgroup_mode { CGROUP_MODE_NONE, CGROUP_MODE_V1, CGROUP_MODE_HYBRID, CGROUP_MODE_V2 };

@@ -29,11 +29,11 @@
 #include <stdbool.h>
 
 #include "base/err.h"
+#include "container/cgroup.h"
 #include "runtime/options.h"
 
 enum isolation { ISOLATION_UNSET, ISOLATION_CONTAINER, ISOLATION_VM };
 enum vmm_driver { VMM_AUTO, VMM_KVM, VMM_QEMU };
-enum cgroup_driver { CGROUP_DRIVER_FS, CGROUP_DRIVER_SYSTEMD, CGROUP_DRIVER_DISABLED };
 
 /* The global options, read by every command; const after main parsed them. */
 struct globals {
