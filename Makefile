@@ -32,7 +32,7 @@ AR ?= ar
 Q := $(if $(V),,@)
 OPT := $(if $(DEBUG),-O0 -g3 -DAMPHI_DEBUG,$(if $(SANITIZE),-O1 -g,-O2 -g1))
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef \
-	-Wwrite-strings -Wno-unused-parameter $(if $(filter 0,$(WERROR)),,-Werror)
+	-Wno-unused-parameter $(if $(filter 0,$(WERROR)),,-Werror)
 CFLAGS_ALL := -std=gnu11 $(OPT) $(WARN) -fno-strict-aliasing -fno-common -ffunction-sections -fdata-sections \
 	-fstack-protector-strong -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DAMPHI_VERSION='"$(VERSION)"' -I. \
 	$(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-omit-frame-pointer,-fPIE) $(CFLAGS)

@@ -80,7 +80,7 @@ int json_opt_object(const struct json *obj, const char *key, const struct json *
 /* Required string member: 0, or "PATH.key: required" . */
 int json_req_string(const struct json *obj, const char *key, char **ret, struct err *err);
 
-#define json_for_each(c, v) for (const struct json *c = (v)->c.v; c < (v)->c.v + (v)->c.n; c++)
+#define json_for_each(it, of) for (const struct json *it = (of)->c.v; it < (of)->c.v + (of)->c.n; it++)
 
 /* Writer. key is NULL inside arrays and at the root. indent 0 writes on one line. */
 struct json_writer {

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The log sink.
+ *
+ * A line is put together in a local buffer and written by one write(2), so that lines of several processes
+ * that share the file do not mix. JSON lines carry level, msg and time, which is what engines read back.
+ * The level, the format and the sink are process-wide: the only mutable globals.
+ */
+#include "base/log.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/str.h"
+
+static enum log_level threshold = LOG_WARN;
+static enum log_format sink_format = LOG_TEXT;
+static int sink_fd = 2;
+
+static const char *const level_names[] = {
+	[LOG_ERROR_] = "error", [LOG_WARN] = "warning", [LOG_INFO] = "info", [LOG_DEBUG_] = "debug"
+};
+_Static_assert(ARRAY_SIZE(level_names) == LOG_LEVEL_MAX, "a name for each level");
+
+void log_set(enum log_level level, enum log_format format)
+{
+	threshold = level;
+	sink_format = format;
+}
+
+bool log_enabled(enum log_level level)
+{
+	return level <= threshold;
+}
+
+int log_level_parse(const char *word, enum log_level *ret)
+{
+	for (int i = 0; i < LOG_LEVEL_MAX; i++) {
+		if (!strcmp(word, level_names[i])) {
+			*ret = (enum log_level)i;
+			return 0;
+		}
+	}
+	if (!strcmp(word, "warn")) {
+		*ret = LOG_WARN;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+void log_set_fd(int fd)
+{
+	sink_fd = fd;
+}
+
+int log_fd(void)
+{
+	return sink_fd;
+}
+
+void log_write(enum log_level level, const char *fmt, ...)
+{
+	int saved = errno;
+	char msg[4096];
+	va_list ap;
+
+	if (!log_enabled(level))
+		return;
+	va_start(ap, fmt);
+	vsnprintf(msg, sizeof(msg), fmt, ap);
+	va_end(ap);
+	if (sink_format == LOG_JSON) {
+		struct json_writer w = { .indent = 0 };
+		char now[40];
+		time_t t = time(NULL);
+		struct tm tm;
+
+		gmtime_r(&t, &tm);
+		strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ", &tm);
+		json_w_object(&w, NULL);
+		json_w_string(&w, "level", level_names[level]);
+		json_w_string(&w, "msg", msg);
+		json_w_string(&w, "time", now);
+		json_w_object_end(&w);
+		str_addc(&w.out, '\n');
+		(void)fd_write_all(sink_fd, w.out.s, w.out.len);
+		str_free(&w.out);
+	} else {
+		char line[4200];
+		int n = snprintf(line, sizeof(line), "amphi: %s%s%s\n", level == LOG_ERROR_ ? "" : level_names[level],
+				 level == LOG_ERROR_ ? "" : ": ", msg);
+
+		if (n > (int)sizeof(line) - 1)
+			n = (int)sizeof(line) - 1;
+		(void)fd_write_all(sink_fd, line, (size_t)n);
+	}
+	errno = saved;
+}
