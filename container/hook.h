@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Hooks: runs the lists of config.json's hooks object. runtime-spec config.md#posix-platform-hooks. */
+#ifndef CONTAINER_HOOK_H
+#define CONTAINER_HOOK_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "oci/config.h"
+
+/*
+ * Runs config->hooks[kind] in order, in the caller's namespaces, each with exactly its args and env (an empty
+ * environment when it has none), the state document (one line) on stdin and its output captured for the error text.
+ * A hook that does not read stdin is fine. On timeout its process group is killed. The first failure ends the
+ * list: "error running createRuntime hook #0: exit status 1, stdout: …, stderr: …". Blocks.
+ */
+int hook_run(const struct oci_config *config, enum oci_hook_kind kind, const char *state_json, struct err *err);
+
+/* Like hook_run(), but env is used where a hook has none (startContainer: the process environment). */
+int hook_run_env(const struct oci_config *config, enum oci_hook_kind kind, const char *state_json, char *const *env,
+		 struct err *err);
+
+/* Runs every hook of the list even when some fail; each failure is logged as a warning (poststop). */
+void hook_run_all(const struct oci_config *config, enum oci_hook_kind kind, const char *state_json);
+
+/* Has the config hooks of this kind? */
+static inline bool hook_any(const struct oci_config *config, enum oci_hook_kind kind)
+{
+	return config->hooks[kind].n > 0;
+}
+
+#endif
