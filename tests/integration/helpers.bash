@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# What every bats file loads. A test calls setup_bundle, changes config.json with config 'JQ PROGRAM', and runs
+# amphi; teardown_all removes what it made and fails the test when something of its own is left.
+#
+# A file says by a line "# backends: container vm" where it runs: the suites run it once per backend named.
+# AMPHI_BACKEND and AMPHI_VMM choose; AMPHI_BUILD is the build under test.
+
+bats_require_minimum_version 1.5.0
+
+AMPHI=${AMPHI_BUILD:?run through tests/bats}/amphi
+HELPERS=$AMPHI_BUILD/tests/helpers
+
+is_vm() { [ "$AMPHI_BACKEND" = vm ]; }
+skip_in_vm() { ! is_vm || skip "not in a machine: $*"; }
+need_program() { command -v "$1" >/dev/null || skip "needs $1"; }
+need_root() { [ "$(id -u)" = 0 ] || skip "needs root"; }
+
+# amphi with this test's root and backend; use with run or directly.
+amphi() {
+	local flags=(--root "$ROOT")
+	if is_vm; then flags+=(--isolation vm --vmm "$AMPHI_VMM"); fi
+	"$AMPHI" "${flags[@]}" "$@"
+}
+
+# A bundle in $BUNDLE with a busybox root, the default configuration, no terminal, an own cgroup; id in $ID; state in $ROOT.
+setup_bundle() {
+	ROOT=${ROOT:-$BATS_TEST_TMPDIR/state}
+	BUNDLE=$BATS_TEST_TMPDIR/bundle${1:-}
+	ID=t$$-$BATS_TEST_NUMBER-$RANDOM${1:-}
+	CGROUP=/amphi-test-$$/$ID
+	mkdir -p "$BUNDLE/rootfs" "$ROOT"
+	fill_rootfs "$BUNDLE/rootfs"
+	(cd "$BUNDLE" && "$AMPHI" spec)
+	config '.process.terminal = false | .root.readonly = false | .linux.cgroupsPath = $cgroup | .process.args = ["true"]' \
+		--arg cgroup "$CGROUP"
+	if is_vm; then setup_vm; fi
+}
+
+# A root file system: busybox, its links, and what programs expect.
+fill_rootfs() {
+	local template=$BATS_FILE_TMPDIR/rootfs
+	if [ ! -d "$template" ]; then
+		mkdir -p "$template"/{bin,dev,etc,proc,root,sys,tmp,var,home,usr/bin,sbin}
+		cp "$(command -v busybox)" "$template/bin/busybox"
+		(cd "$template/bin" && for a in $(./busybox --list); do [ "$a" = busybox ] || ln -s busybox "$a"; done)
+		chmod 1777 "$template/tmp"
+		printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\nuser:x:1000:1000::/home:/bin/sh\n' >"$template/etc/passwd"
+		printf 'root:x:0:\nnogroup:x:65534:\nuser:x:1000:\n' >"$template/etc/group"
+	fi
+	cp -a "$template/." "$1/"
+}
+
+# Changes the bundle's config.json: config PROGRAM [jq arguments].
+config() {
+	local program=$1
+	shift
+	jq "$@" "$program" "$BUNDLE/config.json" >"$BUNDLE/config.json.new" && mv "$BUNDLE/config.json.new" "$BUNDLE/config.json"
+}
+
+# The workload's command line: config_args sh -c 'echo hi'
+config_args() {
+	local json
+	json=$(jq -n '$ARGS.positional' --args -- "$@")
+	config ".process.args = \$a" --argjson a "$json"
+}
+
+# Waits (60 s by default, WAIT=seconds) until the command succeeds.
+wait_for() {
+	local end=$((SECONDS + ${WAIT:-60}))
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $end ] || { echo "waited in vain for: $*" >&2; return 1; }
+		sleep 0.05
+	done
+}
+
+status_is() { [ "$(amphi state "$1" 2>/dev/null | jq -r .status)" = "$2" ]; }
+pid_of() { amphi state "$1" | jq -r .pid; }
+gone() { ! kill -0 "$1" 2>/dev/null; }
+
+# Readable failures: the last run's status and output.
+check_status() { # WANT
+	[ "$status" -eq "$1" ] || { echo "status $status, expected $1; output: $output ${stderr:-}" >&2; return 1; }
+}
+check_output() { # PART
+	[[ "$output" == *"$1"* ]] || { echo "output lacks '$1': $output ${stderr:-}" >&2; return 1; }
+}
+
+# Removes this test's containers and looks for what they may have left.
+teardown_all() {
+	local id left=0 line
+	[ -n "${ROOT:-}" ] || return 0
+	for id in $(ls "$ROOT" 2>/dev/null); do
+		[ ! -d "$ROOT/$id" ] || timeout 60 "$AMPHI" --root "$ROOT" delete --force "$id" >/dev/null 2>&1 || { echo "delete --force $id fails" >&2; left=1; }
+	done
+	while read -r line; do
+		echo "left mounted: $line" >&2
+		umount -l "$line"
+		left=1
+	done < <(awk -v d="$BATS_TEST_TMPDIR" 'index($5, d) == 1 { print $5 }' /proc/self/mountinfo | sort -r)
+	for line in $(find /sys/fs/cgroup -maxdepth 4 -type d -path "*/amphi-test-$$/*" 2>/dev/null | sort -r); do
+		echo "left cgroup: $line" >&2
+		rmdir "$line"
+		left=1
+	done
+	find /sys/fs/cgroup -maxdepth 3 -depth -type d -name "amphi-test-$$" -exec rmdir {} + 2>/dev/null
+	return $left
+}
+
+# Machines: the kernel store under test.
+setup_vm() {
+	:
+}
