@@ -28,8 +28,7 @@ struct exec_request {
 	int console_socket;    /* connected socket for the pty master when process->terminal; -1 */
 	int stdio[3];
 	uint32_t preserve_fds; /* fds 3.. that stay open in the process */
-	const char *cgroup;    /* --cgroup: sub-cgroup relative to the container's, or NULL */
-	bool no_new_keyring;
+	char *const *cgroups;  /* --cgroup: sub-cgroups relative to the container's (cgroup_enter_exec), or NULL */
 };
 
 /* One process of ps. Host pids in container mode, the guest's own in VM mode. */
@@ -49,9 +48,9 @@ struct backend {
 	/* Refuses what this isolation cannot honour, by the JSON path or option's name, before anything is touched. */
 	int (*check)(const struct plan *plan, struct err *err);
 	/*
-	 * Makes the process: in its cgroup and namespaces, parked, before pivot_root. Sets sb->rec.pid, start_time,
-	 * cgroup_actual and sb->pidfd, sb->netns_fd. The pid is a direct child of this process. VM: the jail and
-	 * monitor exist, the machine is built, nothing booted.
+	 * Makes the process: in its cgroup (sb->cgroup, already created) and namespaces, parked, before pivot_root.
+	 * Sets sb->rec.pid, rec.start_time and sb->pidfd (the caller saves the record). The pid is a direct child of this
+	 * process. VM: the jail and monitor exist, the machine is built, nothing booted; sb->lease holds its taps.
 	 */
 	int (*create)(struct sandbox *sb, struct err *err);
 	/*
@@ -60,6 +59,8 @@ struct backend {
 	 * file not found in $PATH" is found here.
 	 */
 	int (*setup)(struct sandbox *sb, struct err *err);
+	/* 1: created and parked, not started yet; 0: started (or gone). By the state directory, any process. */
+	int (*pending)(struct sandbox *sb);
 	/* Lets the parked process exec; returns when execve succeeded or with its error. Any process may call it. */
 	int (*start)(struct sandbox *sb, struct err *err);
 	/*
@@ -82,8 +83,9 @@ struct backend {
 	/* Waits until rec.pid ended; its wait status in *ret_status when it is our child (else 0). */
 	int (*wait)(struct sandbox *sb, int *ret_status, struct err *err);
 	/*
-	 * Removes what create and setup made outside the state directory: processes still in the cgroup are killed
-	 * (rec says it is ours), then the cgroup goes. From the saved record alone; repeatable.
+	 * Undoes create and setup, from the saved record alone, repeatable: kills rec.pid and waits for its end, removes
+	 * what the back end made outside the state directory. The cgroup (with what is left in it), the network, the
+	 * image's mount and the state directory are the sandbox's.
 	 */
 	int (*delete)(struct sandbox *sb, struct err *err);
 	/* Frees sb->backend_data. */

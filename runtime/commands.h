@@ -7,10 +7,10 @@
  *			     struct err *err)
  *	{
  *		struct pull_options o = { 0 };
- *		int i = command_options(self, &o, argc, argv, 1, 1, err);
+ *		int i = commands_options(self, &o, argc, argv, 1, 1, err);
  *
  *		if (i < 0)
- *			return command_end(i);
+ *			return commands_end(i);
  *		... argv[i] is the image ...
  *		return 0;
  *	}
@@ -38,6 +38,8 @@ enum vmm_driver { VMM_AUTO, VMM_KVM, VMM_QEMU };
 /* The global options, read by every command; const after main parsed them. */
 struct globals {
 	const char *program; /* last component of argv[0] */
+	char *const *argv;   /* main's, for selfexe_protect() */
+	uint32_t inherited;  /* open descriptors 3, 4, ... in a row that the caller gave us */
 	const char *root;    /* state root, absolute; the default is filled in by main */
 	bool root_given;     /* by --root */
 	bool rootless;       /* euid is not 0, or --rootless=true */
@@ -45,6 +47,7 @@ struct globals {
 	enum isolation isolation; /* by --isolation or the program's name, ISOLATION_UNSET otherwise */
 	const char *isolation_by; /* "option --isolation" or "program name"; NULL when unset */
 	enum vmm_driver vmm;
+	bool vmm_given; /* by --vmm */
 	enum cgroup_driver cgroup_driver;
 };
 
@@ -60,24 +63,30 @@ struct command {
 
 /* All commands in the order of the help, ended by NULL. */
 extern const struct command *const commands[];
+/* "auto", "kvm", "qemu". 0 or -EINVAL. */
+int commands_vmm_parse(const char *word, enum vmm_driver *ret);
+const char *commands_vmm_name(enum vmm_driver vmm);
+/* "container", "vm". 0 or -EINVAL. */
+int commands_isolation_parse(const char *word, enum isolation *ret);
+const char *commands_isolation_name(enum isolation isolation);
 /* NULL when unknown. */
-const struct command *command_find(const char *name);
+const struct command *commands_find(const char *name);
 
-/* command_options() printed the help: end successfully. */
-#define COMMAND_HELP_SHOWN OPTIONS_HELP
+/* commands_options() printed the help: end successfully. */
+#define COMMANDS_HELP_SHOWN OPTIONS_HELP
 
 /*
  * Parses a command's options (argv[0] is the command's name) and checks that min..max positional words follow
  * (max < 0: any number). Prints the help for --help. Returns the index of the first positional word,
- * COMMAND_HELP_SHOWN, or a negative errno.
+ * COMMANDS_HELP_SHOWN, or a negative errno.
  */
-int command_options(const struct command *self, void *dest, int argc, char **argv, int min, int max, struct err *err);
-/* What a command returns when command_options() was negative: 0 for the help, else the error. */
-static inline int command_end(int r)
+int commands_options(const struct command *self, void *dest, int argc, char **argv, int min, int max, struct err *err);
+/* What a command returns when commands_options() was negative: 0 for the help, else the error. */
+static inline int commands_end(int r)
 {
-	return r == COMMAND_HELP_SHOWN ? 0 : r;
+	return r == COMMANDS_HELP_SHOWN ? 0 : r;
 }
 /* Prints text to stdout as a whole (flushing); 0 or a negative errno ("standard output: ..."). */
-int command_print(const char *text, struct err *err);
+int commands_print(const char *text, struct err *err);
 
 #endif

@@ -32,7 +32,8 @@ struct host_facts {
 /* What the user asked for on the command line of create/run/restore. */
 struct create_request {
 	const char *id;
-	const char *bundle; /* absolute */
+	const char *bundle; /* directory */
+	const char *config; /* another file than bundle/config.json, or NULL */
 	const char *console_socket;
 	const char *pid_file;
 	const char *pidfd_socket;
@@ -41,9 +42,13 @@ struct create_request {
 	bool no_new_keyring;
 	bool detach; /* create, run -d */
 	bool keep;
-	char **networks; /* --network NAME */
-	char **publish;  /* --publish HOST:CONTAINER[/PROTO] */
+	bool dry_run;
+	char **networks; /* --network none|host|ns:PATH|container:ID|NAME[:key=value...] */
+	char **publish;  /* --publish [HOST:]PORT:PORT[/PROTO] */
+	char **dns, **add_hosts;
+	const char *hostname;
 	const char *image;
+	char **image_args; /* with image: replaces its command */
 	const char *kernel; /* --kernel NAME|PATH (the command line may name paths) */
 	uint32_t vcpus;
 	uint64_t memory_bytes;
@@ -56,7 +61,6 @@ struct plan {
 	const char *isolation_by; /* what chose it, for people */
 	enum vmm_driver vmm;
 	enum cgroup_driver cgroup_driver;
-	char *cgroup_path;  /* from linux.cgroupsPath or made from the id */
 	bool rootless;
 	bool terminal;
 	/* machine: 0 / NULL leave the choice to vm_config */

@@ -11,56 +11,79 @@
 #include <sys/types.h>
 
 #include "base/err.h"
+#include "network/network.h"
+#include "oci/state.h"
 #include "runtime/backend.h"
 #include "runtime/plan.h"
 #include "runtime/statedir.h"
 
-struct oci_config;
+struct cgroup_manager;
+struct oci_bundle;
 
 struct sandbox {
 	/* identity */
 	const struct globals *globals;
 	struct statedir dir;
-	struct state_record rec; /* loaded or under construction; saved by sandbox_save() */
-
-	/* configuration, const once loaded */
-	struct oci_config *config; /* owned */
-	char *config_json;         /* the bundle's config.json as read, owned */
-	size_t config_json_len;
-	const struct plan *plan;   /* while creating; NULL when loaded */
-	struct host_facts facts;
+	struct statedir_record rec; /* loaded or under construction; written by sandbox_save() */
 	const struct backend *backend;
 
+	/* configuration: oci_bundle and plan while creating; otherwise sandbox_config() loads the state directory's copy */
+	struct oci_bundle *bundle;  /* owned; NULL when loaded */
+	const struct oci_config *config; /* NULL until known; the bundle's, or loaded_config */
+	const char *config_json;    /* the document's bytes, adapted to --network and the like */
+	size_t config_json_len;
+	struct oci_config *loaded_config; /* owned */
+	char *loaded_json;                /* owned */
+	const struct create_request *request; /* while creating; NULL when loaded */
+	struct plan plan;                     /* while creating */
+	struct host_facts facts;              /* while creating */
+
 	/* owned resources of this process */
+	struct cgroup_manager *cgroup; /* planned or loaded by sandbox_cgroup(); NULL: not yet */
+	struct network_lease lease;    /* our own networks: attached before create for machines (taps), after it for containers */
+	bool attached;                 /* lease is filled */
 	int console_socket; /* connected; receives the pty master when process.terminal; -1 */
-	int stdio[3];       /* what the workload gets as 0, 1, 2 (not owned; usually 0, 1, 2) */
-	int pidfd;          /* of rec.pid; -1 */
-	int netns_fd;       /* network namespace of rec.pid, for network attach; -1 */
+	int stdio[3];       /* what the workload gets as 0, 1, 2 (borrowed); -1: ours */
+	int pidfd;          /* of rec.pid, set by backend create; -1 */
 	void *backend_data; /* the back end's own, freed by backend->release */
-	char *warning;      /* one line that the command prints at debug level */
 };
 
-/* Loads an existing one by id: state, config, back end; lock held when lock. "container does not exist". */
-int sandbox_load(const struct globals *g, const char *id, bool lock, struct sandbox *ret, struct err *err);
 /*
- * create: plan -> steps. On success rec.phase is "created" and the init process is parked; on failure nothing is
- * left. On return the lock is held.
+ * Loads an existing one by id: record and back end; with lock it waits for other commands on it. -ENOENT
+ * "container does not exist"; -ENODATA: killed before its first record, only dir is set (delete --force needs it).
  */
-int sandbox_create(const struct globals *g, const struct create_request *req, struct sandbox *ret, struct err *err);
-/* start: "cannot start an already running container" etc.; runs poststart hooks. */
+int sandbox_load(const struct globals *g, const char *id, bool lock, struct sandbox *ret, struct err *err);
+/* sb->config and config_json; loads the copy in the state directory on first use. */
+int sandbox_config(struct sandbox *sb, struct err *err);
+/* sb->cgroup by rec.cgroup; an error where there is none. */
+int sandbox_cgroup(struct sandbox *sb, struct err *err);
+/*
+ * create: request -> plan -> steps. On success the record says "created" and the init process is parked; on failure
+ * everything is undone. On return the lock is held. sb must stay where it is.
+ */
+int sandbox_create(const struct globals *g, const struct create_request *req, struct sandbox *sb, struct err *err);
+/* --dry-run: the plan as text, nothing touched. */
+int sandbox_dry_run(const struct globals *g, const struct create_request *req, char **ret, struct err *err);
+/* start: "cannot start an already running container" etc.; runs poststart hooks. The lock must be held. */
 int sandbox_start(struct sandbox *sb, struct err *err);
-/* The undo column. force kills first. "cannot delete container ID that is not stopped: STATE". */
+/*
+ * The undo column; the lock must be held. What is not stopped is refused ("cannot delete container ID that is not
+ * stopped: running") unless force or only created; then it is killed first. Repeatable.
+ */
 int sandbox_delete(struct sandbox *sb, bool force, struct err *err);
-/* Present status word of the specification plus "paused": creating created running paused stopped. */
-int sandbox_status(struct sandbox *sb, const char **ret_word, struct err *err);
+/* Present status; a create that was killed counts as stopped once nobody holds its lock. */
+int sandbox_status(struct sandbox *sb, enum oci_status *ret, struct err *err);
 /* Is rec.pid alive and the process that was recorded (start time)? */
 bool sandbox_alive(const struct sandbox *sb);
 /* Writes state.json. */
 int sandbox_save(struct sandbox *sb, struct err *err);
-/* The state document of the specification with runc's additional keys (owner in list). Owned text. */
-char *sandbox_state_json(struct sandbox *sb, const char *status, bool hook_form, unsigned int indent);
+/* The state document: one line for hooks, or indented with rootfs, created and owner (may be NULL) for people. Owned. */
+char *sandbox_state_json(struct sandbox *sb, enum oci_status status, bool for_hook, const char *owner);
+/* The same as an array element. */
+void sandbox_state_write(struct sandbox *sb, struct json_writer *w, enum oci_status status, const char *owner);
 void sandbox_close(struct sandbox *sb);
 #define cleanup_sandbox CLEANUP(sandbox_close)
+#define SANDBOX_INIT { .dir = STATEDIR_INIT, .console_socket = -1, .stdio = { -1, -1, -1 }, .pidfd = -1 }
 /* The step names in order, ended by NULL (for --dry-run and the fault tests). */
 const char *const *sandbox_steps(void);
 

@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command table and what commands share: options with help, results on stdout. */
+/*
+ * Theory of operation: the table is the only list of commands; dispatch, `amphi --help`, completion and the
+ * documentation check read it. A command file that is not there yet leaves no hole.
+ */
+#include "runtime/commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fd.h"
+
+#define DECLARE(name) extern const struct command cmd_##name;
+#define ENTRY(name) &cmd_##name,
+
+/* The lifecycle; what engines call comes first. */
+#define LIFECYCLE(X) X(create) X(start) X(run) X(exec) X(kill) X(delete) X(state) X(list) X(ps) X(spec)
+
+#if __has_include("runtime/cmd_pause.c")
+#define PAUSE(X) X(pause) X(resume)
+#else
+#define PAUSE(X)
+#endif
+#if __has_include("runtime/cmd_update.c")
+#define UPDATE(X) X(update)
+#else
+#define UPDATE(X)
+#endif
+#if __has_include("runtime/cmd_events.c")
+#define EVENTS(X) X(events) X(stats)
+#else
+#define EVENTS(X)
+#endif
+#if __has_include("runtime/cmd_features.c")
+#define FEATURES(X) X(features)
+#else
+#define FEATURES(X)
+#endif
+#if __has_include("runtime/cmd_checkpoint.c")
+#define CHECKPOINT(X) X(checkpoint) X(restore)
+#else
+#define CHECKPOINT(X)
+#endif
+#if __has_include("runtime/cmd_images.c")
+#define IMAGES(X) X(pull) X(push) X(images) X(rmi) X(import) X(export) X(bundle) X(prune)
+#else
+#define IMAGES(X)
+#endif
+#if __has_include("runtime/cmd_network.c")
+#define NETWORK(X) X(network)
+#else
+#define NETWORK(X)
+#endif
+#if __has_include("runtime/cmd_cni.c")
+#define CNI(X) X(cni)
+#else
+#define CNI(X)
+#endif
+#if __has_include("runtime/cmd_kernel.c")
+#define KERNEL(X) X(kernel)
+#else
+#define KERNEL(X)
+#endif
+#if __has_include("runtime/cmd_doctor.c")
+#define DOCTOR(X) X(doctor)
+#else
+#define DOCTOR(X)
+#endif
+
+#define COMMANDS(X)                                                                                  \
+	LIFECYCLE(X) PAUSE(X) UPDATE(X) EVENTS(X) FEATURES(X) CHECKPOINT(X) IMAGES(X) NETWORK(X) \
+	CNI(X) KERNEL(X) DOCTOR(X)
+
+COMMANDS(DECLARE)
+
+const struct command *const commands[] = { COMMANDS(ENTRY) NULL };
+
+static const char *const vmm_names[] = { [VMM_AUTO] = "auto", [VMM_KVM] = "kvm", [VMM_QEMU] = "qemu" };
+static const char *const isolation_names[] = {
+	[ISOLATION_UNSET] = "unset",
+	[ISOLATION_CONTAINER] = "container",
+	[ISOLATION_VM] = "vm",
+};
+
+int commands_vmm_parse(const char *word, enum vmm_driver *ret)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(vmm_names); i++)
+		if (!strcmp(word, vmm_names[i])) {
+			*ret = (enum vmm_driver)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+const char *commands_vmm_name(enum vmm_driver vmm)
+{
+	return vmm_names[vmm];
+}
+
+int commands_isolation_parse(const char *word, enum isolation *ret)
+{
+	for (size_t i = ISOLATION_CONTAINER; i < ARRAY_SIZE(isolation_names); i++)
+		if (!strcmp(word, isolation_names[i])) {
+			*ret = (enum isolation)i;
+			return 0;
+		}
+	return -EINVAL;
+}
+
+const char *commands_isolation_name(enum isolation isolation)
+{
+	return isolation_names[isolation];
+}
+
+const struct command *commands_find(const char *name)
+{
+	for (size_t i = 0; commands[i]; i++)
+		if (!strcmp(commands[i]->name, name))
+			return commands[i];
+	return NULL;
+}
+
+static void command_help(const struct command *self)
+{
+	struct str out = { 0 };
+
+	str_addf(&out, "Usage: amphi %s %s\n\n%s\n\nOptions:\n", self->name, self->synopsis, self->help);
+	options_help(self->options, &out);
+	str_addf(&out, "  %-32s %s\n", "-h, --help", "show this help");
+	(void)fd_write_all(STDOUT_FILENO, str_get(&out), out.len);
+	str_free(&out);
+}
+
+int commands_options(const struct command *self, void *dest, int argc, char **argv, int min, int max, struct err *err)
+{
+	int i = options_parse(self->options, dest, self->mode, argc, argv, err);
+
+	if (i == OPTIONS_HELP) {
+		command_help(self);
+		return COMMANDS_HELP_SHOWN;
+	}
+	if (i < 0)
+		return i;
+	if (argc - i < min || (max >= 0 && argc - i > max))
+		return err_set(err, EINVAL, "%s: %s arguments (usage: amphi %s %s)", self->name,
+			       argc - i < min ? "too few" : "too many", self->name, self->synopsis);
+	return i;
+}
+
+int commands_print(const char *text, struct err *err)
+{
+	int r = fd_write_all(STDOUT_FILENO, text, strlen(text));
+
+	return r < 0 ? err_sys(err, r, "standard output") : 0;
+}
