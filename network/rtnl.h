@@ -142,6 +142,8 @@ int rtnl_send(struct rtnl *nl, struct rtnl_msg *m, int *ret_failed, struct err *
  */
 typedef int rtnl_fn(const struct nlmsghdr *h, void *arg);
 int rtnl_dump(struct rtnl *nl, struct rtnl_msg *m, rtnl_fn *fn, void (*reset)(void *arg), void *arg, struct err *err);
+/* Sends one request without ACK that is answered by one message, which goes to buf. Its length or -errno (the kernel's). */
+int rtnl_ask(struct rtnl *nl, struct rtnl_msg *m, void *buf, size_t len);
 /* Fills tb[0..max] with the attributes in [rta, rta + len); a later one of a type wins; malformed rest is ignored. */
 void rtnl_attrs(const struct rtattr *rta, size_t len, const struct rtattr **tb, unsigned int max);
 
