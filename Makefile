@@ -78,7 +78,7 @@ $(BUILD)/amphi-images: $(BUILD)/images/main.o $(call lib,images oci base)
 	$(Q)$(CC) $(LINK_DYNAMIC) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_images) $(LIBS_base) -lpthread
 
 # The guest's PID 1: the container room, the link calls and the agent protocol.
-GUEST_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard vm/guest/*.c) network/rtnl.c vm/proto.c)
+GUEST_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard vm/guest/*.c) $(wildcard network/rtnl*.c) vm/proto.c)
 $(BUILD)/amphi-init: $(GUEST_OBJS) $(call lib,container oci base)
 	@$(if $(V),,echo "  LINK    $@")
 	$(Q)$(CC) $(if $(SANITIZE),-fsanitize=$(SANITIZE),-static) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_container) -lpthread $(LIBS_base)

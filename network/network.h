@@ -112,7 +112,7 @@ int network_request_add_network(struct network_request *r, const char *text, str
 /* "[HOSTADDR:][HOSTPORT[-END]:]PORT[-END][/tcp|udp|sctp]", IPv6 host addresses in brackets. 0 or -EINVAL. */
 int network_request_add_port(struct network_request *r, const char *text, struct err *err);
 /* Are machines or containers able to use this mode word? "host" for machines: -ENOTSUP with the reason. */
-int network_mode_check(const char *mode, enum network_kind kind, struct err *err);
+int network_request_mode(const char *mode, enum network_kind kind, struct err *err);
 
 /* ---- doing ---------------------------------------------------------------------------------------------- */
 
@@ -136,11 +136,11 @@ int network_lease_find(const struct network_ref *ref, struct network_lease *ret,
  * Machine in a namespace somebody else made: every link that has addresses (not loopback) is joined to a new tap
  * in that namespace by tc redirect; the link's addresses, routes, MAC and MTU become the guest's (in ret), and are
  * taken off the link. ret->ifaces may be empty (a namespace with loopback only: no network). Repeatable: an old
- * redirect is replaced. The tap disappears with its fds; addresses are given back by network_unjoin().
+ * redirect is replaced. The tap disappears with its fds; addresses are given back by network_join_undo().
  */
 int network_join(const struct network_ref *ref, int netns_fd, uint16_t queues, struct network_lease *ret, struct err *err);
 /* Undoes network_join() in a namespace that lives on (engines run hooks and CNI DEL there). 0 when nothing was done. */
-int network_unjoin(const struct network_ref *ref, int netns_fd, struct err *err);
+int network_join_undo(const struct network_ref *ref, int netns_fd, struct err *err);
 
 /* The lease as a JSON object (schema 1): {"version":1,"id","owner","kind","interfaces":[…],"ports":[…]…}. */
 void network_lease_save(struct json_writer *w, const char *key, const struct network_lease *l);
@@ -213,16 +213,16 @@ struct network_create {
 };
 
 /* Creates a definition (no link yet). -EEXIST, -EINVAL (overlap with a network or a link of the host is named). */
-int network_create(const char *dir, const struct network_create *c, struct err *err);
+int network_def_create(const char *dir, const struct network_create *c, struct err *err);
 /* Removes definition, bridge and rules; -EBUSY when in use unless force (endpoints are disconnected). */
 int network_remove(const char *dir, const char *name, bool force, struct err *err);
 /* Loads one definition; "default" is created on demand. -ENOENT. */
-int network_load(const char *dir, const char *name, struct network *ret, struct err *err);
+int network_def_load(const char *dir, const char *name, struct network *ret, struct err *err);
 /* Names of all definitions, sorted, owned. */
-int network_list(const char *dir, char ***ret, struct err *err);
-void network_free(struct network *n); /* frees the members */
-#define cleanup_network CLEANUP(network_free)
-void network_save(struct json_writer *w, const char *key, const struct network *n);
+int network_def_list(const char *dir, char ***ret, struct err *err);
+void network_def_free(struct network *n); /* frees the members */
+#define cleanup_network CLEANUP(network_def_free)
+void network_def_save(struct json_writer *w, const char *key, const struct network *n);
 /* Leases of the attachments on a network. Owned array. */
 int network_endpoints(const char *dir, const char *name, struct network_lease **ret, size_t *ret_n, struct err *err);
 

@@ -13,6 +13,7 @@
  */
 #include "network/rtnl.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/netlink.h>
@@ -23,6 +24,115 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+
+/* ---- values --------------------------------------------------------------------------------------------- */
+
+int rtnl_addr_parse(const char *text, bool want_prefix, struct rtnl_addr *ret)
+{
+	struct rtnl_addr a = {0};
+	char buf[RTNL_ADDR_TEXT];
+	const char *slash = strchr(text, '/');
+	size_t n = slash ? (size_t)(slash - text) : strlen(text);
+	uint32_t prefix;
+
+	if (!n || n >= sizeof(buf) || (want_prefix && !slash))
+		return -EINVAL;
+	memcpy(buf, text, n);
+	buf[n] = '\0';
+	a.family = strchr(buf, ':') ? AF_INET6 : AF_INET;
+	if (inet_pton(a.family, buf, a.b) != 1)
+		return -EINVAL;
+	a.prefix = a.family == AF_INET ? 32 : 128;
+	if (slash) {
+		if (parse_u32(slash + 1, &prefix) < 0 || prefix > a.prefix)
+			return -EINVAL;
+		a.prefix = (uint8_t)prefix;
+	}
+	*ret = a;
+	return 0;
+}
+
+const char *rtnl_addr_text(const struct rtnl_addr *a, bool with_prefix, char buf[RTNL_ADDR_TEXT])
+{
+	size_t n;
+
+	if (!a->family || !inet_ntop(a->family, a->b, buf, RTNL_ADDR_TEXT)) {
+		buf[0] = '\0';
+		return buf;
+	}
+	n = strlen(buf);
+	if (with_prefix)
+		snprintf(buf + n, RTNL_ADDR_TEXT - n, "/%u", a->prefix);
+	return buf;
+}
+
+bool rtnl_addr_equal(const struct rtnl_addr *a, const struct rtnl_addr *b)
+{
+	return a->family == b->family && (!a->family || !memcmp(a->b, b->b, rtnl_addr_len(a)));
+}
+
+bool rtnl_addr_in(const struct rtnl_addr *a, const struct rtnl_addr *net)
+{
+	struct rtnl_addr x = *a, y = *net;
+
+	if (a->family != net->family || !a->family)
+		return false;
+	x.prefix = net->prefix;
+	rtnl_addr_mask(&x);
+	rtnl_addr_mask(&y);
+	return rtnl_addr_equal(&x, &y);
+}
+
+void rtnl_addr_mask(struct rtnl_addr *a)
+{
+	for (size_t i = 0; i < rtnl_addr_len(a); i++) {
+		int bits = (int)a->prefix - (int)(8 * i);
+
+		if (bits <= 0)
+			a->b[i] = 0;
+		else if (bits < 8)
+			a->b[i] &= (uint8_t)(0xff << (8 - bits));
+	}
+}
+
+int rtnl_mac_parse(const char *text, uint8_t ret[RTNL_MAC_LEN])
+{
+	uint8_t mac[RTNL_MAC_LEN], any = 0;
+
+	if (strlen(text) != RTNL_MAC_TEXT - 1)
+		return -EINVAL;
+	for (size_t i = 0; i < RTNL_MAC_LEN; i++) {
+		const char *p = text + 3 * i;
+		unsigned int v = 0;
+
+		for (int k = 0; k < 2; k++) {
+			char c = p[k];
+
+			if (c >= '0' && c <= '9')
+				v = v * 16 + (unsigned int)(c - '0');
+			else if ((c | 32) >= 'a' && (c | 32) <= 'f')
+				v = v * 16 + (unsigned int)((c | 32) - 'a') + 10;
+			else
+				return -EINVAL;
+		}
+		if (i < RTNL_MAC_LEN - 1 && p[2] != ':')
+			return -EINVAL;
+		mac[i] = (uint8_t)v;
+		any |= mac[i];
+	}
+	if (!any || (mac[0] & 1))
+		return -EINVAL;
+	memcpy(ret, mac, RTNL_MAC_LEN);
+	return 0;
+}
+
+const char *rtnl_mac_text(const uint8_t mac[RTNL_MAC_LEN], char buf[RTNL_MAC_TEXT])
+{
+	snprintf(buf, RTNL_MAC_TEXT, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
+	return buf;
+}
+
+/* ---- socket and messages -------------------------------------------------------------------------------- */
 
 static int open_socket(void)
 {
@@ -180,6 +290,15 @@ void rtnl_attrs(const struct rtattr *rta, size_t len, const struct rtattr **tb, 
 	}
 }
 
+uint32_t rtnl_get_u32(const struct rtattr *a)
+{
+	uint32_t v = 0;
+
+	if (a && RTA_PAYLOAD(a) >= sizeof(v))
+		memcpy(&v, RTA_DATA(a), sizeof(v));
+	return v;
+}
+
 /* The kernel's words of a failed request. */
 static int ack_error(const struct nlmsghdr *h, struct err *err, const char *what)
 {
@@ -332,4 +451,13 @@ int rtnl_dump(struct rtnl *nl, struct rtnl_msg *m, rtnl_fn *fn, void (*reset)(vo
 			return result;
 	}
 	return err_set(err, -EBUSY, "netlink dump: the kernel's tables change too fast");
+}
+
+int rtnl_loopback_up(struct rtnl *nl, struct err *err)
+{
+	struct ifinfomsg i = {.ifi_index = 1, .ifi_change = IFF_UP, .ifi_flags = IFF_UP};
+	struct rtnl_msg m = {.len = 0};
+
+	rtnl_begin(&m, RTM_NEWLINK, 0, &i, sizeof(i));
+	return rtnl_send(nl, &m, NULL, err, "bring up loopback");
 }

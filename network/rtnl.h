@@ -147,6 +147,9 @@ int rtnl_ask(struct rtnl *nl, struct rtnl_msg *m, void *buf, size_t len);
 /* Fills tb[0..max] with the attributes in [rta, rta + len); a later one of a type wins; malformed rest is ignored. */
 void rtnl_attrs(const struct rtattr *rta, size_t len, const struct rtattr **tb, unsigned int max);
 
+/* A 32-bit attribute; 0 for NULL. */
+uint32_t rtnl_get_u32(const struct rtattr *a);
+
 /* ---- links ---------------------------------------------------------------------------------------------- */
 
 struct rtnl_link {
@@ -180,13 +183,13 @@ struct rtnl_change {
 	const char *alias;
 };
 int rtnl_link_change(struct rtnl *nl, int index, const struct rtnl_change *c, struct err *err);
+/* The same as one request of a batch. */
+void rtnl_link_put(struct rtnl_msg *m, int index, const struct rtnl_change *c);
 
 /* ---- addresses, routes ---------------------------------------------------------------------------------- */
 
-/* Adds an address (no duplicate address detection). -EEXIST is success. */
-int rtnl_addr_add(struct rtnl *nl, int index, const struct rtnl_addr *a, struct err *err);
-/* Adds or replaces a route on the link. */
-int rtnl_route_add(struct rtnl *nl, int index, const struct rtnl_route *r, struct err *err);
+/* Adds an address (no duplicate address detection); one that exists is success. */
+int rtnl_iface_add_address(struct rtnl *nl, int index, const struct rtnl_addr *a, struct err *err);
 /*
  * Brings the link index (and loopback) into the state i describes: name, MAC, MTU, up, addresses, routes,
  * neighbours, in this order, in one batch. no_ipv6 is not applied here (it is a sysctl of the namespace).
@@ -202,6 +205,6 @@ int rtnl_link_by_mac(struct rtnl *nl, const uint8_t mac[RTNL_MAC_LEN], struct er
 /* Reads what a link has: global addresses, main-table routes, permanent neighbours, MAC, MTU. 0 or -errno. */
 int rtnl_iface_scan(struct rtnl *nl, const struct rtnl_link *link, struct rtnl_iface *ret, struct err *err);
 /* Removes all addresses of the link (and with them its routes). */
-int rtnl_addr_flush(struct rtnl *nl, int index, struct err *err);
+int rtnl_iface_flush(struct rtnl *nl, int index, struct err *err);
 
 #endif

@@ -1,124 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rtnl_iface: addresses, MAC addresses and the description of one interface, as values and as JSON.
+ * rtnl_iface: one interface as a value: to JSON and back, onto a link, and from a link.
  *
- * Theory of operation: pure functions, no system calls. The JSON form is written on the host (state file, agent
- * protocol) and read in the guest by the same code. What is read may come from a hostile place: every member is
- * checked and named by its JSON path.
+ * Theory of operation: rtnl_iface_apply() puts everything an interface needs into one batch whose order matters:
+ * name and MAC while the link is down, then up, then addresses (IPv6 without duplicate address detection, else the
+ * first packets of a new container are lost for a second), then routes, which need the addresses. rtnl_iface_scan()
+ * is the reverse and takes only what a guest must have: global addresses and routes of the main table that the
+ * kernel did not make itself. The JSON form is written on the host (state file, agent protocol) and read in the
+ * guest by the same code; it may come from a hostile place, so every member is checked and named by its path.
+ * rtnetlink(7).
  */
-#include "network/rtnl.h"
-
-#include <arpa/inet.h>
 #include <errno.h>
+#include <linux/if_addr.h>
+#include <linux/neighbour.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/str.h"
-
-int rtnl_addr_parse(const char *text, bool want_prefix, struct rtnl_addr *ret)
-{
-	struct rtnl_addr a = {0};
-	char buf[RTNL_ADDR_TEXT];
-	const char *slash = strchr(text, '/');
-	size_t n = slash ? (size_t)(slash - text) : strlen(text);
-	uint32_t prefix;
-
-	if (!n || n >= sizeof(buf) || (want_prefix && !slash))
-		return -EINVAL;
-	memcpy(buf, text, n);
-	buf[n] = '\0';
-	a.family = strchr(buf, ':') ? AF_INET6 : AF_INET;
-	if (inet_pton(a.family, buf, a.b) != 1)
-		return -EINVAL;
-	a.prefix = a.family == AF_INET ? 32 : 128;
-	if (slash) {
-		if (parse_u32(slash + 1, &prefix) < 0 || prefix > a.prefix)
-			return -EINVAL;
-		a.prefix = (uint8_t)prefix;
-	}
-	*ret = a;
-	return 0;
-}
-
-const char *rtnl_addr_text(const struct rtnl_addr *a, bool with_prefix, char buf[RTNL_ADDR_TEXT])
-{
-	size_t n;
-
-	if (!a->family || !inet_ntop(a->family, a->b, buf, RTNL_ADDR_TEXT)) {
-		buf[0] = '\0';
-		return buf;
-	}
-	n = strlen(buf);
-	if (with_prefix)
-		snprintf(buf + n, RTNL_ADDR_TEXT - n, "/%u", a->prefix);
-	return buf;
-}
-
-bool rtnl_addr_equal(const struct rtnl_addr *a, const struct rtnl_addr *b)
-{
-	return a->family == b->family && (!a->family || !memcmp(a->b, b->b, rtnl_addr_len(a)));
-}
-
-bool rtnl_addr_in(const struct rtnl_addr *a, const struct rtnl_addr *net)
-{
-	struct rtnl_addr x = *a, y = *net;
-
-	if (a->family != net->family || !a->family)
-		return false;
-	x.prefix = net->prefix;
-	rtnl_addr_mask(&x);
-	rtnl_addr_mask(&y);
-	return rtnl_addr_equal(&x, &y);
-}
-
-void rtnl_addr_mask(struct rtnl_addr *a)
-{
-	for (size_t i = 0; i < rtnl_addr_len(a); i++) {
-		int bits = (int)a->prefix - (int)(8 * i);
-
-		if (bits <= 0)
-			a->b[i] = 0;
-		else if (bits < 8)
-			a->b[i] &= (uint8_t)(0xff << (8 - bits));
-	}
-}
-
-int rtnl_mac_parse(const char *text, uint8_t ret[RTNL_MAC_LEN])
-{
-	uint8_t mac[RTNL_MAC_LEN], any = 0;
-
-	if (strlen(text) != RTNL_MAC_TEXT - 1)
-		return -EINVAL;
-	for (size_t i = 0; i < RTNL_MAC_LEN; i++) {
-		const char *p = text + 3 * i;
-		unsigned int v = 0;
-
-		for (int k = 0; k < 2; k++) {
-			char c = p[k];
-
-			if (c >= '0' && c <= '9')
-				v = v * 16 + (unsigned int)(c - '0');
-			else if ((c | 32) >= 'a' && (c | 32) <= 'f')
-				v = v * 16 + (unsigned int)((c | 32) - 'a') + 10;
-			else
-				return -EINVAL;
-		}
-		if (i < RTNL_MAC_LEN - 1 && p[2] != ':')
-			return -EINVAL;
-		mac[i] = (uint8_t)v;
-		any |= mac[i];
-	}
-	if (!any || (mac[0] & 1))
-		return -EINVAL;
-	memcpy(ret, mac, RTNL_MAC_LEN);
-	return 0;
-}
-
-const char *rtnl_mac_text(const uint8_t mac[RTNL_MAC_LEN], char buf[RTNL_MAC_TEXT])
-{
-	snprintf(buf, RTNL_MAC_TEXT, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4], mac[5]);
-	return buf;
-}
+#include "network/rtnl.h"
 
 void rtnl_iface_free(struct rtnl_iface *i)
 {
@@ -301,4 +200,262 @@ int rtnl_iface_load(const struct json *v, struct rtnl_iface *ret, struct err *er
 	}
 	*ret = i;
 	return 0;
+}
+
+/* ---- addresses, routes, neighbours ---------------------------------------------------------------------- */
+
+static void put_addr(struct rtnl_msg *m, int index, const struct rtnl_addr *a)
+{
+	struct ifaddrmsg h = {.ifa_family = a->family, .ifa_prefixlen = a->prefix, .ifa_index = (uint32_t)index};
+
+	rtnl_begin(m, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &h, sizeof(h));
+	rtnl_put_addr(m, IFA_LOCAL, a);
+	rtnl_put_addr(m, IFA_ADDRESS, a);
+	if (a->family == AF_INET6)
+		rtnl_put_u32(m, IFA_FLAGS, IFA_F_NODAD);
+	else if (a->prefix < 31) {
+		struct rtnl_addr bc = *a;
+
+		rtnl_addr_mask(&bc);
+		for (size_t i = 0; i < 4; i++)
+			if (8 * (i + 1) > a->prefix)
+				bc.b[i] |= (uint8_t)(8 * i >= a->prefix ? 0xff : 0xff >> (a->prefix - 8 * i));
+		rtnl_put_addr(m, IFA_BROADCAST, &bc);
+	}
+}
+
+int rtnl_iface_add_address(struct rtnl *nl, int index, const struct rtnl_addr *a, struct err *err)
+{
+	char text[RTNL_ADDR_TEXT], what[RTNL_ADDR_TEXT + 16];
+	struct rtnl_msg m = {.len = 0};
+
+	snprintf(what, sizeof(what), "add address %s", rtnl_addr_text(a, true, text));
+	put_addr(&m, index, a);
+	return rtnl_send(nl, &m, NULL, err, what);
+}
+
+static void put_route(struct rtnl_msg *m, int index, const struct rtnl_route *rt)
+{
+	uint8_t family = rt->dst.family ? rt->dst.family : rt->gateway.family;
+	struct rtmsg h = {.rtm_family = family,
+			  .rtm_dst_len = rt->dst.family ? rt->dst.prefix : 0,
+			  .rtm_table = RT_TABLE_MAIN,
+			  .rtm_protocol = RTPROT_STATIC,
+			  .rtm_scope = rt->scope,
+			  .rtm_type = RTN_UNICAST};
+
+	if (!rt->scope)
+		h.rtm_scope = rt->gateway.family || family == AF_INET6 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
+	rtnl_begin(m, RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, &h, sizeof(h));
+	if (h.rtm_dst_len)
+		rtnl_put_addr(m, RTA_DST, &rt->dst);
+	if (rt->gateway.family)
+		rtnl_put_addr(m, RTA_GATEWAY, &rt->gateway);
+	if (rt->src.family)
+		rtnl_put_addr(m, RTA_PREFSRC, &rt->src);
+	if (rt->metric)
+		rtnl_put_u32(m, RTA_PRIORITY, rt->metric);
+	rtnl_put_u32(m, RTA_OIF, (uint32_t)index);
+}
+
+static void put_neigh(struct rtnl_msg *m, int index, const struct rtnl_neigh *n)
+{
+	struct ndmsg h = {.ndm_family = n->addr.family, .ndm_ifindex = index, .ndm_state = NUD_PERMANENT};
+
+	rtnl_begin(m, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &h, sizeof(h));
+	rtnl_put_addr(m, NDA_DST, &n->addr);
+	rtnl_put(m, NDA_LLADDR, n->mac, RTNL_MAC_LEN);
+}
+
+int rtnl_iface_apply(struct rtnl *nl, int index, const struct rtnl_iface *i, struct err *err)
+{
+	static const uint8_t none[RTNL_MAC_LEN];
+	struct rtnl_msg m = {.len = 0};
+	int failed, r;
+
+	rtnl_link_put(&m, 1, &(struct rtnl_change){.up = 1});
+	rtnl_link_put(&m, index,
+		   &(struct rtnl_change){.rename = i->name[0] ? i->name : NULL,
+					 .mac = memcmp(i->mac, none, RTNL_MAC_LEN) ? i->mac : NULL,
+					 .mtu = i->mtu});
+	rtnl_link_put(&m, index, &(struct rtnl_change){.up = 1});
+	for (size_t k = 0; k < i->n_addrs; k++)
+		put_addr(&m, index, &i->addrs[k]);
+	for (size_t k = 0; k < i->n_routes; k++)
+		put_route(&m, index, &i->routes[k]);
+	for (size_t k = 0; k < i->n_neighs; k++)
+		put_neigh(&m, index, &i->neighs[k]);
+	r = rtnl_send(nl, &m, &failed, err, i->name);
+	if (r < 0) {
+		size_t k = (size_t)failed;
+
+		err_wrap(err, "configure interface (%s)",
+			 k == 0			       ? "loopback"
+			 : k < 3		       ? "link"
+			 : k < 3 + i->n_addrs	       ? "address"
+			 : k < 3 + i->n_addrs + i->n_routes ? "route"
+							    : "neighbour");
+	}
+	return r;
+}
+
+/* ---- scan ----------------------------------------------------------------------------------------------- */
+
+struct scan {
+	struct rtnl_iface *i;
+	int index;
+};
+
+static void attr_addr(const struct rtattr *a, uint8_t family, uint8_t prefix, struct rtnl_addr *ret)
+{
+	size_t len = family == AF_INET ? 4 : 16;
+
+	*ret = (struct rtnl_addr){0};
+	if (!a || RTA_PAYLOAD(a) < len)
+		return;
+	ret->family = family;
+	ret->prefix = prefix;
+	memcpy(ret->b, RTA_DATA(a), len);
+}
+
+static int scan_addr(const struct nlmsghdr *h, void *arg)
+{
+	struct scan *s = arg;
+	const struct ifaddrmsg *m = NLMSG_DATA(h);
+	const struct rtattr *tb[IFA_MAX + 1];
+	struct rtnl_addr a;
+
+	if (h->nlmsg_type != RTM_NEWADDR || (int)m->ifa_index != s->index || m->ifa_scope >= RT_SCOPE_LINK ||
+	    (m->ifa_family != AF_INET && m->ifa_family != AF_INET6))
+		return 0;
+	rtnl_attrs(IFA_RTA(m), IFA_PAYLOAD(h), tb, IFA_MAX);
+	attr_addr(tb[IFA_LOCAL] ? tb[IFA_LOCAL] : tb[IFA_ADDRESS], m->ifa_family, m->ifa_prefixlen, &a);
+	if (a.family)
+		rtnl_iface_add_addr(s->i, &a);
+	return 0;
+}
+
+static int scan_route(const struct nlmsghdr *h, void *arg)
+{
+	struct scan *s = arg;
+	const struct rtmsg *m = NLMSG_DATA(h);
+	const struct rtattr *tb[RTA_MAX + 1];
+	struct rtnl_route r = {0};
+
+	if (h->nlmsg_type != RTM_NEWROUTE || m->rtm_type != RTN_UNICAST || m->rtm_protocol == RTPROT_KERNEL ||
+	    (m->rtm_family != AF_INET && m->rtm_family != AF_INET6))
+		return 0;
+	rtnl_attrs(RTM_RTA(m), RTM_PAYLOAD(h), tb, RTA_MAX);
+	if ((tb[RTA_TABLE] ? rtnl_get_u32(tb[RTA_TABLE]) : m->rtm_table) != RT_TABLE_MAIN ||
+	    (int)rtnl_get_u32(tb[RTA_OIF]) != s->index)
+		return 0;
+	attr_addr(tb[RTA_DST], m->rtm_family, m->rtm_dst_len, &r.dst);
+	attr_addr(tb[RTA_GATEWAY], m->rtm_family, m->rtm_family == AF_INET ? 32 : 128, &r.gateway);
+	attr_addr(tb[RTA_PREFSRC], m->rtm_family, m->rtm_family == AF_INET ? 32 : 128, &r.src);
+	if (!r.dst.family && !r.gateway.family)
+		r.dst.family = m->rtm_family; /* a default route straight onto the link */
+	r.metric = rtnl_get_u32(tb[RTA_PRIORITY]);
+	r.scope = m->rtm_family == AF_INET ? m->rtm_scope : 0;
+	rtnl_iface_add_route(s->i, &r);
+	return 0;
+}
+
+static int scan_neigh(const struct nlmsghdr *h, void *arg)
+{
+	struct scan *s = arg;
+	const struct ndmsg *m = NLMSG_DATA(h);
+	const struct rtattr *tb[NDA_MAX + 1];
+	struct rtnl_neigh n;
+
+	if (h->nlmsg_type != RTM_NEWNEIGH || m->ndm_ifindex != s->index || !(m->ndm_state & NUD_PERMANENT) ||
+	    (m->ndm_family != AF_INET && m->ndm_family != AF_INET6))
+		return 0;
+	rtnl_attrs((const struct rtattr *)((const char *)m + NLMSG_ALIGN(sizeof(*m))), h->nlmsg_len - NLMSG_SPACE(sizeof(*m)),
+		   tb, NDA_MAX);
+	attr_addr(tb[NDA_DST], m->ndm_family, m->ndm_family == AF_INET ? 32 : 128, &n.addr);
+	if (!n.addr.family || !tb[NDA_LLADDR] || RTA_PAYLOAD(tb[NDA_LLADDR]) != RTNL_MAC_LEN)
+		return 0;
+	memcpy(n.mac, RTA_DATA(tb[NDA_LLADDR]), RTNL_MAC_LEN);
+	s->i->neighs = xreallocarray(s->i->neighs, s->i->n_neighs + 1, sizeof(n));
+	s->i->neighs[s->i->n_neighs++] = n;
+	return 0;
+}
+
+static void reset_addrs(void *arg)
+{
+	((struct scan *)arg)->i->n_addrs = 0;
+}
+
+static void reset_routes(void *arg)
+{
+	((struct scan *)arg)->i->n_routes = 0;
+}
+
+static void reset_neighs(void *arg)
+{
+	((struct scan *)arg)->i->n_neighs = 0;
+}
+
+/* A gateway must be reachable before a route through it is added: routes on the link go first. */
+static void sort_routes(struct rtnl_iface *i)
+{
+	for (size_t k = 1; k < i->n_routes; k++)
+		for (size_t j = k; j > 0 && !i->routes[j].gateway.family && i->routes[j - 1].gateway.family; j--) {
+			struct rtnl_route t = i->routes[j];
+
+			i->routes[j] = i->routes[j - 1];
+			i->routes[j - 1] = t;
+		}
+}
+
+int rtnl_iface_scan(struct rtnl *nl, const struct rtnl_link *link, struct rtnl_iface *ret, struct err *err)
+{
+	struct rtnl_iface i = {.mtu = link->mtu};
+	struct scan s = {&i, link->index};
+	struct rtnl_msg m = {.len = 0};
+	int r;
+
+	memcpy(i.name, link->name, sizeof(i.name));
+	memcpy(i.mac, link->mac, RTNL_MAC_LEN);
+	rtnl_begin(&m, RTM_GETADDR, NLM_F_DUMP, &(struct ifaddrmsg){0}, sizeof(struct ifaddrmsg));
+	r = rtnl_dump(nl, &m, scan_addr, reset_addrs, &s, err);
+	if (r >= 0) {
+		m = (struct rtnl_msg){.len = 0};
+		rtnl_begin(&m, RTM_GETROUTE, NLM_F_DUMP, &(struct rtmsg){0}, sizeof(struct rtmsg));
+		r = rtnl_dump(nl, &m, scan_route, reset_routes, &s, err);
+	}
+	if (r >= 0) {
+		m = (struct rtnl_msg){.len = 0};
+		rtnl_begin(&m, RTM_GETNEIGH, NLM_F_DUMP, &(struct ndmsg){0}, sizeof(struct ndmsg));
+		r = rtnl_dump(nl, &m, scan_neigh, reset_neighs, &s, err);
+	}
+	if (r < 0) {
+		rtnl_iface_free(&i);
+		return r;
+	}
+	sort_routes(&i);
+	*ret = i;
+	return 0;
+}
+
+int rtnl_iface_flush(struct rtnl *nl, int index, struct err *err)
+{
+	struct rtnl_iface i = {0};
+	struct scan s = {&i, index};
+	struct rtnl_msg m = {.len = 0};
+	int r;
+
+	rtnl_begin(&m, RTM_GETADDR, NLM_F_DUMP, &(struct ifaddrmsg){0}, sizeof(struct ifaddrmsg));
+	r = rtnl_dump(nl, &m, scan_addr, reset_addrs, &s, err);
+	m = (struct rtnl_msg){.len = 0};
+	for (size_t k = 0; r >= 0 && k < i.n_addrs; k++) {
+		struct ifaddrmsg h = {.ifa_family = i.addrs[k].family,
+				      .ifa_prefixlen = i.addrs[k].prefix,
+				      .ifa_index = (uint32_t)index};
+
+		rtnl_begin(&m, RTM_DELADDR, 0, &h, sizeof(h));
+		rtnl_put_addr(&m, IFA_LOCAL, &i.addrs[k]);
+	}
+	rtnl_iface_free(&i);
+	return r < 0 ? r : rtnl_send(nl, &m, NULL, err, "remove addresses");
 }
