@@ -173,11 +173,9 @@ static int close_container(struct json_doc *d)
 	struct json v = o->self;
 
 	v.c.n = o->n;
-	v.c.v = NULL;
-	if (o->n) {
-		v.c.v = arena(d, o->n * sizeof(*o->v));
+	v.c.v = arena(d, (o->n + !o->n) * sizeof(*o->v)); /* never NULL: loops compute its end */
+	if (o->n)
 		memcpy(v.c.v, o->v, o->n * sizeof(*o->v));
-	}
 	free(o->v);
 	o->v = NULL;
 	return add_value(d, v);
