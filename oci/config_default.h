@@ -7,7 +7,7 @@
 #include <sys/types.h>
 
 /*
- * runc's default config.json (tab-indented, newline at the end, owned by the caller). rootless: a user
+ * runc's default config.json (indented, newline at the end, owned by the caller). rootless: a user
  * namespace that maps uid and gid of the caller to 0, no network namespace, no resources, /sys by rbind.
  */
 char *oci_config_default(bool rootless, uid_t uid, gid_t gid);
