@@ -48,6 +48,11 @@ struct backend {
 	/* Refuses what this isolation cannot honour, by the JSON path or option's name, before anything is touched. */
 	int (*check)(const struct plan *plan, struct err *err);
 	/*
+	 * What sb->cgroup on the host shall limit, before anything is touched: container: the config's resources; VM:
+	 * those of the monitor (a memory limit needs room for it). NULL in *ret: nothing. Lives as long as sb.
+	 */
+	int (*limits)(struct sandbox *sb, const struct oci_resources **ret, struct err *err);
+	/*
 	 * Makes the process: in its cgroup (sb->cgroup, already created) and namespaces, parked, before pivot_root.
 	 * Sets sb->rec.pid, rec.start_time and sb->pidfd (the caller saves the record). The pid is a direct child of this
 	 * process. VM: the jail and monitor exist, the machine is built, nothing booted; sb->lease holds its taps.
@@ -95,7 +100,7 @@ struct backend {
 extern const struct backend backend_container;
 extern const struct backend backend_vm;
 
-/* By isolation; never NULL for a decided one. */
+/* By isolation; NULL: not part of this build. */
 const struct backend *backend_get(enum isolation isolation);
 
 #endif

@@ -20,7 +20,6 @@ struct oci_config;
 struct host_facts {
 	uid_t euid;
 	bool kvm_device;  /* /dev/kvm can be opened */
-	bool qemu;        /* a qemu-system-x86_64 was found */
 	/* /etc/amphi/amphi.json, see amphi.5 */
 	enum isolation default_isolation;
 	enum vmm_driver default_vmm;

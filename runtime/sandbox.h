@@ -17,7 +17,6 @@
 #include "runtime/plan.h"
 #include "runtime/statedir.h"
 
-struct cgroup_manager;
 struct oci_bundle;
 
 struct sandbox {
@@ -39,9 +38,10 @@ struct sandbox {
 	struct host_facts facts;              /* while creating */
 
 	/* owned resources of this process */
+	struct cgroup_params cgroup_params; /* must live until cgroup_create() */
+	char **cgroup_annotations;          /* key, value, ... */
 	struct cgroup_manager *cgroup; /* planned or loaded by sandbox_cgroup(); NULL: not yet */
 	struct network_lease lease;    /* our own networks: attached before create for machines (taps), after it for containers */
-	bool attached;                 /* lease is filled */
 	int console_socket; /* connected; receives the pty master when process.terminal; -1 */
 	int stdio[3];       /* what the workload gets as 0, 1, 2 (borrowed); -1: ours */
 	int pidfd;          /* of rec.pid, set by backend create; -1 */
@@ -81,10 +81,10 @@ int sandbox_save(struct sandbox *sb, struct err *err);
 char *sandbox_state_json(struct sandbox *sb, enum oci_status status, bool for_hook, const char *owner);
 /* The same as an array element. */
 void sandbox_state_write(struct sandbox *sb, struct json_writer *w, enum oci_status status, const char *owner);
+/* Writes the pid file by temp + rename; NULL: none asked for. */
+int sandbox_pid_file(const char *path, pid_t pid, struct err *err);
 void sandbox_close(struct sandbox *sb);
 #define cleanup_sandbox CLEANUP(sandbox_close)
 #define SANDBOX_INIT { .dir = STATEDIR_INIT, .console_socket = -1, .stdio = { -1, -1, -1 }, .pidfd = -1 }
-/* The step names in order, ended by NULL (for --dry-run and the fault tests). */
-const char *const *sandbox_steps(void);
 
 #endif

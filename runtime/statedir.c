@@ -238,7 +238,6 @@ int statedir_save(const struct statedir *d, const struct statedir_record *rec, s
 	if (!r)
 		r = save_raw(&w, "machine", rec->machine, err);
 	json_w_string(&w, "phase", rec->phase);
-	save_string(&w, "step", rec->step);
 	json_w_i64(&w, "pid", rec->pid);
 	json_w_u64(&w, "startTime", rec->start_time);
 	json_w_object_end(&w);
@@ -314,8 +313,6 @@ static int load_members(const struct json *root, struct statedir_record *rec, st
 	if (r >= 0)
 		r = json_req_string(root, "phase", &rec->phase, err);
 	if (r >= 0)
-		r = json_opt_string(root, "step", &rec->step, err);
-	if (r >= 0)
 		r = json_opt_i32(root, "pid", &pid, err);
 	if (r >= 0)
 		r = json_opt_u64(root, "startTime", &rec->start_time, err);
@@ -363,7 +360,6 @@ void statedir_record_free(struct statedir_record *rec)
 	free(rec->network);
 	free(rec->machine);
 	free(rec->phase);
-	free(rec->step);
 	*rec = (struct statedir_record){ 0 };
 }
 

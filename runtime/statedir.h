@@ -37,7 +37,6 @@ struct statedir_record {
 	char *machine; /* backend_vm's own */
 	/* progress */
 	char *phase;         /* "creating" until create ended, then "created"; after start "started" */
-	char *step;          /* the step of create that began last */
 	pid_t pid;           /* init or monitor; 0: none yet */
 	uint64_t start_time; /* of pid, clock ticks since boot: pid is ours only while this matches */
 };
