@@ -95,7 +95,6 @@ static int read_config(const struct json *root, struct oci_config *c, struct err
 {
 	const struct json *v;
 
-	OCI_TRY(json_want(root, JSON_OBJECT, err));
 	OCI_TRY(read_version(root, c, err));
 	OCI_TRY(read_root(root, c, err));
 	OCI_TRY(oci_read_array(root, "mounts", sizeof(struct oci_mount), read_mount, &c->mounts, &c->n_mounts, err));
@@ -128,6 +127,7 @@ int oci_config_parse(const char *buf, size_t len, struct oci_config **ret, struc
 
 	if (!doc)
 		return -EINVAL;
+	OCI_TRY(oci_want_root(doc, "config.json", err));
 	c = xcalloc(1, sizeof(*c));
 	r = read_config(json_root(doc), c, err);
 	if (r < 0) {
@@ -219,7 +219,7 @@ int oci_config_rewrite(const char *buf, size_t len, const char *root, char *cons
 
 	if (!doc)
 		return -EINVAL;
-	OCI_TRY(json_want(json_root(doc), JSON_OBJECT, err));
+	OCI_TRY(oci_want_root(doc, "config.json", err));
 	OCI_TRY(json_opt_array(json_root(doc), "mounts", &mounts, err));
 	if ((mounts ? mounts->c.n : 0) != n)
 		return err_set(err, -EINVAL, "mounts: %zu entries, sources for %zu", mounts ? mounts->c.n : 0, n);

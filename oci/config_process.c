@@ -213,6 +213,7 @@ int oci_process_parse(const char *buf, size_t len, struct oci_process **ret, str
 
 	if (!doc)
 		return -EINVAL;
+	OCI_TRY(oci_want_root(doc, "process", err));
 	p = xcalloc(1, sizeof(*p));
 	r = oci_process_read(json_root(doc), p, err);
 	r = r < 0 ? oci_below("process", err) : oci_process_check(p, "process", err);

@@ -145,6 +145,13 @@ int oci_read_word(const struct json *v, const char *const *words, size_t n, int 
 	return json_error(v, err, "unknown value \"%.100s\"", s);
 }
 
+int oci_want_root(const struct json_doc *doc, const char *what, struct err *err)
+{
+	if (json_root(doc)->type == JSON_OBJECT)
+		return 0;
+	return err_set(err, -EINVAL, "%s: expected an object", what);
+}
+
 int oci_below(const char *root, struct err *err)
 {
 	cleanup_free char *msg = err ? xstrdup(err->msg) : NULL;

@@ -45,6 +45,8 @@ int oci_opt_abs(const struct json *obj, const char *key, char **ret, struct err 
 /* v is a string out of words[0..n): its index in *ret. NULL entries match nothing. */
 int oci_read_word(const struct json *v, const char *const *words, size_t n, int *ret, struct err *err);
 
+/* The root must be an object, or "WHAT: expected an object". */
+int oci_want_root(const struct json_doc *doc, const char *what, struct err *err);
 /* Puts "root." in front of a path below an unnamed root ("cpu.quota: ..."); returns err->code or -EINVAL. */
 int oci_below(const char *root, struct err *err);
 

@@ -263,6 +263,7 @@ int oci_resources_parse(const char *buf, size_t len, struct oci_resources **ret,
 
 	if (!doc)
 		return -EINVAL;
+	OCI_TRY(oci_want_root(doc, "resources", err));
 	res = xcalloc(1, sizeof(*res));
 	r = oci_resources_read(json_root(doc), res, err);
 	if (r < 0) {

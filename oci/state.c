@@ -117,6 +117,7 @@ int oci_state_parse(const char *buf, size_t len, struct oci_state_doc **ret, str
 
 	if (!doc)
 		return -EINVAL;
+	OCI_TRY(oci_want_root(doc, "state", err));
 	d = xcalloc(1, sizeof(*d));
 	r = read_state(json_root(doc), d, err);
 	if (r < 0) {
