@@ -42,7 +42,7 @@ LINK_STATIC := $(if $(SANITIZE),-fsanitize=$(SANITIZE),-static-pie)
 LINK_DYNAMIC := $(if $(SANITIZE),-fsanitize=$(SANITIZE),-pie)
 
 LIBS_base := -lyajl$(if $(SANITIZE),,_s)
-LIBS_container := -lseccomp -lcap
+LIBS_container := -lseccomp -lcap -lm
 LIBS_images := -lcurl -lcrypto -lz -lzstd -llzma -lisal
 LIBS_vm := -lz -llzma -lzstd -llz4 -lpthread
 

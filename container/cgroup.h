@@ -22,6 +22,7 @@
 #include "base/err.h"
 #include "base/json.h"
 
+struct oci_pair;
 struct oci_resources;
 struct cgroup_stats;
 
@@ -39,7 +40,8 @@ struct cgroup_params {
 	uid_t owner_uid;          /* host ids of the container's root; for delegate */
 	gid_t owner_gid;
 	const struct oci_resources *resources; /* may be NULL */
-	char *const *annotations; /* NULL or "key", "value", … pairs, NULL-terminated: org.systemd.property.NAME */
+	const struct oci_pair *annotations; /* of the config: org.systemd.property.NAME; may be NULL */
+	size_t n_annotations;
 };
 
 struct cgroup_manager;

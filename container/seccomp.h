@@ -42,7 +42,7 @@ int seccomp_compile_cached(int dirfd, const struct oci_seccomp *profile, struct 
  * Loads the filter into this thread. Returns the listener fd (CLOEXEC) when the filter notifies, else 0. Needs
  * no_new_privs or CAP_SYS_ADMIN. Async-signal-safe, no malloc.
  */
-int seccomp_load(const struct seccomp_filter *f, struct err *err);
+int seccomp_install(const struct seccomp_filter *f, struct err *err);
 
 /*
  * Hands a listener to profile.listenerPath with the container process state (runtime-spec
@@ -60,6 +60,6 @@ const char *const *seccomp_known_flags(void);
 /* Fills flags the running kernel supports (borrowed strings), NULL-terminated. */
 size_t seccomp_supported_flags(const char *ret[8]);
 /* libseccomp's version, "2.5.4". Static. */
-const char *seccomp_version(void);
+const char *seccomp_library_version(void);
 
 #endif

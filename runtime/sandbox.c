@@ -244,11 +244,8 @@ static int sandbox_plan_cgroup(struct sandbox *sb, struct err *err)
 	r = sb->backend->limits(sb, &p->resources, err);
 	if (r < 0)
 		return r;
-	for (size_t i = 0; i < config->n_annotations; i++) {
-		strv_add(&sb->cgroup_annotations, config->annotations[i].key);
-		strv_add(&sb->cgroup_annotations, config->annotations[i].value);
-	}
-	p->annotations = sb->cgroup_annotations;
+	p->annotations = config->annotations;
+	p->n_annotations = config->n_annotations;
 	return cgroup_new(p, &sb->cgroup, err);
 }
 
@@ -412,7 +409,6 @@ void sandbox_close(struct sandbox *sb)
 		sb->backend->release(sb);
 	network_lease_free(&sb->lease);
 	cgroup_free(sb->cgroup);
-	strv_free(sb->cgroup_annotations);
 	plan_free(&sb->plan);
 	plan_host_facts_free(&sb->facts);
 	oci_bundle_free(sb->bundle);

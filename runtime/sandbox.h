@@ -39,7 +39,6 @@ struct sandbox {
 
 	/* owned resources of this process */
 	struct cgroup_params cgroup_params; /* must live until cgroup_create() */
-	char **cgroup_annotations;          /* key, value, ... */
 	struct cgroup_manager *cgroup; /* planned or loaded by sandbox_cgroup(); NULL: not yet */
 	struct network_lease lease;    /* our own networks: attached before create for machines (taps), after it for containers */
 	int console_socket; /* connected; receives the pty master when process.terminal; -1 */

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Planning a manager: cgroupsPath becomes directories, limits are checked. Touches nothing. */
+#ifndef CONTAINER_CGROUP_PLAN_H
+#define CONTAINER_CGROUP_PLAN_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+
+struct cgroup_manager;
+
+/* Fills m->slice and m->scope (systemd) and m->dirs from m->params. */
+int cgroup_plan_dirs(struct cgroup_manager *m, struct err *err);
+/* Everything about the limits that can be wrong without looking at the cgroup. */
+int cgroup_plan_check_limits(const struct cgroup_manager *m, struct err *err);
+/* -EBUSY when the cgroup has processes or is frozen. */
+int cgroup_plan_in_use(const struct cgroup_manager *m, struct err *err);
+/* Does the config ask for any limit (device rules do not count)? */
+bool cgroup_plan_limits_asked(const struct cgroup_manager *m);
+
+#endif
