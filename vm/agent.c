@@ -307,9 +307,14 @@ static int verb(const char *sock, enum proto_type type, const char *id, enum pro
 	return simple(sock, &w, want, ret_text, err);
 }
 
-int agent_start(const char *sock, const char *id, struct err *err)
+int agent_start(const char *sock, const char *id, const char *state_json, struct err *err)
 {
-	return verb(sock, PROTO_START, id, PROTO_OK, NULL, err);
+	struct proto_writer w = { 0 };
+
+	proto_begin(&w, PROTO_START);
+	proto_add_string(&w, PROTO_F_ID, id);
+	proto_add_string(&w, PROTO_F_TEXT, state_json);
+	return simple(sock, &w, PROTO_OK, NULL, err);
 }
 
 int agent_kill(const char *sock, const char *id, int sig, bool all, struct err *err)
@@ -346,11 +351,6 @@ int agent_update(const char *sock, const char *id, const char *resources, struct
 	proto_add_string(&w, PROTO_F_ID, id);
 	proto_add_string(&w, PROTO_F_CONFIG, resources);
 	return simple(sock, &w, PROTO_OK, NULL, err);
-}
-
-int agent_stats(const char *sock, const char *id, char **ret_json, struct err *err)
-{
-	return verb(sock, PROTO_STATS, id, PROTO_DATA, ret_json, err);
 }
 
 int agent_delete(const char *sock, const char *id, struct err *err)

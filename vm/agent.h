@@ -57,7 +57,8 @@ void agent_session_close(struct agent_session *s);
 int agent_session_resize(const struct agent_session *s, unsigned int rows, unsigned int cols);
 int agent_session_signal(const struct agent_session *s, int sig);
 
-int agent_start(const char *sock, const char *id, struct err *err);
+/* state_json: the state document for startContainer hooks. */
+int agent_start(const char *sock, const char *id, const char *state_json, struct err *err);
 /* -ESRCH "container not running" when the workload is gone. */
 int agent_kill(const char *sock, const char *id, int sig, bool all, struct err *err);
 /* JSON array of the guest's processes; owned by the caller. */
@@ -65,7 +66,6 @@ int agent_ps(const char *sock, const char *id, char **ret_json, struct err *err)
 int agent_pause(const char *sock, const char *id, struct err *err);
 int agent_resume(const char *sock, const char *id, struct err *err);
 int agent_update(const char *sock, const char *id, const char *resources, struct err *err);
-int agent_stats(const char *sock, const char *id, char **ret_json, struct err *err);
 int agent_delete(const char *sock, const char *id, struct err *err);
 /* Asks the machine to write back and end; does not wait for the end. */
 int agent_poweroff(const char *sock, struct err *err);

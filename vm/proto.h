@@ -38,14 +38,13 @@ enum proto_type {
 	PROTO_HELLO,   /* → DATA {release} */
 	PROTO_MACHINE, /* NETWORK, HOSTNAME, CLOCK, ENTROPY: what belongs to the machine → OK */
 	PROTO_CREATE,  /* ID, CONFIG, BUNDLE → SESSION */
-	PROTO_START,   /* ID → OK once the workload runs */
+	PROTO_START,   /* ID, TEXT: state document for hooks → OK once the workload runs */
 	PROTO_EXEC,    /* ID, PROCESS → SESSION */
 	PROTO_KILL,    /* ID, SIGNAL, ALL → OK */
 	PROTO_PS,      /* ID → DATA: JSON array of {pid, uid, comm, args…} */
 	PROTO_PAUSE,   /* ID → OK */
 	PROTO_RESUME,  /* ID → OK */
 	PROTO_UPDATE,  /* ID, CONFIG: a linux.resources document → OK */
-	PROTO_STATS,   /* ID → DATA: JSON object of runc's stats keys */
 	PROTO_DELETE,  /* ID → OK */
 	PROTO_POWEROFF, /* → OK, then the machine writes back and ends */
 	/* first message of a stream connection */

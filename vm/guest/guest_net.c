@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The machine's network: the host has made the links' other ends and knows every address; the guest only writes
+ * them down, by netlink, without DHCP or discovery. Interfaces are told apart by their MAC address; one whose driver
+ * is still probing is waited for, bounded.
+ */
+#include "vm/guest/guest_net.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <time.h>
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/str.h"
+#include "network/rtnl.h"
+
+#define LINK_WAIT_MS 10000
+
+int guest_net_loopback(struct err *err)
+{
+	cleanup_rtnl struct rtnl nl = RTNL_INIT;
+	int r = rtnl_open(&nl, -1, err);
+
+	return r < 0 ? r : rtnl_loopback_up(&nl, err);
+}
+
+static int wait_link(struct rtnl *nl, const struct rtnl_iface *i, struct err *err)
+{
+	char mac[RTNL_MAC_TEXT];
+
+	for (int waited = 0;; waited += 5) {
+		struct timespec ts = { .tv_nsec = 5000000 };
+		int index = rtnl_link_by_mac(nl, i->mac, NULL);
+
+		if (index != -ENODEV)
+			return index < 0 ? err_sys(err, index, "interface %s", i->name) : index;
+		if (waited >= LINK_WAIT_MS)
+			return err_set(err, -ENODEV, "interface %s: no link with address %s in the machine", i->name,
+				       rtnl_mac_text(i->mac, mac));
+		nanosleep(&ts, NULL);
+	}
+}
+
+static int apply(struct rtnl *nl, const struct rtnl_iface *i, struct err *err)
+{
+	int index = wait_link(nl, i, err);
+	struct rtnl_link link;
+	int r;
+
+	if (index < 0)
+		return index;
+	r = rtnl_link_get(nl, NULL, index, &link, err);
+	if (r < 0)
+		return r;
+	if (i->no_ipv6) {
+		cleanup_free char *path = xasprintf("/proc/sys/net/ipv6/conf/%s/disable_ipv6", link.name);
+
+		(void)fd_write_file_at(AT_FDCWD, path, "1");
+	}
+	return rtnl_iface_apply(nl, index, i, err);
+}
+
+int guest_net_apply(const char *json, size_t len, struct err *err)
+{
+	cleanup_rtnl struct rtnl nl = RTNL_INIT;
+	cleanup_json_doc struct json_doc *doc = json_parse(json, len, "network", err);
+	const struct json *list = NULL;
+	int r;
+
+	if (!doc)
+		return -EINVAL;
+	r = json_opt_array(json_root(doc), "interfaces", &list, err);
+	if (r < 0)
+		return r;
+	r = rtnl_open(&nl, -1, err);
+	if (r < 0)
+		return r;
+	r = rtnl_loopback_up(&nl, err);
+	if (r < 0 || !list)
+		return r;
+	json_for_each(v, list) {
+		struct rtnl_iface i = { 0 };
+
+		r = rtnl_iface_load(v, &i, err);
+		if (r < 0)
+			return r;
+		r = apply(&nl, &i, err);
+		rtnl_iface_free(&i);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
