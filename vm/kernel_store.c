@@ -37,11 +37,16 @@ static const struct {
 	const char *name;
 	bool required; /* when the kernel is modular at all */
 } wanted[] = {
-	{ "virtio_mmio", true },     { "virtiofs", true },	{ "vmw_vsock_virtio_transport", true },
-	{ "virtio_net", false },     { "virtio_rng", false },	{ "virtio_balloon", false },
-	{ "overlay", false },	     { "af_packet", false },	{ "ipv6", false },
-	{ "unix", false },	     { "tun", false },		{ "ext4", false },
-	{ "erofs", false },	     { "binfmt_misc", false },	{ "qemu_fw_cfg", false },
+	{ "virtio_mmio", true },
+	{ "virtiofs", true },
+	{ "vmw_vsock_virtio_transport", true },
+	{ "virtio_net", false },
+	{ "virtio_rng", false },
+	{ "virtio_balloon", false },
+	{ "overlay", false },
+	{ "unix", false },
+	{ "af_packet", false },
+	{ "ipv6", false },
 };
 
 /* A read-only mapping of a file; slices of the source point into these. */
