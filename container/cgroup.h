@@ -126,14 +126,10 @@ int cgroup_populated(const struct cgroup_manager *m);
  */
 int cgroup_destroy(struct cgroup_manager *m, struct err *err);
 
-/* Counters; see container/cgroup_stats.h. */
-int cgroup_stats_read(const struct cgroup_manager *m, struct cgroup_stats *ret, struct err *err);
 /*
- * An fd that becomes readable (EPOLLIN or, on v2, EPOLLPRI|EPOLLIN by inotify) at an OOM kill or when the
- * cgroup goes away; call cgroup_oom_read() then. Owned by the caller. -errno.
+ * Fills ret (cgroup_stats_free()) from the files of every controller; what a kernel lacks is zero. -ENOENT when
+ * the cgroup is gone. The struct is in container/cgroup_stats.h, out-of-memory events in container/cgroup_oom.h.
  */
-int cgroup_oom_open(const struct cgroup_manager *m, struct err *err);
-/* Consumes the event: 1 an OOM happened, 0 something else, -ENODEV the cgroup is gone. *seen: the caller's counter, 0 at first. */
-int cgroup_oom_read(const struct cgroup_manager *m, int fd, unsigned long long *seen);
+int cgroup_stats_read(const struct cgroup_manager *m, struct cgroup_stats *ret, struct err *err);
 
 #endif
