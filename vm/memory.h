@@ -51,6 +51,8 @@ int memory_write(const struct vm_memory *m, gpa_t gpa, const void *buf, size_t l
 int memory_from_user(const struct vm_memory *m, uint64_t user_addr, gpa_t *ret_gpa);
 /* Gives [gpa, gpa + len) back to the host (zeroes afterwards). Only whole host pages inside. 0 or -errno. */
 int memory_discard(const struct vm_memory *m, gpa_t gpa, uint64_t len);
+/* The same for a slice that memory_slice() or a chain gave out. */
+int memory_discard_slice(void *slice, uint64_t len);
 /* Sum of the regions' lengths. */
 uint64_t memory_total(const struct vm_memory *m);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One machine. A caller describes it by struct vm_spec (values and fds, no OCI, no state directory) and drives it
- * through a struct vm_driver; our monitor (vm_kvm_driver, vm.c) and the QEMU driver (qemu_driver, qemu.h) look
+ * through a struct vm_driver; our monitor (vm_kvm_driver, vm_kvm.c) and the QEMU driver (qemu_driver, qemu.h) look
  * the same from here. All calls happen in the monitor process unless said otherwise.
  *
  * The usual course (runtime/backend_vm.c):

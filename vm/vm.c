@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parts of vm.h that belong to no driver: the spec's life, words for reasons, control lines. */
+#include "vm/vm.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/str.h"
+
+void vm_spec_init(struct vm_spec *spec)
+{
+	memset(spec, 0, sizeof(*spec));
+	spec->kernel_fd = -1;
+	spec->initrd_fd = -1;
+	spec->export_fd = -1;
+	spec->agent_listen_fd = -1;
+	spec->console_fd = -1;
+	spec->kvm_fd = -1;
+	spec->stop_fd = -1;
+	for (unsigned int i = 0; i < VM_NICS_MAX; i++)
+		spec->nics[i].tap_fd = -1;
+}
+
+void vm_spec_close(struct vm_spec *spec)
+{
+	int *fds[] = { &spec->kernel_fd, &spec->initrd_fd, &spec->export_fd, &spec->agent_listen_fd,
+		       &spec->console_fd, &spec->kvm_fd,   &spec->stop_fd };
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		if (*fds[i] >= 0)
+			close(*fds[i]);
+		*fds[i] = -1;
+	}
+	for (unsigned int i = 0; i < VM_NICS_MAX; i++) {
+		if (spec->nics[i].tap_fd >= 0)
+			close(spec->nics[i].tap_fd);
+		spec->nics[i].tap_fd = -1;
+	}
+}
+
+const char *vm_exit_name(enum vm_exit_reason reason)
+{
+	static const char *const names[] = { "poweroff", "crash", "stopped", "failed" };
+
+	_Static_assert(ARRAY_SIZE(names) == VM_EXIT_REASON_MAX, "a word for each reason");
+	return reason < VM_EXIT_REASON_MAX ? names[reason] : "unknown";
+}
+
+void vm_control_line(const struct vm_driver *driver, struct vm *vm, const char *line, char *reply, size_t reply_len)
+{
+	struct err err = { 0 };
+	struct vm_stats st;
+	uint64_t bytes;
+	int r = 0;
+
+	if (!strcmp(line, "PAUSE") || !strcmp(line, "RESUME")) {
+		r = driver->pause(vm, line[0] == 'P', &err);
+	} else if (!strcmp(line, "STOP")) {
+		driver->stop(vm);
+	} else if (str_starts(line, "BALLOON ")) {
+		r = parse_u64(line + strlen("BALLOON "), &bytes);
+		if (r < 0)
+			err_set(&err, EINVAL, "BALLOON: expected a number of bytes");
+		else
+			r = driver->set_balloon(vm, bytes, &err);
+	} else if (!strcmp(line, "STATS")) {
+		r = driver->stats(vm, &st, &err);
+		if (r >= 0) {
+			snprintf(reply, reply_len, "OK memory=%llu balloon=%llu rss=%llu vcpus=%u\n",
+				 (unsigned long long)st.memory_bytes, (unsigned long long)st.balloon_bytes,
+				 (unsigned long long)st.rss_bytes, st.vcpus);
+			return;
+		}
+	} else {
+		r = err_set(&err, EINVAL, "unknown request");
+	}
+	if (r < 0)
+		snprintf(reply, reply_len, "ERR %s\n", err.msg);
+	else
+		snprintf(reply, reply_len, "OK\n");
+}
