@@ -68,7 +68,7 @@ struct network_request {
 	size_t n_ports;
 	char **dns_servers, **dns_search, **dns_options; /* owned; override the definition's */
 	char **extra_hosts;   /* "name:address" */
-	const char *files_dir; /* existing directory for resolv.conf, hosts, hostname; NULL: <owner> */
+	const char *files_dir; /* existing directory for resolv.conf, hosts, hostname (written in place); NULL: <owner> */
 	bool no_files;        /* write none */
 	uint16_t tap_queues;  /* machines: 0 or 1 one queue; more gives ifaces[].tap_fds */
 	const char *cni_config; /* file of a conflist: its plugins make the attachment instead of our networks */
@@ -94,9 +94,9 @@ struct network_lease {
 	size_t n_ifaces;
 	struct network_port *ports;
 	size_t n_ports;
-	/* Files to bind read-only over /etc/resolv.conf, /etc/hosts, /etc/hostname; NULL: leave the image's alone. */
-	char *resolv_conf, *hosts, *hostname_file;
 	char *netns_path; /* CNI: where the plugins saw the namespace; NULL else */
+	char *files_dir;  /* where resolv.conf, hosts and hostname are written; NULL: nowhere */
+	char **names;     /* names in the resolver: hostname, name, aliases */
 };
 
 /* ---- asking --------------------------------------------------------------------------------------------- */

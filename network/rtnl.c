@@ -201,7 +201,7 @@ void rtnl_begin(struct rtnl_msg *m, uint16_t type, uint16_t flags, const void *h
 	memset(h, 0, need);
 	h->nlmsg_len = (uint32_t)need;
 	h->nlmsg_type = type;
-	h->nlmsg_flags = flags | NLM_F_REQUEST | (flags & NLM_F_DUMP ? 0 : NLM_F_ACK);
+	h->nlmsg_flags = flags | NLM_F_REQUEST | ((flags & NLM_F_DUMP) == NLM_F_DUMP ? 0 : NLM_F_ACK);
 	memcpy(h + 1, head, len);
 	m->first = m->len;
 	m->len += need;

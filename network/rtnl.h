@@ -202,7 +202,10 @@ int rtnl_loopback_up(struct rtnl *nl, struct err *err);
  * Index, -ENODEV or -errno.
  */
 int rtnl_link_by_mac(struct rtnl *nl, const uint8_t mac[RTNL_MAC_LEN], struct err *err);
-/* Reads what a link has: global addresses, main-table routes, permanent neighbours, MAC, MTU. 0 or -errno. */
+/*
+ * Reads what a link has: global addresses, main-table routes, permanent neighbours, MAC, MTU. A link
+ * with index 0 means all links of the namespace. 0 or -errno.
+ */
 int rtnl_iface_scan(struct rtnl *nl, const struct rtnl_link *link, struct rtnl_iface *ret, struct err *err);
 /* Removes all addresses of the link (and with them its routes). */
 int rtnl_iface_flush(struct rtnl *nl, int index, struct err *err);

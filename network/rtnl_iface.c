@@ -325,7 +325,7 @@ static int scan_addr(const struct nlmsghdr *h, void *arg)
 	const struct rtattr *tb[IFA_MAX + 1];
 	struct rtnl_addr a;
 
-	if (h->nlmsg_type != RTM_NEWADDR || (int)m->ifa_index != s->index || m->ifa_scope >= RT_SCOPE_LINK ||
+	if (h->nlmsg_type != RTM_NEWADDR || (s->index && (int)m->ifa_index != s->index) || m->ifa_scope >= RT_SCOPE_LINK ||
 	    (m->ifa_family != AF_INET && m->ifa_family != AF_INET6))
 		return 0;
 	rtnl_attrs(IFA_RTA(m), IFA_PAYLOAD(h), tb, IFA_MAX);
@@ -347,7 +347,7 @@ static int scan_route(const struct nlmsghdr *h, void *arg)
 		return 0;
 	rtnl_attrs(RTM_RTA(m), RTM_PAYLOAD(h), tb, RTA_MAX);
 	if ((tb[RTA_TABLE] ? rtnl_get_u32(tb[RTA_TABLE]) : m->rtm_table) != RT_TABLE_MAIN ||
-	    (int)rtnl_get_u32(tb[RTA_OIF]) != s->index)
+	    (s->index && (int)rtnl_get_u32(tb[RTA_OIF]) != s->index))
 		return 0;
 	attr_addr(tb[RTA_DST], m->rtm_family, m->rtm_dst_len, &r.dst);
 	attr_addr(tb[RTA_GATEWAY], m->rtm_family, m->rtm_family == AF_INET ? 32 : 128, &r.gateway);
@@ -367,7 +367,7 @@ static int scan_neigh(const struct nlmsghdr *h, void *arg)
 	const struct rtattr *tb[NDA_MAX + 1];
 	struct rtnl_neigh n;
 
-	if (h->nlmsg_type != RTM_NEWNEIGH || m->ndm_ifindex != s->index || !(m->ndm_state & NUD_PERMANENT) ||
+	if (h->nlmsg_type != RTM_NEWNEIGH || (s->index && m->ndm_ifindex != s->index) || !(m->ndm_state & NUD_PERMANENT) ||
 	    (m->ndm_family != AF_INET && m->ndm_family != AF_INET6))
 		return 0;
 	rtnl_attrs((const struct rtattr *)((const char *)m + NLMSG_ALIGN(sizeof(*m))), h->nlmsg_len - NLMSG_SPACE(sizeof(*m)),
