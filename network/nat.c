@@ -288,7 +288,7 @@ static char *holder(int dir, const char *file, char name[RTNL_ADDR_TEXT])
 			continue;
 		if (fd_slurp_at(dir, e->d_name, 4096, &text, &n) < 0 || !n)
 			continue;
-		snprintf(name, RTNL_ADDR_TEXT, "%s", e->d_name);
+		snprintf(name, RTNL_ADDR_TEXT, "%.*s", RTNL_ADDR_TEXT - 1, e->d_name);
 		return xstrdup(strchr(text, ' ') ? strchr(text, ' ') + 1 : text);
 	}
 	return NULL;
