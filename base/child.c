@@ -105,7 +105,7 @@ static _Noreturn void run_child(char *const argv[], const struct child_io *io, s
 	if (p->err[1] >= 0)
 		dup2(p->err[1], 2);
 	if (!io->cwd || chdir(io->cwd) == 0)
-		execvpe(argv[0], argv, io->env ? io->env : environ);
+		execvpe(io->path ? io->path : argv[0], argv, io->env ? io->env : environ);
 	r = errno;
 	(void)!write(p->report[1], &r, sizeof(r));
 	_exit(127);
@@ -222,7 +222,7 @@ int child_run(char *const argv[], struct child_io *io, struct err *err)
 		fd_set_nonblock(p.in[1], true);
 	sigaction(SIGPIPE, &ignore, &before);
 	if (fd_read_all(p.report[0], &exec_errno, sizeof(exec_errno)) == (ssize_t)sizeof(exec_errno)) {
-		r = err_sys(err, exec_errno, "exec %s", argv[0]);
+		r = err_sys(err, exec_errno, "exec %s", io->path ? io->path : argv[0]);
 	} else {
 		pidfd = fd_pidfd_open(pid);
 		r = pidfd < 0 ? pidfd : converse(pid, pidfd, &p, io, &out, &errout);

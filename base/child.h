@@ -19,6 +19,7 @@ struct child_io {
 	int timeout_ms;      /* 0: none; on expiry the child's process group is killed: -ETIMEDOUT */
 	char *const *env;    /* NULL: ours */
 	const char *cwd;     /* NULL: ours */
+	const char *path;    /* the file to execute when it is not argv[0] */
 };
 
 /* Runs argv[0] (looked up in PATH when without '/') to its end. Returns its exit status (0..255, 128+signal), or -errno. */

@@ -12,4 +12,10 @@
  */
 int selfexe_protect(char *const argv[], struct err *err);
 
+/*
+ * The binary's path on the host when this process runs from a protected image (where /proc/self/exe says "/"), else
+ * NULL: then readlink it. Borrowed from the environment.
+ */
+const char *selfexe_path(void);
+
 #endif

@@ -27,7 +27,7 @@ enum sync_type {
 	SYNC_TYPE_MAX,
 };
 
-#define SYNC_FDS_MAX 200
+#define SYNC_FDS_MAX 60
 #define SYNC_PAYLOAD_MAX (16U << 20)
 
 struct sync_msg {

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a process asks of the kernel for itself and keeps over execve.
+ *
+ * Lists of CPUs and nodes ("0-3,7") become bit masks of as many words as the highest number needs, so machines with more
+ * than 1024 CPUs work. runtime-spec config.md#linux-process, config-linux.md#memory-policy, #personality.
+ */
+#include "container/attr.h"
+
+#include <errno.h>
+#include <linux/keyctl.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/personality.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "base/sys.h"
+#include "oci/config.h"
+
+/* struct sched_attr of linux/sched/types.h, whose header quarrels with sched.h. */
+struct attr_sched {
+	uint32_t size;
+	uint32_t policy;
+	uint64_t flags;
+	int32_t nice;
+	uint32_t priority;
+	uint64_t runtime, deadline, period;
+	uint32_t util_min, util_max;
+};
+
+#define MASK_BITS_MAX 65536
+#define WORD_BITS (8 * sizeof(unsigned long))
+
+#define IOPRIO_CLASS_SHIFT 13
+#define IOPRIO_WHO_PROCESS 1
+
+/* Parses a list into an owned mask of *ret_words words; NULL with errno when it is malformed. */
+static unsigned long *parse_mask(const char *list, size_t *ret_words)
+{
+	cleanup_strv char **parts = strv_split(list, ',');
+	cleanup_free unsigned long *mask = xcalloc(MASK_BITS_MAX / WORD_BITS, sizeof(*mask));
+	size_t highest = 0;
+
+	for (size_t i = 0; parts[i]; i++) {
+		char *dash = strchr(parts[i], '-');
+		uint32_t from, to;
+
+		if (!*parts[i])
+			continue;
+		if (dash)
+			*dash++ = '\0';
+		if (parse_u32(parts[i], &from) < 0 || parse_u32(dash ? dash : parts[i], &to) < 0 || from > to ||
+		    to >= MASK_BITS_MAX) {
+			errno = EINVAL;
+			return NULL;
+		}
+		for (uint32_t b = from; b <= to; b++)
+			mask[b / WORD_BITS] |= 1UL << (b % WORD_BITS);
+		if (to > highest)
+			highest = to;
+	}
+	*ret_words = highest / WORD_BITS + 1;
+	return steal_ptr(mask);
+}
+
+int attr_affinity(const char *list, const char *what, struct err *err)
+{
+	cleanup_free unsigned long *mask = NULL;
+	size_t words;
+
+	if (str_empty(list))
+		return 0;
+	mask = parse_mask(list, &words);
+	if (!mask)
+		return err_set(err, EINVAL, "%s: not a list of CPUs: %s", what, list);
+	if (syscall(SYS_sched_setaffinity, 0, words * sizeof(*mask), mask) < 0)
+		return err_sys(err, -errno, "%s: set CPU affinity %s", what, list);
+	return 0;
+}
+
+void attr_affinity_reset(void)
+{
+	unsigned long all[8192 / WORD_BITS];
+
+	memset(all, 0xff, sizeof(all));
+	(void)syscall(SYS_sched_setaffinity, 0, sizeof(all), all);
+}
+
+int attr_scheduling(const struct oci_process *p, struct err *err)
+{
+	if (p->has_scheduler) {
+		struct attr_sched a = {
+			.size = sizeof(a),
+			.policy = (uint32_t)p->scheduler.policy,
+			.flags = p->scheduler.flags,
+			.nice = p->scheduler.nice,
+			.priority = (uint32_t)p->scheduler.priority,
+			.runtime = p->scheduler.runtime,
+			.deadline = p->scheduler.deadline,
+			.period = p->scheduler.period,
+		};
+
+		if (syscall(SYS_sched_setattr, 0, &a, 0) < 0)
+			return err_sys(err, -errno, "process.scheduler: set scheduler");
+	}
+	if (p->has_io_priority && syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0,
+					  (int)p->io_priority_class << IOPRIO_CLASS_SHIFT | p->io_priority) < 0)
+		return err_sys(err, -errno, "process.ioPriority: set I/O priority");
+	return 0;
+}
+
+int attr_memory_and_personality(const struct oci_config *c, struct err *err)
+{
+	const struct oci_memory_policy *m = c->linux_.memory_policy;
+
+	if (m) {
+		cleanup_free unsigned long *mask = NULL;
+		size_t words = 0;
+
+		if (!str_empty(m->nodes)) {
+			mask = parse_mask(m->nodes, &words);
+			if (!mask)
+				return err_set(err, EINVAL, "linux.memoryPolicy.nodes: not a list of nodes: %s", m->nodes);
+		}
+		if (syscall(SYS_set_mempolicy, m->mode | (int)m->flags, mask, mask ? words * WORD_BITS + 1 : 0) < 0)
+			return err_sys(err, -errno, "linux.memoryPolicy: set memory policy");
+	}
+	if (c->linux_.has_personality && personality(c->linux_.personality_linux32 ? PER_LINUX32 : PER_LINUX) < 0)
+		return err_sys(err, -errno, "linux.personality");
+	return 0;
+}
+
+int attr_keyring(const char *name, struct err *err)
+{
+	long serial;
+
+	if (!name)
+		return 0;
+	serial = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, name);
+	if (serial < 0 && (errno == ENOSYS || errno == EDQUOT || errno == EPERM)) {
+		log_debug("attr: no session keyring: %s", strerrordesc_np(errno));
+		return 0;
+	}
+	return serial < 0 ? err_sys(err, -errno, "join session keyring %s", name) : 0;
+}

@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Hooks: programs of the administrator or the engine, run at six moments of a container's life.
+ *
+ * Which process runs them decides the namespaces: prestart, createRuntime, poststart and poststop are called by the runtime,
+ * createContainer by the child before pivot_root (its path is the host's, its namespaces are the container's),
+ * startContainer by the child inside its root. Here only: argv as written, state on stdin, time limit, and an error text
+ * with what the hook said.
+ */
+#include "container/hook.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/child.h"
+#include "base/log.h"
+#include "base/str.h"
+
+static void chomp(char *s)
+{
+	size_t n = s ? strlen(s) : 0;
+
+	while (n && (s[n - 1] == '\n' || s[n - 1] == '\r'))
+		s[--n] = '\0';
+	for (size_t i = 0; i < n; i++)
+		if (s[i] == '\n')
+			s[i] = ' ';
+}
+
+static int run_one(const struct oci_hook *h, const char *kind, size_t index, const char *state_json, char *const *env,
+		   struct err *err)
+{
+	char *none[] = { NULL }, *only_path[] = { h->path, NULL };
+	struct child_io io = {
+		.in = state_json ? state_json : "",
+		.in_len = state_json ? strlen(state_json) : 0,
+		.want_out = 1,
+		.want_err = 1,
+		.timeout_ms = h->has_timeout ? (int)(h->timeout > 2000000 ? 2000000 : h->timeout) * 1000 : 0,
+		.env = h->env ? h->env : (env ? env : none),
+		.path = h->path,
+	};
+	int r;
+
+	r = child_run(h->args && h->args[0] ? h->args : only_path, &io, err);
+	chomp(io.out);
+	chomp(io.errout);
+	if (r == -ETIMEDOUT)
+		err_set(err, r, "error running %s hook #%zu: %s: timed out after %u s", kind, index, h->path, h->timeout);
+	else if (r < 0)
+		err_wrap(err, "error running %s hook #%zu", kind, index);
+	else if (r > 0)
+		r = err_set(err, EIO, "error running %s hook #%zu: exit status %d, stdout: %s, stderr: %s", kind, index, r,
+			    io.out ? io.out : "", io.errout ? io.errout : "");
+	else if (io.errout && *io.errout)
+		log_debug("hook: %s: %s", h->path, io.errout);
+	free(io.out);
+	free(io.errout);
+	return r;
+}
+
+int hook_run_env(const struct oci_config *config, enum oci_hook_kind kind, const char *state_json, char *const *env,
+		 struct err *err)
+{
+	const struct oci_hook_list *l = &config->hooks[kind];
+
+	for (size_t i = 0; i < l->n; i++) {
+		int r = run_one(&l->v[i], oci_hook_word(kind), i, state_json, env, err);
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int hook_run(const struct oci_config *config, enum oci_hook_kind kind, const char *state_json, struct err *err)
+{
+	return hook_run_env(config, kind, state_json, NULL, err);
+}
+
+void hook_run_all(const struct oci_config *config, enum oci_hook_kind kind, const char *state_json)
+{
+	const struct oci_hook_list *l = &config->hooks[kind];
+
+	for (size_t i = 0; i < l->n; i++) {
+		struct err err = { 0 };
+
+		if (run_one(&l->v[i], oci_hook_word(kind), i, state_json, NULL, &err) < 0)
+			log_warn("%s", err.msg);
+	}
+}

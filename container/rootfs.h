@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The container's root: attach, hide, make read-only, enter. runtime-spec config.md#root, config-linux.md#masked-paths. */
+#ifndef CONTAINER_ROOTFS_H
+#define CONTAINER_ROOTFS_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+
+struct oci_config;
+
+/*
+ * In the child's own mount namespace: cuts propagation as configured and mounts a copy of the tree at path onto
+ * itself. Returns an O_PATH fd of the new root (owned).
+ */
+int rootfs_prepare(const struct oci_config *config, const char *path, struct err *err);
+/* Hides linux.maskedPaths and makes linux.readonlyPaths read-only, below rootfd. Missing paths are fine. */
+int rootfs_protect(const struct oci_config *config, int rootfd, struct err *err);
+/* root.readonly. */
+int rootfs_readonly(const struct oci_config *config, int rootfd, struct err *err);
+/*
+ * Makes rootfd "/" and the working directory, and drops the host's tree: by pivot_root(2), by moving the mount
+ * (no_pivot), or by chroot(2) alone where there is no mount namespace of our own (new_mounts false). Then linux.rootfsPropagation.
+ */
+int rootfs_enter(const struct oci_config *config, int rootfd, bool no_pivot, bool new_mounts, struct err *err);
+
+#endif
