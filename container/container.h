@@ -133,12 +133,14 @@ struct container_exec_params {
 	pid_t pid;                         /* the container's first process */
 	unsigned long long start_time;     /* checked against pid's */
 	struct cgroup_manager *cgroup;     /* NULL: ours */
+	const char *keyring;               /* as in container_params: joins the container's by name */
 	char *const *sub_cgroups;          /* runc exec --cgroup; NULL: the container's */
 	int seccomp_cache_fd;
 	int stdio[3];
 	int console_socket; /* as in container_params */
 	unsigned int preserve_fds;
 	bool rootless;
+	bool ignore_paused; /* clone although the cgroup is frozen (the call then blocks until it is thawed) */
 };
 
 #define CONTAINER_EXEC_INIT                                               \

@@ -19,10 +19,11 @@ enum sync_type {
 	SYNC_FDS,     /* [P] fds of the next SYNC_SETUP, at most SYNC_FDS_MAX a message */
 	SYNC_SETUP,   /* [P] payload: state document or nothing */
 	SYNC_CONSOLE, /* [C] the terminal's master; payload its slave's name */
+	SYNC_LIMITS,  /* [C] please set our resource limits: answered by SYNC_ACK */
 	SYNC_PARKED,  /* [C] set up, waiting for SYNC_START */
 	SYNC_START,   /* [P] payload: state document or nothing */
 	SYNC_LISTENER, /* [C] payload int: the number that the seccomp listener is about to get in the child */
-	SYNC_ACK,     /* [P] the listener was fetched and handed on */
+	SYNC_ACK,     /* [P] the request before was done */
 	SYNC_EXEC,    /* [C] next call is execve; end of file without SYNC_ERROR means that it succeeded */
 	SYNC_TYPE_MAX,
 };

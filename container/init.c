@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The container's first process from clone3(2) to execve(2), as one recipe: init_main(). Read this first.
+ *
+ *	clean        no fds and signals of the caller                    [host's mounts, new namespaces]
+ *	namespaces   root of the user namespace; join named ones; tell   → container_create() returns
+ *	-- waits for the caller (network, createRuntime hooks) --        ← container_setup()
+ *	rootfs       propagation, root attached, mounts in order, /dev, terminal
+ *	hooks        createContainer: host's files, container's namespaces
+ *	protect      sysctls, masked and read-only paths, read-only root
+ *	enter        pivot_root: from here on the host's tree is out of reach
+ *	user         attributes, limits, capabilities, user, cwd, executable
+ *	-- parked: tells, waits on the rendezvous or the socket --       ← container_start()
+ *	hooks        startContainer
+ *	workload     no_new_privs, seccomp, execve; its error goes to the starter
+ *
+ * Nothing below /proc is opened after pivot_root. When the creator dies the socket ends and so do we; once parked on
+ * a rendezvous we outlive it. Only memory of our own is touched: the parent's copy is not shared.
+ */
+#include "container/init.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "base/child.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "base/str.h"
+#include "base/sys.h"
+#include "container/attr.h"
+#include "container/become.h"
+#include "container/device.h"
+#include "container/hook.h"
+#include "container/lsm.h"
+#include "container/mount.h"
+#include "container/rlimit.h"
+#include "container/rootfs.h"
+#include "container/setup.h"
+#include "container/sync.h"
+#include "oci/config.h"
+
+#ifdef AMPHI_DEBUG
+void init_stop_at(const char *step)
+{
+	const char *at = getenv("AMPHI_STOP_AT");
+
+	if (!at)
+		return;
+	if (*at == '!' && !strcmp(at + 1, step))
+		raise(SIGKILL);
+	if (!strcmp(at, step))
+		raise(SIGSTOP);
+}
+#endif
+
+/* Closes the pidns of what we were before: enter the namespaces and say so. */
+static int enter_namespaces(struct init *in, struct err *err)
+{
+	int r = 0;
+
+	if (in->wait_mapped)
+		r = sync_expect(in->sync, SYNC_MAPPED, NULL, err);
+	if (!r && in->become_root)
+		r = namespace_become_root(err);
+	if (!r && !in->joined && in->ns.any_join)
+		r = namespace_join(&in->ns, err);
+	if (r < 0)
+		return r;
+	namespace_close(&in->ns);
+	(void)setsid();
+	if (in->ack_joined)
+		r = sync_send(in->sync, SYNC_JOINED, NULL, 0, NULL, 0);
+	return r < 0 ? err_sys(err, r, "tell the runtime") : 0;
+}
+
+static int host_names(const struct oci_config *c, struct err *err)
+{
+	if (c->hostname && sethostname(c->hostname, strlen(c->hostname)) < 0)
+		return err_sys(err, -errno, "hostname: set \"%s\"", c->hostname);
+	if (c->domainname && setdomainname(c->domainname, strlen(c->domainname)) < 0)
+		return err_sys(err, -errno, "domainname: set \"%s\"", c->domainname);
+	return 0;
+}
+
+static bool has_mounts(const struct init *in)
+{
+	return in->config->linux_.namespaces[OCI_NS_MOUNT].present;
+}
+
+/* Mounts in the listed order; trees the parent opened replace sources. */
+static int all_mounts(struct init *in, struct setup_request *q, struct err *err)
+{
+	const struct oci_config *c = in->config;
+	struct mount_context ctx = {
+		.rootfd = in->rootfd,
+		.mount_label = c->linux_.mount_label,
+		.userns = c->linux_.namespaces[OCI_NS_USER].present,
+		.cgroupns = c->linux_.namespaces[OCI_NS_CGROUP].present,
+	};
+	int r = 0;
+
+	if (c->n_mounts && !has_mounts(in))
+		return err_set(err, EINVAL, "mounts: need a mount namespace of the container's own (linux.namespaces)");
+	for (size_t i = 0; i < c->n_mounts && r >= 0; i++)
+		r = mount_apply(&ctx, &c->mounts[i], setup_take_tree(q, i), err);
+	if (!r && in->notify_dir) {
+		char *options[] = { "bind", "nosuid", "nodev", NULL };
+		struct oci_mount notify = {
+			.destination = "/run/notify", .type = "bind", .source = (char *)in->notify_dir, .options = options
+		};
+
+		r = mount_apply(&ctx, &notify, -1, err);
+	}
+	if (!r && has_mounts(in) && device_wanted(c)) {
+		init_stop_at("devices");
+		r = device_setup(c, in->rootfd, ctx.userns, err);
+	}
+	if (!r)
+		r = mount_late(&ctx, err);
+	str_free(&ctx.late);
+	return r;
+}
+
+static int terminal(struct init *in, struct err *err)
+{
+	cleanup_fd int pts = -1;
+	cleanup_fd int slave = -1;
+	int r;
+
+	if (!in->process->terminal || in->entry)
+		return 0;
+	pts = path_open_in(in->rootfd, "/dev/pts", O_PATH | O_DIRECTORY, 0);
+	if (pts < 0)
+		return err_sys(err, pts, "process.terminal: open /dev/pts");
+	r = become_terminal(in, pts, &slave, err);
+	if (!r && has_mounts(in))
+		r = device_console(in->rootfd, slave, err);
+	return r;
+}
+
+/* The working directory is made when the image lacks it. */
+static int make_cwd(struct init *in, struct err *err)
+{
+	cleanup_fd int fd = -1;
+
+	if (str_empty(in->process->cwd) || !strcmp(in->process->cwd, "/"))
+		return 0;
+	fd = path_open_in(in->rootfd, in->process->cwd, O_PATH, 0);
+	if (fd != -ENOENT)
+		return 0; /* there, or chdir's error to tell */
+	fd = path_mkdirs_in(in->rootfd, in->process->cwd, 0755, (uid_t)-1, (gid_t)-1);
+	if (fd < 0)
+		log_debug("init: cwd %s cannot be made: %s", in->process->cwd, strerrordesc_np(-fd));
+	return 0;
+}
+
+static int build_root(struct init *in, struct setup_request *q, struct err *err)
+{
+	const struct oci_config *c = in->config;
+	int r;
+
+	in->rootfd = has_mounts(in) ? rootfs_prepare(c, in->rootfs, err) : open(in->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (in->rootfd < 0)
+		return err->code ? err->code : err_sys(err, -errno, "root.path: open %s", in->rootfs);
+	init_stop_at("mounts");
+	r = all_mounts(in, q, err);
+	if (!r)
+		r = terminal(in, err);
+	if (!r) {
+		init_stop_at("createContainer");
+		r = hook_run(c, OCI_HOOK_CREATE_CONTAINER, q->state_json, err);
+	}
+	if (!r)
+		r = rlimit_sysctl(c, in->procfd, err);
+	if (!r)
+		r = make_cwd(in, err);
+	if (!r && has_mounts(in)) {
+		init_stop_at("protect");
+		r = rootfs_protect(c, in->rootfd, err);
+		if (!r)
+			r = rootfs_readonly(c, in->rootfd, err);
+	}
+	if (!r) {
+		init_stop_at("pivot");
+		r = rootfs_enter(c, in->rootfd, in->no_pivot, has_mounts(in), err);
+	}
+	return r;
+}
+
+static int set_up(struct init *in, struct err *err)
+{
+	cleanup_setup_request struct setup_request q = { 0 };
+	int r;
+
+	r = setup_recv(in->sync, in->config->n_mounts, &q, err);
+	if (r < 0)
+		return r;
+	init_stop_at("setup");
+	child_title("amphi:[init]");
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+		return err_sys(err, -errno, "set dumpable");
+	in->procfd = lsm_open_proc(err);
+	if (in->procfd < 0)
+		return in->procfd;
+	/* only now the cgroup is certainly ours: the new namespace shows it as "/" */
+	if (in->ns.cgroup && unshare(CLONE_NEWCGROUP) < 0)
+		return err_sys(err, -errno, "unshare the cgroup namespace");
+	attr_affinity_reset();
+	r = lsm_apply_keyring(in->procfd, in->process->selinux_label, err);
+	if (!r)
+		r = attr_keyring(in->keyring, err);
+	if (!r)
+		r = host_names(in->config, err);
+	if (!r)
+		r = build_root(in, &q, err);
+	if (!r) {
+		init_stop_at("user");
+		r = become_user(in, err);
+	}
+	close(steal_fd(in->procfd));
+	close(steal_fd(in->rootfd));
+	return r;
+}
+
+/* Waits for the starter. *ret_sock is where it listens; *ret_state the state document or NULL. */
+static int park(struct init *in, int *ret_sock, char **ret_state, struct err *err)
+{
+	struct sync_msg m;
+	int sock = in->sync, r;
+
+	r = sync_send(in->sync, SYNC_PARKED, NULL, 0, NULL, 0);
+	if (r < 0)
+		return err_sys(err, r, "tell the runtime");
+	if (in->listener >= 0) {
+		close(steal_fd(in->sync));
+		do
+			sock = accept4(in->listener, NULL, NULL, SOCK_CLOEXEC);
+		while (sock < 0 && (errno == EINTR || errno == ECONNABORTED));
+		if (sock < 0)
+			return err_sys(err, -errno, "wait for start");
+		close(steal_fd(in->listener));
+	}
+	*ret_sock = sock;
+	r = sync_expect(sock, SYNC_START, &m, err);
+	if (r < 0)
+		return r;
+	*ret_state = m.len ? m.data : NULL;
+	return 0;
+}
+
+static int start(struct init *in, int sock, const char *state_json, struct err *err)
+{
+	int r;
+
+	init_stop_at("startContainer");
+	r = hook_run_env(in->config, OCI_HOOK_START_CONTAINER, state_json, in->env, err);
+	if (r < 0)
+		return r;
+	init_stop_at("workload");
+	return become_workload(in, sock, err);
+}
+
+static _Noreturn void run_entry(struct init *in, struct err *err)
+{
+	int r = sync_send(in->sync, SYNC_PARKED, NULL, 0, NULL, 0);
+
+	if (r < 0)
+		_exit(1);
+	(void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+	r = in->entry(in->entry_arg, err);
+	if (r < 0) {
+		if (!err->code)
+			err_sys(err, r, "the entry function ended");
+		sync_send_err(in->sync, err);
+		_exit(1);
+	}
+	_exit(r);
+}
+
+_Noreturn void init_main(struct init *in)
+{
+	struct err err = { 0 };
+	char *state = NULL;
+	int sock = in->sync, r;
+
+	r = become_clean(in, &err);
+	if (!r) {
+		init_stop_at("namespaces");
+		r = enter_namespaces(in, &err);
+	}
+	if (!r)
+		r = set_up(in, &err);
+	if (!r && in->entry)
+		run_entry(in, &err);
+	if (!r)
+		r = park(in, &sock, &state, &err);
+	if (!r)
+		r = start(in, sock, state, &err);
+	if (!err.code)
+		err_sys(&err, r, "container init");
+	sync_send_err(sock, &err);
+	_exit(err.code == -ENOENT ? 127 : 126);
+}
+
+/* An exec'd process: the container exists, it only has to go in. */
+static int exec_enter(struct init *in, struct err *err)
+{
+	int r = 0;
+
+	if (in->wait_mapped)
+		r = sync_expect(in->sync, SYNC_MAPPED, NULL, err);
+	if (r < 0)
+		return r;
+	in->procfd = lsm_open_proc(err);
+	if (in->procfd < 0)
+		return in->procfd;
+	(void)setsid();
+	if (!str_empty(in->process->exec_cpu_affinity_final))
+		r = attr_affinity(in->process->exec_cpu_affinity_final, "process.execCPUAffinity.final", err);
+	else if (str_empty(in->process->exec_cpu_affinity_initial))
+		attr_affinity_reset();
+	if (!r)
+		r = lsm_apply_keyring(in->procfd, in->process->selinux_label, err);
+	if (!r)
+		r = attr_keyring(in->keyring, err);
+	if (r < 0)
+		return r;
+	if (in->container_pidfd >= 0 && in->join_flags && setns(in->container_pidfd, in->join_flags) < 0)
+		return errno == ESRCH ? err_set(err, ESRCH, "container not running") :
+					err_sys(err, -errno, "join the container's namespaces");
+	if (in->root_dir >= 0 && (fchdir(in->root_dir) < 0 || chroot(".") < 0))
+		return err_sys(err, -errno, "enter the container's root");
+	in->rootfd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return in->rootfd < 0 ? err_sys(err, -errno, "open the container's root") : 0;
+}
+
+_Noreturn void init_exec_main(struct init *in)
+{
+	cleanup_fd int pts = -1;
+	struct err err = { 0 };
+	int r, slave = -1;
+
+	r = become_clean(in, &err);
+	if (!r)
+		r = exec_enter(in, &err);
+	if (!r && in->process->terminal) {
+		pts = path_open_in(in->rootfd, "/dev/pts", O_PATH | O_DIRECTORY, 0);
+		r = pts < 0 ? err_sys(&err, pts, "process.terminal: open /dev/pts") :
+			      become_terminal(in, pts, &slave, &err);
+	}
+	if (!r)
+		r = become_user(in, &err);
+	if (!r)
+		r = become_workload(in, in->sync, &err);
+	if (!err.code)
+		err_sys(&err, r, "exec in container");
+	sync_send_err(in->sync, &err);
+	_exit(err.code == -ENOENT ? 127 : 126);
+}

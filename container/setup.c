@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The set-up request. Mount sources that the child could not open or map (it is in a user namespace, or the mount is
+ * idmapped) are opened by the parent as detached trees and passed as fds, in messages of at most SYNC_FDS_MAX before
+ * the request itself, whose payload names for each fd the mount it belongs to; the state document follows.
+ */
+#include "container/setup.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "container/mount.h"
+#include "container/sync.h"
+#include "oci/config.h"
+
+static int send_trees(int sock, const int *fds, size_t n)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < n && !r; i += SYNC_FDS_MAX)
+		r = sync_send(sock, SYNC_FDS, NULL, 0, fds + i, n - i < SYNC_FDS_MAX ? n - i : SYNC_FDS_MAX);
+	return r;
+}
+
+static int userns_of(pid_t pid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/user", (int)pid);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+int setup_send(int sock, const struct oci_config *config, pid_t pid, const char *state_json, struct err *err)
+{
+	bool userns = config->linux_.namespaces[OCI_NS_USER].present;
+	cleanup_free int *fds = xcalloc(config->n_mounts + 1, sizeof(*fds));
+	cleanup_free uint32_t *index = xcalloc(config->n_mounts + 1, sizeof(*index));
+	cleanup_fd int userns_fd = userns ? userns_of(pid) : -1;
+	cleanup_str struct str payload = { 0 };
+	uint32_t n = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < config->n_mounts && r >= 0; i++) {
+		r = mount_source(&config->mounts[i], userns, userns_fd, err);
+		if (r >= 0) {
+			fds[n] = r;
+			index[n++] = (uint32_t)i;
+		} else if (r == -ENOTSUP) {
+			r = 0;
+		}
+	}
+	if (r >= 0) {
+		r = send_trees(sock, fds, n);
+		str_addn(&payload, &n, sizeof(n));
+		str_addn(&payload, index, n * sizeof(*index));
+		if (state_json)
+			str_add(&payload, state_json);
+		if (!r)
+			r = sync_send(sock, SYNC_SETUP, payload.s, payload.len, NULL, 0);
+		if (r < 0)
+			err_sys(err, r, "ask container init to set up");
+	}
+	for (uint32_t i = 0; i < n; i++)
+		close(fds[i]);
+	return r < 0 ? r : 0;
+}
+
+static int unpack(const struct sync_msg *m, const int *fds, size_t n_fds, struct setup_request *q)
+{
+	uint32_t n, index;
+
+	if (m->len < sizeof(n))
+		return -EPROTO;
+	memcpy(&n, m->data, sizeof(n));
+	if (n != n_fds || m->len < sizeof(n) + (size_t)n * sizeof(index))
+		return -EPROTO;
+	for (uint32_t i = 0; i < n; i++) {
+		memcpy(&index, m->data + sizeof(n) + i * sizeof(index), sizeof(index));
+		if (index >= q->n_trees || q->trees[index] >= 0)
+			return -EPROTO;
+		q->trees[index] = fds[i];
+	}
+	if (m->len > sizeof(n) + n * sizeof(index))
+		q->state_json = xstrdup(m->data + sizeof(n) + n * sizeof(index));
+	return 0;
+}
+
+int setup_recv(int sock, size_t n_mounts, struct setup_request *ret, struct err *err)
+{
+	cleanup_free int *fds = NULL;
+	struct sync_msg m;
+	size_t n_fds = 0;
+	int r;
+
+	*ret = (struct setup_request){ .trees = xcalloc(n_mounts + 1, sizeof(int)), .n_trees = n_mounts };
+	for (size_t i = 0; i < n_mounts; i++)
+		ret->trees[i] = -1;
+	for (;;) {
+		r = sync_recv(sock, &m);
+		if (r < 0)
+			return err_sys(err, r, "waiting for the set-up request");
+		if (m.type != SYNC_FDS)
+			break;
+		fds = xreallocarray(fds, n_fds + m.n_fds, sizeof(*fds));
+		memcpy(fds + n_fds, m.fds, m.n_fds * sizeof(*fds));
+		n_fds += m.n_fds;
+		m.n_fds = 0;
+		sync_msg_done(&m);
+	}
+	r = m.type == SYNC_SETUP ? unpack(&m, fds, n_fds, ret) : -EPROTO;
+	sync_msg_done(&m);
+	return r < 0 ? err_set(err, r, "the set-up request is malformed") : 0;
+}
+
+int setup_take_tree(struct setup_request *q, size_t i)
+{
+	int fd = i < q->n_trees ? q->trees[i] : -1;
+
+	if (fd >= 0)
+		q->trees[i] = -1;
+	return fd;
+}
+
+void setup_done(struct setup_request *q)
+{
+	for (size_t i = 0; i < q->n_trees; i++)
+		if (q->trees[i] >= 0)
+			close(q->trees[i]);
+	free(q->trees);
+	free(q->state_json);
+	*q = (struct setup_request){ 0 };
+}

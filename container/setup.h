@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the parent hands to the child for its set-up: mount trees opened with the host's privileges, the state document. */
+#ifndef CONTAINER_SETUP_H
+#define CONTAINER_SETUP_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+struct oci_config;
+
+struct setup_request {
+	int *trees;       /* one for each mount, -1: none; owned */
+	size_t n_trees;
+	char *state_json; /* owned; NULL: none */
+};
+
+/* Parent: opens the trees (pid: whose user namespace idmaps refer to) and sends everything. */
+int setup_send(int sock, const struct oci_config *config, pid_t pid, const char *state_json, struct err *err);
+/* Child: waits for it. */
+int setup_recv(int sock, size_t n_mounts, struct setup_request *ret, struct err *err);
+/* The tree of mount i, now the caller's; -1. */
+int setup_take_tree(struct setup_request *q, size_t i);
+void setup_done(struct setup_request *q);
+#define cleanup_setup_request CLEANUP(setup_done)
+
+#endif
