@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Node ids ⇄ O_PATH descriptors. An inode is known while the guest holds lookups on it or a request uses it; it is the
+ * same node for the same (device, inode number, mount). Node id 1 is the root and never goes away.
+ */
+#ifndef VM_INODE_H
+#define VM_INODE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "base/err.h"
+
+#define INODE_ROOT 1
+
+/* What the guest was last told about a file's content: decides whether its cached pages may stay at open. */
+struct inode_stamp {
+	uint64_t size;
+	int64_t mtime_sec, ctime_sec;
+	uint32_t mtime_nsec, ctime_nsec;
+};
+
+struct inode {
+	uint64_t id;             /* node id; unique for the life of the table */
+	int fd;                  /* O_PATH, never followed a symlink */
+	mode_t type;             /* S_IFMT bits: they never change */
+	uint64_t mnt, ino;
+	uint32_t dev_major, dev_minor;
+	/* under the table's lock */
+	struct inode_stamp told;
+	bool submount;           /* root of a mount below the tree: announced once, kept for good */
+	uint64_t nlookup;        /* what the guest has to forget */
+	unsigned int refs;       /* requests using it, and one while nlookup > 0 */
+	struct inode *next_key, *next_id;
+};
+
+struct inode_table;
+
+/* A table whose root is root_fd (O_PATH reopened; the caller keeps root_fd). NULL with *err. */
+struct inode_table *inode_table_new(int root_fd, struct err *err);
+void inode_table_free(struct inode_table *t);
+/* Forgets every lookup but the root's (FUSE_DESTROY, a new session). No request may be running. */
+void inode_table_clear(struct inode_table *t);
+/* Number of known inodes. */
+unsigned long inode_table_count(struct inode_table *t);
+
+/* The inode of a node id, referenced: release with inode_put(). NULL when unknown. */
+struct inode *inode_get(struct inode_table *t, uint64_t id);
+void inode_put(struct inode_table *t, struct inode *i);
+/*
+ * The inode behind fd (O_PATH, taken: kept or closed in every case), whose statx is stx (with STATX_MNT_ID): found or made,
+ * one lookup added, referenced. 0 or -ENOMEM.
+ */
+int inode_enter(struct inode_table *t, int fd, const struct statx *stx, struct inode **ret);
+/* The guest forgets n lookups (more than it has: all). Unknown ids are ignored. */
+void inode_forget(struct inode_table *t, uint64_t id, uint64_t n);
+/* Marks the root of a mount: it is kept even when forgotten. */
+void inode_keep(struct inode_table *t, struct inode *i);
+/* Remembers what the guest is told now. */
+void inode_told(struct inode_table *t, struct inode *i, const struct statx *stx);
+/* Is that still what stx says? */
+bool inode_unchanged(struct inode_table *t, struct inode *i, const struct statx *stx);
+
+#endif
