@@ -2,8 +2,8 @@
 /*
  * The parent's side of a container.
  *
- * create makes the child and everything only we can do for it (cgroup, id maps, OOM score); setup hands over mount trees
- * and follows it until it is parked; start lets it go. The child itself is init.c. Between the steps nothing runs here: the
+ * create makes the child and does what only we can do for it (id maps, mount trees, cgroup, OOM score), while it already
+ * mounts; setup follows it until it is parked; start lets it go. The child itself is init.c. Between the steps nothing runs here: the
  * caller may take as long as it wants and do what it has to (network, hooks). State between processes is the pid, its
  * start time, and the socket "start.sock" in the caller's directory, which exists exactly from setup to start.
  */
@@ -27,6 +27,7 @@
 #include "container/cgroup.h"
 #include "container/clone.h"
 #include "container/exec.h"
+#include "container/hook.h"
 #include "container/init.h"
 #include "container/lsm.h"
 #include "container/mount_words.h"
@@ -99,34 +100,65 @@ static int listen_rendezvous(int dirfd, struct err *err)
 	return fd < 0 ? err_sys(err, fd, "make the start socket") : fd;
 }
 
-/* What must be done for the child from outside before it goes on. */
+/* The child has closed its end: its last message says why, or how it died does. */
+static int child_gone(struct container *c, struct err *err)
+{
+	for (;;) {
+		cleanup_sync_msg struct sync_msg m = { 0 };
+
+		if (sync_recv(c->sync, &m) < 0)
+			return start_died(c->pid, err);
+		if (m.type == SYNC_ERROR)
+			return sync_take_err(&m, err);
+	}
+}
+
+static int tell(struct container *c, enum sync_type type, const char *data, struct err *err)
+{
+	int r = sync_send(c->sync, type, data, data ? strlen(data) : 0, NULL, 0);
+
+	if (r == -EPIPE || r == -ECONNRESET)
+		return child_gone(c, err);
+	return r < 0 ? err_sys(err, r, "talk to container init") : 0;
+}
+
+static int hear(struct container *c, enum sync_type type, struct err *err)
+{
+	int r = sync_expect(c->sync, type, NULL, err);
+
+	return r == -EPIPE ? start_died(c->pid, err) : r;
+}
+
+/* What must be done for the child from outside, in the order in which it needs it. */
 static int help_child(struct container *c, struct init *in, struct cgroup_manager *cgroup, bool in_cgroup,
 		      struct err *err)
 {
 	int r = 0;
 
+	if (in->wait_mapped)
+		r = tell(c, SYNC_MAPPED, NULL, err);
+	if (!r && in->ack_joined)
+		r = hear(c, SYNC_JOINED, err);
+	if (!r)
+		r = setup_send(c->sync, c->config, c->pid, err);
+	if (r == -EPIPE)
+		return child_gone(c, err);
 	/* born in its only cgroup: nothing left to do */
-	if (cgroup && !(in_cgroup && cgroup_mode() == CGROUP_MODE_V2 && !cgroup_scope(cgroup)))
+	if (!r && cgroup && !(in_cgroup && cgroup_mode() == CGROUP_MODE_V2 && !cgroup_scope(cgroup)))
 		r = cgroup_enter(cgroup, c->pid, err);
 	if (!r)
 		r = rlimit_oom_score(c->pid, in->process, c->rootless, err);
-	if (r < 0)
-		return r;
-	if (in->wait_mapped)
-		r = sync_send(c->sync, SYNC_MAPPED, NULL, 0, NULL, 0);
-	if (r == -EPIPE)
-		return start_died(c->pid, err);
-	if (r < 0)
-		return err_sys(err, r, "talk to container init");
-	if (in->ack_joined) {
-		r = sync_expect(c->sync, SYNC_JOINED, NULL, err);
-		if (r == -EPIPE)
-			return start_died(c->pid, err);
+	if (!r)
+		r = tell(c, SYNC_ENTERED, NULL, err);
+	if (!r) {
+		r = child_start_time(c->pid, &c->start_time);
 		if (r < 0)
-			return r;
+			return err_sys(err, r, "read the start time of container init");
 	}
-	r = child_start_time(c->pid, &c->start_time);
-	return r < 0 ? err_sys(err, r, "read the start time of container init") : 0;
+	/* hooks may look at the mounts; without them the child goes on beside us */
+	if (!r && (hook_any(c->config, OCI_HOOK_PRESTART) || hook_any(c->config, OCI_HOOK_CREATE_RUNTIME)))
+		r = hear(c, SYNC_MOUNTED, err);
+	return r;
 }
 
 static int create(struct container *c, struct init *in, const struct container_params *p, struct err *err)
@@ -223,6 +255,8 @@ static int follow_setup(struct container *c, struct err *err)
 		if (r < 0)
 			return err_sys(err, r, "talk to container init");
 		switch (m.type) {
+		case SYNC_MOUNTED:
+			break;
 		case SYNC_PARKED:
 			return 0;
 		case SYNC_ERROR:
@@ -252,12 +286,8 @@ int container_setup(struct container *c, const char *state_json, struct err *err
 	int r;
 
 	err = err ? err : &none;
-	r = setup_send(c->sync, c->config, c->pid, state_json, err);
-	/* a child that has gone away may have left its reason */
-	if (r < 0 && r != -EPIPE)
-		return r;
-	err->code = 0;
-	return follow_setup(c, err);
+	r = tell(c, SYNC_SETUP, state_json, err);
+	return r < 0 ? r : follow_setup(c, err);
 }
 
 int container_console(struct container *c)

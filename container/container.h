@@ -73,8 +73,9 @@ struct container_params {
 
 /*
  * Clones the child into its namespaces and cgroup and waits until it is in all of them (maps written, joined
- * namespaces joined). Checks first what can be checked without side effect. On failure nothing is left. *ret is
- * owned (container_free()). config.md#lifecycle step 2.
+ * namespaces joined; the cgroup namespace may come a moment later). It goes on to its mounts by itself; where
+ * the config has prestart or createRuntime hooks, these are in place on return. Checks first what can be
+ * checked without side effect. On failure nothing is left. *ret is owned (container_free()). runtime.md#lifecycle.
  */
 int container_create(const struct container_params *params, struct container **ret, struct err *err);
 

@@ -3,9 +3,10 @@
  * The container's first process from clone3(2) to execve(2), as one recipe: init_main(). Read this first.
  *
  *	clean        no fds and signals of the caller                    [host's mounts, new namespaces]
- *	namespaces   root of the user namespace; join named ones; tell   → container_create() returns
+ *	namespaces   root of the user namespace; join named ones; tell
+ *	mounts       propagation, root attached, mounts in order, /dev; tells → container_create() returns
  *	-- waits for the caller (network, createRuntime hooks) --        ← container_setup()
- *	rootfs       propagation, root attached, mounts in order, /dev, terminal
+ *	terminal     in the container's devpts
  *	hooks        createContainer: host's files, container's namespaces
  *	protect      sysctls, masked and read-only paths, read-only root
  *	enter        pivot_root: from here on the host's tree is out of reach
@@ -14,6 +15,8 @@
  *	hooks        startContainer
  *	workload     no_new_privs, seccomp, execve; its error goes to the starter
  *
+ * The mounts run while the parent still moves us into the cgroup (slow with many v1 hierarchies), of which only
+ * cgroup mounts have to know. createRuntime hooks find the container's mounts in place, as engines' hooks expect.
  * Nothing below /proc is opened after pivot_root. When the creator dies the socket ends and so do we; once parked on
  * a rendezvous we outlive it. Only memory of our own is touched: the parent's copy is not shared.
  */
@@ -61,7 +64,7 @@ void init_stop_at(const char *step)
 }
 #endif
 
-/* Closes the pidns of what we were before: enter the namespaces and say so. */
+/* In all namespaces but the cgroup's; says so where the parent waits for it. */
 static int enter_namespaces(struct init *in, struct err *err)
 {
 	int r = 0;
@@ -90,6 +93,23 @@ static int host_names(const struct oci_config *c, struct err *err)
 	return 0;
 }
 
+/* The parent has moved us: only now the new cgroup namespace shows our cgroup as "/". */
+static int wait_entered(void *arg, struct err *err)
+{
+	struct init *in = arg;
+	int r;
+
+	if (in->entered)
+		return 0;
+	r = sync_expect(in->sync, SYNC_ENTERED, NULL, err);
+	if (r < 0)
+		return r;
+	if (in->ns.cgroup && unshare(CLONE_NEWCGROUP) < 0)
+		return err_sys(err, -errno, "unshare the cgroup namespace");
+	in->entered = true;
+	return 0;
+}
+
 static bool has_mounts(const struct init *in)
 {
 	return in->config->linux_.namespaces[OCI_NS_MOUNT].present;
@@ -104,6 +124,8 @@ static int all_mounts(struct init *in, struct setup_request *q, struct err *err)
 		.mount_label = c->linux_.mount_label,
 		.userns = c->linux_.namespaces[OCI_NS_USER].present,
 		.cgroupns = c->linux_.namespaces[OCI_NS_CGROUP].present,
+		.before_cgroup = wait_entered,
+		.arg = in,
 	};
 	int r = 0;
 
@@ -162,65 +184,85 @@ static int make_cwd(struct init *in, struct err *err)
 	return 0;
 }
 
-static int build_root(struct init *in, struct setup_request *q, struct err *err)
+static int build_root(struct init *in, struct err *err)
 {
+	cleanup_setup_request struct setup_request q = { 0 };
 	const struct oci_config *c = in->config;
 	int r;
 
+	r = setup_recv(in->sync, c->n_mounts, &q, err);
+	if (r < 0)
+		return r;
+	init_stop_at("mounts");
 	in->rootfd = has_mounts(in) ? rootfs_prepare(c, in->rootfs, err) : open(in->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (in->rootfd < 0)
 		return err->code ? err->code : err_sys(err, -errno, "root.path: open %s", in->rootfs);
-	init_stop_at("mounts");
-	r = all_mounts(in, q, err);
-	if (!r)
-		r = terminal(in, err);
-	if (!r) {
-		init_stop_at("createContainer");
-		r = hook_run(c, OCI_HOOK_CREATE_CONTAINER, q->state_json, err);
-	}
-	if (!r)
-		r = rlimit_sysctl(c, in->procfd, err);
-	if (!r)
-		r = make_cwd(in, err);
-	if (!r && has_mounts(in)) {
-		init_stop_at("protect");
-		r = rootfs_protect(c, in->rootfd, err);
-		if (!r)
-			r = rootfs_readonly(c, in->rootfd, err);
-	}
-	if (!r) {
-		init_stop_at("pivot");
-		r = rootfs_enter(c, in->rootfd, in->no_pivot, has_mounts(in), err);
-	}
-	return r;
+	return all_mounts(in, &q, err);
 }
 
-static int set_up(struct init *in, struct err *err)
+/* First half: everything that needs nothing from the caller. */
+static int prepare(struct init *in, struct err *err)
 {
-	cleanup_setup_request struct setup_request q = { 0 };
 	int r;
 
-	r = setup_recv(in->sync, in->config->n_mounts, &q, err);
-	if (r < 0)
-		return r;
-	init_stop_at("setup");
 	child_title("amphi:[init]");
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
 		return err_sys(err, -errno, "set dumpable");
 	in->procfd = lsm_open_proc(err);
 	if (in->procfd < 0)
 		return in->procfd;
-	/* only now the cgroup is certainly ours: the new namespace shows it as "/" */
-	if (in->ns.cgroup && unshare(CLONE_NEWCGROUP) < 0)
-		return err_sys(err, -errno, "unshare the cgroup namespace");
-	attr_affinity_reset();
 	r = lsm_apply_keyring(in->procfd, in->process->selinux_label, err);
 	if (!r)
 		r = attr_keyring(in->keyring, err);
 	if (!r)
 		r = host_names(in->config, err);
 	if (!r)
-		r = build_root(in, &q, err);
+		r = build_root(in, err);
+	if (!r)
+		r = wait_entered(in, err);
+	if (r < 0)
+		return r;
+	r = sync_send(in->sync, SYNC_MOUNTED, NULL, 0, NULL, 0);
+	return r < 0 ? err_sys(err, r, "tell the runtime") : 0;
+}
+
+static int protect(struct init *in, struct err *err)
+{
+	int r;
+
+	if (!has_mounts(in))
+		return 0;
+	init_stop_at("protect");
+	r = rootfs_protect(in->config, in->rootfd, err);
+	return r < 0 ? r : rootfs_readonly(in->config, in->rootfd, err);
+}
+
+/* Second half: from the caller's word to the moment before start. */
+static int set_up(struct init *in, struct err *err)
+{
+	cleanup_sync_msg struct sync_msg m = { 0 };
+	int r;
+
+	r = sync_expect(in->sync, SYNC_SETUP, &m, err);
+	if (r < 0)
+		return r;
+	init_stop_at("setup");
+	attr_affinity_reset();
+	r = terminal(in, err);
+	if (!r) {
+		init_stop_at("createContainer");
+		r = hook_run(in->config, OCI_HOOK_CREATE_CONTAINER, m.data, err);
+	}
+	if (!r)
+		r = rlimit_sysctl(in->config, in->procfd, err);
+	if (!r)
+		r = make_cwd(in, err);
+	if (!r)
+		r = protect(in, err);
+	if (!r) {
+		init_stop_at("pivot");
+		r = rootfs_enter(in->config, in->rootfd, in->no_pivot, has_mounts(in), err);
+	}
 	if (!r) {
 		init_stop_at("user");
 		r = become_user(in, err);
@@ -296,6 +338,8 @@ _Noreturn void init_main(struct init *in)
 		init_stop_at("namespaces");
 		r = enter_namespaces(in, &err);
 	}
+	if (!r)
+		r = prepare(in, &err);
 	if (!r)
 		r = set_up(in, &err);
 	if (!r && in->entry)

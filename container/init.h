@@ -43,7 +43,8 @@ struct init {
 	int join_flags;
 	int root_dir; /* root directory to change to where there is no mount namespace */
 
-	/* the child's own: set between set-up and execve */
+	/* the child's own: set between clone and execve */
+	bool entered; /* SYNC_ENTERED came, the cgroup namespace is made */
 	int procfd;
 	int rootfd;
 	struct caps caps;

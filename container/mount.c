@@ -367,8 +367,10 @@ int mount_apply(struct mount_context *c, const struct oci_mount *m, int tree, st
 		return apply_bind(c, m, &w, owned, err);
 	if (str_empty(m->type))
 		return err_set(err, EINVAL, "mount to \"%s\": no type and no bind option", m->destination);
-	if (!strcmp(m->type, "cgroup") || !strcmp(m->type, "cgroup2"))
-		return mount_cgroup_apply(c, m, &w, err);
+	if (!strcmp(m->type, "cgroup") || !strcmp(m->type, "cgroup2")) {
+		r = c->before_cgroup ? c->before_cgroup(c->arg, err) : 0;
+		return r < 0 ? r : mount_cgroup_apply(c, m, &w, err);
+	}
 	return apply_fs(c, m, &w, err);
 }
 

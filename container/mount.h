@@ -20,6 +20,9 @@ struct mount_context {
 	bool userns;             /* we are in a user namespace of our own */
 	bool cgroupns;           /* in a new cgroup namespace */
 	uid_t root_uid;          /* owner of directories made for targets: the container's root as seen here (0) */
+	/* Called before the first cgroup mount: returns once the process is in its cgroup (namespace). */
+	int (*before_cgroup)(void *arg, struct err *err);
+	void *arg;
 	struct str late;         /* targets (NUL-terminated strings one behind the other) that become read-only late */
 };
 

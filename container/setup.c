@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The set-up request. Mount sources that the child could not open or map (it is in a user namespace, or the mount is
+ * The mount request. Mount sources that the child could not open or map (it is in a user namespace, or the mount is
  * idmapped) are opened by the parent as detached trees and passed as fds, in messages of at most SYNC_FDS_MAX before
- * the request itself, whose payload names for each fd the mount it belongs to; the state document follows.
+ * the request itself, whose payload names for each fd the mount it belongs to.
  */
 #include "container/setup.h"
 
@@ -35,7 +35,7 @@ static int userns_of(pid_t pid)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-int setup_send(int sock, const struct oci_config *config, pid_t pid, const char *state_json, struct err *err)
+int setup_send(int sock, const struct oci_config *config, pid_t pid, struct err *err)
 {
 	bool userns = config->linux_.namespaces[OCI_NS_USER].present;
 	cleanup_free int *fds = xcalloc(config->n_mounts + 1, sizeof(*fds));
@@ -58,12 +58,10 @@ int setup_send(int sock, const struct oci_config *config, pid_t pid, const char 
 		r = send_trees(sock, fds, n);
 		str_addn(&payload, &n, sizeof(n));
 		str_addn(&payload, index, n * sizeof(*index));
-		if (state_json)
-			str_add(&payload, state_json);
 		if (!r)
-			r = sync_send(sock, SYNC_SETUP, payload.s, payload.len, NULL, 0);
+			r = sync_send(sock, SYNC_MOUNT, payload.s, payload.len, NULL, 0);
 		if (r < 0)
-			err_sys(err, r, "ask container init to set up");
+			err_sys(err, r, "ask container init to mount");
 	}
 	for (uint32_t i = 0; i < n; i++)
 		close(fds[i]);
@@ -77,7 +75,7 @@ static int unpack(const struct sync_msg *m, const int *fds, size_t n_fds, struct
 	if (m->len < sizeof(n))
 		return -EPROTO;
 	memcpy(&n, m->data, sizeof(n));
-	if (n != n_fds || m->len < sizeof(n) + (size_t)n * sizeof(index))
+	if (n != n_fds || m->len != sizeof(n) + (size_t)n * sizeof(index))
 		return -EPROTO;
 	for (uint32_t i = 0; i < n; i++) {
 		memcpy(&index, m->data + sizeof(n) + i * sizeof(index), sizeof(index));
@@ -85,8 +83,6 @@ static int unpack(const struct sync_msg *m, const int *fds, size_t n_fds, struct
 			return -EPROTO;
 		q->trees[index] = fds[i];
 	}
-	if (m->len > sizeof(n) + n * sizeof(index))
-		q->state_json = xstrdup(m->data + sizeof(n) + n * sizeof(index));
 	return 0;
 }
 
@@ -103,7 +99,7 @@ int setup_recv(int sock, size_t n_mounts, struct setup_request *ret, struct err 
 	for (;;) {
 		r = sync_recv(sock, &m);
 		if (r < 0)
-			return err_sys(err, r, "waiting for the set-up request");
+			return err_sys(err, r, "waiting for the mount request");
 		if (m.type != SYNC_FDS)
 			break;
 		fds = xreallocarray(fds, n_fds + m.n_fds, sizeof(*fds));
@@ -112,9 +108,9 @@ int setup_recv(int sock, size_t n_mounts, struct setup_request *ret, struct err 
 		m.n_fds = 0;
 		sync_msg_done(&m);
 	}
-	r = m.type == SYNC_SETUP ? unpack(&m, fds, n_fds, ret) : -EPROTO;
+	r = m.type == SYNC_MOUNT ? unpack(&m, fds, n_fds, ret) : -EPROTO;
 	sync_msg_done(&m);
-	return r < 0 ? err_set(err, r, "the set-up request is malformed") : 0;
+	return r < 0 ? err_set(err, r, "the mount request is malformed") : 0;
 }
 
 int setup_take_tree(struct setup_request *q, size_t i)
@@ -132,6 +128,5 @@ void setup_done(struct setup_request *q)
 		if (q->trees[i] >= 0)
 			close(q->trees[i]);
 	free(q->trees);
-	free(q->state_json);
 	*q = (struct setup_request){ 0 };
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the parent hands to the child for its set-up: mount trees opened with the host's privileges, the state document. */
+/* What the parent hands to the child for its mounts: trees opened with the host's privileges. */
 #ifndef CONTAINER_SETUP_H
 #define CONTAINER_SETUP_H
 
@@ -13,11 +13,10 @@ struct oci_config;
 struct setup_request {
 	int *trees;       /* one for each mount, -1: none; owned */
 	size_t n_trees;
-	char *state_json; /* owned; NULL: none */
 };
 
-/* Parent: opens the trees (pid: whose user namespace idmaps refer to) and sends everything. */
-int setup_send(int sock, const struct oci_config *config, pid_t pid, const char *state_json, struct err *err);
+/* Parent: opens the trees (pid: whose user namespace idmaps refer to) and sends them. -EPIPE: the child is gone. */
+int setup_send(int sock, const struct oci_config *config, pid_t pid, struct err *err);
 /* Child: waits for it. */
 int setup_recv(int sock, size_t n_mounts, struct setup_request *ret, struct err *err);
 /* The tree of mount i, now the caller's; -1. */

@@ -16,8 +16,11 @@ enum sync_type {
 	SYNC_MAPPED,  /* [P] maps are written */
 	SYNC_CLONED,  /* [H] payload pid_t: the child's pid; the helper ends */
 	SYNC_JOINED,  /* [C] in all namespaces */
-	SYNC_FDS,     /* [P] fds of the next SYNC_SETUP, at most SYNC_FDS_MAX a message */
-	SYNC_SETUP,   /* [P] payload: state document or nothing */
+	SYNC_FDS,     /* [P] fds of the next SYNC_MOUNT, at most SYNC_FDS_MAX a message */
+	SYNC_MOUNT,   /* [P] payload: which mounts the fds are for; go on to the mounts */
+	SYNC_ENTERED, /* [P] the child is in its cgroup */
+	SYNC_MOUNTED, /* [C] rootfs, mounts and devices are in place */
+	SYNC_SETUP,   /* [P] payload: state document or nothing; finish the set-up */
 	SYNC_CONSOLE, /* [C] the terminal's master; payload its slave's name */
 	SYNC_LIMITS,  /* [C] please set our resource limits: answered by SYNC_ACK */
 	SYNC_PARKED,  /* [C] set up, waiting for SYNC_START */
