@@ -235,7 +235,7 @@ int cgroup_enter(struct cgroup_manager *m, pid_t pid, struct err *err)
 
 	if (m->driver == CGROUP_DRIVER_SYSTEMD) {
 		r = cgroup_systemd_start(m, pid, err);
-		r = r < 0 ? r : make_dirs(m, err);
+		r = r < 0 ? r : make_dirs(m, err); /* hierarchies that systemd does not use */
 		r = r < 0 ? r : configure(m, err);
 		if (r < 0)
 			return r;
@@ -500,7 +500,7 @@ int cgroup_destroy(struct cgroup_manager *m, struct err *err)
 {
 	int ret = 0;
 
-	if (m->driver == CGROUP_DRIVER_SYSTEMD)
+	if (m->scope)
 		ret = cgroup_systemd_stop(m, err);
 	for (size_t i = 0; i < m->n_dirs; i++) {
 		struct cgroup_dir *d = &m->dirs[i];
