@@ -7,6 +7,8 @@
  * what it does wrong ends with it. PID 1 itself only accepts and reaps. It never exits: a failure before the agent
  * listens is said on the console and powers the machine off, which the host reports as a machine that was lost.
  */
+#include "vm/guest/guest_init.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -110,7 +112,7 @@ static _Noreturn void serve(int listener, int signal_fd)
 	}
 }
 
-int main(int argc, char **argv)
+int guest_init_main(int argc, char **argv)
 {
 	int listener, signal_fd;
 	struct err err = { 0 };
