@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -282,10 +283,23 @@ static int sandbox_prepare(const struct globals *g, const struct create_request 
 	return sb->backend->check(&sb->plan, err);
 }
 
+int sandbox_console_pair(int *ret_socket, int *ret_peer, struct err *err)
+{
+	int pair[2];
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		return err_sys(err, errno, "socketpair");
+	*ret_socket = pair[0];
+	*ret_peer = pair[1];
+	return 0;
+}
+
 static int sandbox_connect_console(struct sandbox *sb, struct err *err)
 {
-	if (!sb->request->console_socket)
+	if (!sb->plan.terminal)
 		return 0;
+	if (!sb->request->console_socket)
+		return sandbox_console_pair(&sb->console_socket, &sb->console_peer, err);
 	sb->console_socket = fd_unix_connect(sb->request->console_socket);
 	if (sb->console_socket < 0)
 		return err_sys(err, sb->console_socket, "option --console-socket: %s", sb->request->console_socket);
@@ -418,6 +432,8 @@ void sandbox_close(struct sandbox *sb)
 	statedir_close(&sb->dir);
 	if (sb->console_socket >= 0)
 		close(sb->console_socket);
+	if (sb->console_peer >= 0)
+		close(sb->console_peer);
 	if (sb->pidfd >= 0)
 		close(sb->pidfd);
 	*sb = (struct sandbox)SANDBOX_INIT;

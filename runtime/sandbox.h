@@ -42,6 +42,7 @@ struct sandbox {
 	struct cgroup_manager *cgroup; /* planned or loaded by sandbox_cgroup(); NULL: not yet */
 	struct network_lease lease;    /* our own networks: attached before create for machines (taps), after it for containers */
 	int console_socket; /* connected; receives the pty master when process.terminal; -1 */
+	int console_peer;   /* foreground terminal without a socket of the caller: where the master arrives; -1 */
 	int stdio[3];       /* what the workload gets as 0, 1, 2 (borrowed); -1: ours */
 	int pidfd;          /* of rec.pid, set by backend create; -1 */
 	void *backend_data; /* the back end's own, freed by backend->release */
@@ -80,10 +81,15 @@ int sandbox_save(struct sandbox *sb, struct err *err);
 char *sandbox_state_json(struct sandbox *sb, enum oci_status status, bool for_hook, const char *owner);
 /* The same as an array element. */
 void sandbox_state_write(struct sandbox *sb, struct json_writer *w, enum oci_status status, const char *owner);
+/* A terminal for the foreground: connected pair, one end for the back end, the other for supervise. */
+int sandbox_console_pair(int *ret_socket, int *ret_peer, struct err *err);
 /* Writes the pid file by temp + rename; NULL: none asked for. */
 int sandbox_pid_file(const char *path, pid_t pid, struct err *err);
 void sandbox_close(struct sandbox *sb);
 #define cleanup_sandbox CLEANUP(sandbox_close)
-#define SANDBOX_INIT { .dir = STATEDIR_INIT, .console_socket = -1, .stdio = { -1, -1, -1 }, .pidfd = -1 }
+#define SANDBOX_INIT                                                                                              \
+	{                                                                                                         \
+		.dir = STATEDIR_INIT, .console_socket = -1, .console_peer = -1, .stdio = { -1, -1, -1 }, .pidfd = -1 \
+	}
 
 #endif

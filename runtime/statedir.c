@@ -185,6 +185,9 @@ int statedir_remove(struct statedir *d, struct err *err)
 
 void statedir_close(struct statedir *d)
 {
+	/* said aloud: a parked child has a copy of the descriptor, and with it the lock */
+	if (d->fd >= 0)
+		statedir_unlock(d);
 	if (d->fd >= 0)
 		close(d->fd);
 	free(d->path);

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The verbs in container mode: container/ on this kernel. */
+/*
+ * Theory of operation: a thin layer. create and setup hold a struct container in this process; everything later
+ * works from the record: the pid with its start time, the rendezvous socket in the state directory, the control
+ * group. Read side by side with backend_vm.c.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/child.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "container/cgroup.h"
+#include "container/container.h"
+#include "oci/bundle.h"
+#include "runtime/proctable.h"
+#include "runtime/sandbox.h"
+
+/* How long a killed process may take to die (it may be in an uninterruptible call). */
+#define BACKEND_KILL_TIMEOUT_MS 60000
+
+/* What create leaves for setup in this process. */
+struct container_data {
+	struct container *container;
+	char *keyring;
+	int seccomp_cache_fd;
+};
+
+static int verb_check(const struct plan *plan, struct err *err)
+{
+	const struct oci_config *config = plan->config;
+
+	if (!config->has_process || !config->process.args || !config->process.args[0])
+		return err_set(err, EINVAL, "process.args: required to create a container");
+	if (!config->has_root)
+		return err_set(err, EINVAL, "root: required to create a container");
+	return 0;
+}
+
+static int verb_limits(struct sandbox *sb, const struct oci_resources **ret, struct err *err)
+{
+	const struct oci_linux *l = &sb->config->linux_;
+
+	(void)err;
+	*ret = l->has_resources ? &l->resources : NULL;
+	return 0;
+}
+
+/* Compiled filters are shared by the containers of one root; without the directory they are compiled anew. */
+static int container_open_cache(const struct sandbox *sb)
+{
+	cleanup_free char *path = NULL;
+
+	if (!sb->config->linux_.seccomp)
+		return -1;
+	path = xasprintf("%s/.seccomp", sb->globals->root);
+	(void)mkdir(path, 0700);
+	return open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+static unsigned int container_listen_fds(const struct sandbox *sb)
+{
+	const char *s = getenv("LISTEN_FDS");
+	uint32_t n = 0;
+
+	if (!s || parse_u32(s, &n) < 0 || n > sb->globals->inherited)
+		return 0;
+	return n;
+}
+
+static int verb_create(struct sandbox *sb, struct err *err)
+{
+	struct container_params p = CONTAINER_PARAMS_INIT;
+	struct container_data *d = xcalloc(1, sizeof(*d));
+	const struct create_request *req = sb->request;
+	int r;
+
+	sb->backend_data = d;
+	d->seccomp_cache_fd = container_open_cache(sb);
+	if (!req->no_new_keyring)
+		d->keyring = xasprintf("_ses.%s", req->id);
+	p.config = sb->config;
+	p.rootfs = sb->bundle->rootfs;
+	p.keyring = d->keyring;
+	p.cgroup = sb->cgroup;
+	p.seccomp_cache_fd = d->seccomp_cache_fd;
+	memcpy(p.stdio, sb->stdio, sizeof(p.stdio));
+	p.console_socket = sb->console_socket;
+	p.listen_fds = container_listen_fds(sb);
+	p.preserve_fds = req->preserve_fds;
+	p.no_pivot = req->no_pivot;
+	p.rootless = sb->plan.rootless;
+	p.rendezvous_fd = sb->dir.fd;
+	r = container_create(&p, &d->container, err);
+	if (r < 0)
+		return r;
+	sb->rec.pid = container_pid(d->container);
+	sb->rec.start_time = container_start_time(d->container);
+	sb->pidfd = fcntl(container_pidfd(d->container), F_DUPFD_CLOEXEC, 3);
+	return 0;
+}
+
+static int verb_setup(struct sandbox *sb, struct err *err)
+{
+	struct container_data *d = sb->backend_data;
+	cleanup_free char *state = sandbox_state_json(sb, OCI_STATUS_CREATING, true, NULL);
+
+	return container_setup(d->container, state, err);
+}
+
+static int verb_pending(struct sandbox *sb)
+{
+	return container_start_pending(sb->dir.fd);
+}
+
+static int verb_start(struct sandbox *sb, struct err *err)
+{
+	cleanup_free char *state = NULL;
+	int r = sandbox_config(sb, err);
+
+	if (r < 0)
+		return r;
+	state = sandbox_state_json(sb, OCI_STATUS_CREATED, true, NULL);
+	return container_start_at(sb->dir.fd, sb->config, sb->rec.pid, sb->rec.start_time, state, err);
+}
+
+static int verb_exec(struct sandbox *sb, const struct exec_request *req, struct err *err)
+{
+	struct container_exec_params p = CONTAINER_EXEC_INIT;
+	struct container_exec_result res = { .pidfd = -1, .console = -1 };
+	cleanup_fd int cache = -1;
+	int r = sandbox_config(sb, err);
+
+	if (!r && sb->rec.cgroup)
+		r = sandbox_cgroup(sb, err);
+	if (r < 0)
+		return r;
+	cache = container_open_cache(sb);
+	p.config = sb->config;
+	p.process = req->process;
+	p.pid = sb->rec.pid;
+	p.start_time = sb->rec.start_time;
+	p.cgroup = sb->cgroup;
+	p.sub_cgroups = req->cgroups;
+	p.seccomp_cache_fd = cache;
+	memcpy(p.stdio, req->stdio, sizeof(p.stdio));
+	p.console_socket = req->console_socket;
+	p.preserve_fds = req->preserve_fds;
+	p.rootless = sb->rec.rootless;
+	r = container_exec(&p, &res, err);
+	if (r < 0)
+		return r;
+	if (res.pidfd >= 0)
+		close(res.pidfd);
+	if (res.console >= 0)
+		close(res.console);
+	return res.pid;
+}
+
+static int verb_kill(struct sandbox *sb, int sig, bool all, struct err *err)
+{
+	int r;
+
+	if (!all || !sb->rec.cgroup)
+		return container_kill(sb->rec.pid, sb->rec.start_time, sig, err);
+	r = sandbox_cgroup(sb, err);
+	if (r < 0)
+		return r;
+	if (!cgroup_exists(sb->cgroup))
+		return container_kill(sb->rec.pid, sb->rec.start_time, sig, err);
+	return cgroup_kill(sb->cgroup, sig, err);
+}
+
+/* The container's control group where one can be frozen. */
+static int container_freezer(struct sandbox *sb, struct err *err)
+{
+	int r = sandbox_cgroup(sb, err);
+
+	if (!r && !cgroup_exists(sb->cgroup))
+		r = err_set(err, ENOTSUP, "container %s has no control group: it cannot be paused", sb->rec.id);
+	return r;
+}
+
+static int verb_pause(struct sandbox *sb, struct err *err)
+{
+	int r = container_freezer(sb, err);
+
+	return r < 0 ? r : cgroup_freeze(sb->cgroup, err);
+}
+
+static int verb_resume(struct sandbox *sb, struct err *err)
+{
+	int r = container_freezer(sb, err);
+
+	return r < 0 ? r : cgroup_thaw(sb->cgroup, err);
+}
+
+static int verb_paused(struct sandbox *sb, struct err *err)
+{
+	int r;
+
+	if (!sb->rec.cgroup)
+		return 0;
+	r = sandbox_cgroup(sb, err);
+	if (r < 0)
+		return r;
+	r = cgroup_frozen(sb->cgroup);
+	/* the cgroup may go away while we look: then there is nothing to be paused */
+	return r == -ENOENT || r == -ENODEV ? 0 : r;
+}
+
+static int verb_update(struct sandbox *sb, const struct oci_resources *res, struct err *err)
+{
+	int r = sandbox_cgroup(sb, err);
+
+	return r < 0 ? r : cgroup_update(sb->cgroup, res, err);
+}
+
+static int verb_stats(struct sandbox *sb, struct cgroup_stats *ret, struct err *err)
+{
+	int r = sandbox_cgroup(sb, err);
+
+	return r < 0 ? r : cgroup_stats_read(sb->cgroup, ret, err);
+}
+
+static int verb_ps(struct sandbox *sb, struct ps_entry **ret, struct err *err)
+{
+	cleanup_free pid_t *pids = NULL;
+	struct ps_entry *e;
+	size_t n, k = 0;
+	int r = sandbox_cgroup(sb, err);
+
+	if (!r)
+		r = cgroup_procs(sb->cgroup, &pids, &n, err);
+	if (r < 0)
+		return r;
+	e = xcalloc(n + 1, sizeof(*e));
+	for (size_t i = 0; i < n; i++)
+		if (proctable_read(pids[i], &e[k]) == 0)
+			k++;
+	*ret = e;
+	return (int)k;
+}
+
+static int verb_wait(struct sandbox *sb, int *ret_status, struct err *err)
+{
+	cleanup_fd int pidfd = -1;
+	int r;
+
+	*ret_status = 0;
+	if (sb->rec.pid <= 0)
+		return 0;
+	r = child_wait(sb->rec.pid, ret_status);
+	if (r != -ECHILD)
+		return r < 0 ? err_sys(err, r, "wait for %d", sb->rec.pid) : 0;
+	pidfd = fd_pidfd_open(sb->rec.pid);
+	if (pidfd < 0 || !sandbox_alive(sb))
+		return 0;
+	do
+		r = poll(&(struct pollfd){ .fd = pidfd, .events = POLLIN }, 1, BACKEND_KILL_TIMEOUT_MS);
+	while (r < 0 && errno == EINTR);
+	if (r == 0)
+		return err_set(err, ETIMEDOUT, "process %d does not end", sb->rec.pid);
+	return 0;
+}
+
+static int verb_delete(struct sandbox *sb, struct err *err)
+{
+	struct container_data *d = sb->backend_data;
+	int r, status;
+
+	if (d && d->container) {
+		container_abort(d->container);
+		return 0;
+	}
+	if (sb->rec.pid <= 0 || !sandbox_alive(sb))
+		return 0;
+	r = container_kill(sb->rec.pid, sb->rec.start_time, SIGKILL, err);
+	if (r == -ESRCH)
+		return 0;
+	if (r < 0)
+		return r;
+	return verb_wait(sb, &status, err);
+}
+
+static void verb_release(struct sandbox *sb)
+{
+	struct container_data *d = sb->backend_data;
+
+	container_free(d->container);
+	if (d->seccomp_cache_fd >= 0)
+		close(d->seccomp_cache_fd);
+	free(d->keyring);
+	free(d);
+	sb->backend_data = NULL;
+}
+
+const struct backend backend_container = {
+	.name = "container",
+	.isolation = ISOLATION_CONTAINER,
+	.check = verb_check,
+	.limits = verb_limits,
+	.create = verb_create,
+	.setup = verb_setup,
+	.pending = verb_pending,
+	.start = verb_start,
+	.exec = verb_exec,
+	.kill = verb_kill,
+	.pause = verb_pause,
+	.resume = verb_resume,
+	.paused = verb_paused,
+	.update = verb_update,
+	.stats = verb_stats,
+	.ps = verb_ps,
+	.wait = verb_wait,
+	.delete = verb_delete,
+	.release = verb_release,
+};

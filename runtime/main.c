@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* amphi: global options, dispatch; the only place that prints an error and exits. */
+/*
+ * Theory of operation: main() reads as the recipe: keep descriptors 0..2 occupied, parse the global options, open
+ * the log, find the command, run it, report. An error goes to the log as exactly one line (engines parse the file as
+ * JSON) and, where the log is a file, to stderr too, because conmon forwards stderr.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/child.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "oci/config.h"
+#include "runtime/commands.h"
+
+#ifndef AMPHI_COMMIT
+#define AMPHI_COMMIT "unknown"
+#endif
+
+struct main_options {
+	const char *root;
+	const char *log;
+	const char *log_format;
+	const char *log_level;
+	const char *rootless;
+	const char *cgroup_manager;
+	const char *isolation;
+	const char *vmm;
+	bool debug;
+	bool systemd_cgroup;
+	bool version;
+};
+
+static const struct option_def main_defs[] = {
+	OPTION_STRING("root", 0, struct main_options, root, "DIR", "state directory (default /run/amphi)"),
+	OPTION_STRING("log", 0, struct main_options, log, "FILE", "append the log to FILE instead of stderr"),
+	OPTION_STRING("log-format", 0, struct main_options, log_format, "FORMAT", "text or json"),
+	OPTION_STRING("log-level", 0, struct main_options, log_level, "LEVEL", "error, warning, info or debug"),
+	OPTION_FLAG("debug", 0, struct main_options, debug, "log everything"),
+	OPTION_FLAG("systemd-cgroup", 's', struct main_options, systemd_cgroup, "control groups made by systemd"),
+	OPTION_STRING("cgroup-manager", 0, struct main_options, cgroup_manager, "NAME",
+		      "cgroupfs, systemd or disabled"),
+	OPTION_STRING("rootless", 0, struct main_options, rootless, "BOOL", "true, false or auto"),
+	OPTION_STRING("isolation", 0, struct main_options, isolation, "KIND", "container or vm"),
+	OPTION_STRING("vmm", 0, struct main_options, vmm, "NAME", "machine monitor: kvm, qemu or auto"),
+	OPTION_FLAG("version", 'v', struct main_options, version, "show the version"),
+	OPTION_END,
+};
+
+/* A closed 0, 1 or 2 would be taken by the first file we open and leak into the workload. */
+static void main_occupy_stdio(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			_exit(1);
+}
+
+/* How many descriptors from 3 on in a row the caller gave us; ours come behind them. */
+static uint32_t main_inherited(void)
+{
+	uint32_t n = 0;
+
+	while (fcntl(3 + (int)n, F_GETFD) >= 0)
+		n++;
+	return n;
+}
+
+static void main_help(void)
+{
+	struct str out = { 0 };
+
+	str_add(&out, "Usage: amphi [OPTIONS] COMMAND ...\n\n"
+		      "Runs an OCI bundle as a container or in a virtual machine.\n\nCommands:\n");
+	for (size_t i = 0; commands[i]; i++)
+		str_addf(&out, "  %-12s %s\n", commands[i]->name, commands[i]->help);
+	str_add(&out, "\nOptions:\n");
+	options_help(main_defs, &out);
+	str_addf(&out, "  %-32s %s\n\n\"amphi COMMAND --help\" tells a command's options.\n", "-h, --help",
+		 "show this help");
+	(void)fd_write_all(STDOUT_FILENO, str_get(&out), out.len);
+	str_free(&out);
+}
+
+static int main_version(struct err *err)
+{
+	return commands_print("amphi version " AMPHI_VERSION "\ncommit: " AMPHI_COMMIT "\nspec: " OCI_VERSION "\n",
+			      err);
+}
+
+static int main_open_log(const struct main_options *o, struct err *err)
+{
+	enum log_format format = LOG_TEXT;
+	/* engines read a log file back as JSON: nothing but the failure goes in unless asked for */
+	enum log_level level = o->log && *o->log ? LOG_ERROR_ : LOG_WARN;
+	const char *path = o->log;
+	int fd;
+
+	if (o->log_format && !strcmp(o->log_format, "json"))
+		format = LOG_JSON;
+	else if (o->log_format && strcmp(o->log_format, "text"))
+		return err_set(err, EINVAL, "option --log-format: \"%s\" is neither text nor json", o->log_format);
+	if (o->log_level && log_level_parse(o->log_level, &level) < 0)
+		return err_set(err, EINVAL, "option --log-level: unknown level \"%s\"", o->log_level);
+	if (o->debug)
+		level = LOG_DEBUG_;
+	log_set(level, format);
+	if (!path || !*path)
+		return 0;
+	if (str_starts(path, "file:"))
+		path += strlen("file:");
+	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0644);
+	if (fd < 0)
+		return err_sys(err, errno, "option --log: %s", path);
+	log_set_fd(fd);
+	return 0;
+}
+
+static int main_default_root(struct globals *g, struct err *err)
+{
+	const char *dir = getenv("XDG_RUNTIME_DIR");
+
+	if (!g->rootless)
+		g->root = "/run/amphi";
+	else if (dir && dir[0] == '/')
+		g->root = path_join(dir, "amphi");
+	else if (geteuid() == 0)
+		g->root = "/run/amphi";
+	else
+		return err_set(err, EINVAL, "XDG_RUNTIME_DIR is not set: give --root");
+	return 0;
+}
+
+static int main_choose(const struct main_options *o, struct globals *g, struct err *err)
+{
+	g->isolation = ISOLATION_UNSET;
+	if (o->isolation) {
+		g->isolation_by = "option --isolation";
+		if (!strcmp(o->isolation, "container"))
+			g->isolation = ISOLATION_CONTAINER;
+		else if (!strcmp(o->isolation, "vm"))
+			g->isolation = ISOLATION_VM;
+		else
+			return err_set(err, EINVAL, "option --isolation: \"%s\" is neither container nor vm",
+				       o->isolation);
+	} else if (!strcmp(g->program, "amphi-vm")) {
+		g->isolation = ISOLATION_VM;
+		g->isolation_by = "program name";
+	}
+	if (o->vmm && commands_vmm_parse(o->vmm, &g->vmm) < 0)
+		return err_set(err, EINVAL, "option --vmm: \"%s\" is none of kvm, qemu, auto", o->vmm);
+	g->vmm_given = o->vmm;
+	if (o->systemd_cgroup)
+		g->cgroup_driver = CGROUP_DRIVER_SYSTEMD;
+	if (o->cgroup_manager && cgroup_driver_parse(o->cgroup_manager, &g->cgroup_driver) < 0)
+		return err_set(err, EINVAL, "option --cgroup-manager: \"%s\" is none of cgroupfs, systemd, disabled",
+			       o->cgroup_manager);
+	return 0;
+}
+
+/* Root of a user namespace of one's own (rootless engines) has no power over the host. */
+static bool main_in_user_namespace(void)
+{
+	struct stat st;
+
+	/* PROC_USER_INIT_INO of the kernel: fixed since 3.8 */
+	return stat("/proc/self/ns/user", &st) == 0 && st.st_ino != 0xEFFFFFFDU;
+}
+
+static int main_globals(const struct main_options *o, struct globals *g, struct err *err)
+{
+	int r;
+
+	g->debug = o->debug;
+	g->rootless = geteuid() != 0 || main_in_user_namespace();
+	if (o->rootless && !strcmp(o->rootless, "true"))
+		g->rootless = true;
+	else if (o->rootless && !strcmp(o->rootless, "false"))
+		g->rootless = false;
+	else if (o->rootless && strcmp(o->rootless, "auto"))
+		return err_set(err, EINVAL, "option --rootless: \"%s\" is none of true, false, auto", o->rootless);
+	r = main_choose(o, g, err);
+	if (r < 0)
+		return r;
+	if (o->root && *o->root) {
+		g->root = path_abs(o->root);
+		if (!g->root)
+			return err_sys(err, errno, "option --root: %s", o->root);
+		g->root_given = true;
+		return 0;
+	}
+	return main_default_root(g, err);
+}
+
+/* The one line a failure leaves. */
+static void main_report(const struct err *err)
+{
+	struct str line = { 0 };
+
+	log_error("%s", err->msg);
+	if (log_fd() == STDERR_FILENO)
+		return;
+	str_addf(&line, "%s\n", err->msg);
+	(void)fd_write_all(STDERR_FILENO, str_get(&line), line.len);
+	str_free(&line);
+}
+
+static int main_dispatch(int argc, char **argv, struct globals *g, int *ret_fail, struct err *err)
+{
+	struct main_options o = { 0 };
+	const struct command *c;
+	int i, r;
+
+	i = options_parse(main_defs, &o, OPTIONS_STOP, argc, argv, err);
+	if (i == OPTIONS_HELP || (i == argc && !o.version)) {
+		main_help();
+		return i == OPTIONS_HELP ? 0 : 1;
+	}
+	if (i < 0)
+		return i;
+	r = main_open_log(&o, err);
+	if (r < 0)
+		return r;
+	if (o.version)
+		return main_version(err);
+	if (!strcmp(argv[i], "help")) {
+		main_help();
+		return 0;
+	}
+	if (!strcmp(argv[i], "version"))
+		return main_version(err);
+	c = commands_find(argv[i]);
+	if (!c)
+		return err_set(err, EINVAL, "unknown command \"%s\"; \"amphi --help\" lists them", argv[i]);
+	*ret_fail = c->fail_status ? c->fail_status : 1;
+	r = main_globals(&o, g, err);
+	if (r < 0)
+		return r;
+	return c->main(g, c, argc - i, argv + i, err);
+}
+
+int main(int argc, char **argv)
+{
+	struct globals g = { 0 };
+	struct err err = { 0 };
+	const char *slash;
+	int fail = 1, r;
+
+	g.inherited = main_inherited();
+	main_occupy_stdio();
+	if (argc < 1)
+		return 1;
+	/* inherited as ignored, children could not be waited for */
+	signal(SIGCHLD, SIG_DFL);
+	child_title_init(argc, argv);
+	slash = strrchr(argv[0], '/');
+	g.program = slash ? slash + 1 : argv[0];
+	/* a copy: the parsers move words about */
+	g.argv = xcalloc((size_t)argc + 1, sizeof(*g.argv));
+	memcpy((void *)g.argv, argv, (size_t)argc * sizeof(*g.argv));
+	r = main_dispatch(argc, argv, &g, &fail, &err);
+	if (r >= 0)
+		return r;
+	if (!err.code)
+		err_sys(&err, r, "internal error");
+	main_report(&err);
+	return fail;
+}
