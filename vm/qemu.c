@@ -2,7 +2,7 @@
 /*
  * The fallback driver: a machine under the system's QEMU.
  *
- * build() makes the device cores and the socket pairs and starts a vhost-user thread for each; run() starts QEMU as a
+ * build() makes the device cores; run() locks the process down, starts a vhost-user thread for each core and QEMU as a
  * child (killed with the thread that calls run(), no descriptors but its own, stdout the console) and supervises it from
  * one poll loop: the child's end, its stderr (last line kept, all of it in the debug log), QMP, the agent's report, orders
  * from other threads, stop_fd.
@@ -61,6 +61,7 @@ struct qemu {
 	const struct vm_spec *spec;
 	char *binary; /* owned */
 	bool kvm;
+	struct virtio_device *fs_dev, *vsock_dev; /* owned until served */
 	struct vhost_user *fs, *vsock;
 	struct report report;
 	int fs_fd, vsock_fd, qmp_fd; /* QEMU's ends until it runs */
@@ -140,22 +141,23 @@ static int pair(int *ret_ours, int *ret_theirs, struct err *err)
 	return 0;
 }
 
-/* Serves dev (taken in every case; NULL: *err is set) to QEMU's end *ret_fd. NULL with *err. */
-static struct vhost_user *serve(struct virtio_device *dev, unsigned int nqueues, int *ret_fd, struct err *err)
+/* Serves *dev (taken) to QEMU's end *ret_fd, if there is one. */
+static int serve(struct virtio_device **dev, unsigned int nqueues, struct vhost_user **ret, int *ret_fd, struct err *err)
 {
-	struct vhost_user *vu = NULL;
-	int ours = -1;
+	int ours = -1, r;
 
-	if (!dev)
-		return NULL;
-	if (pair(&ours, ret_fd, err) == 0)
-		vu = vhost_user_start(dev, ours, nqueues, err);
-	if (!vu) {
-		virtio_free(dev);
-		if (ours >= 0)
-			close(ours);
+	if (!*dev)
+		return 0;
+	r = pair(&ours, ret_fd, err);
+	if (r < 0)
+		return r;
+	*ret = vhost_user_start(*dev, ours, nqueues, err);
+	if (!*ret) {
+		close(ours);
+		return err->code;
 	}
-	return vu;
+	*dev = NULL;
+	return 0;
 }
 
 static int build_vsock(struct qemu *q, struct err *err)
@@ -167,16 +169,13 @@ static int build_vsock(struct qemu *q, struct err *err)
 		.control = control,
 		.arg = q,
 	};
-	struct virtio_device *dev;
 
 	if (p.listen_fd < 0)
 		return err_sys(err, -errno, "QEMU: agent socket");
-	dev = virtio_vsock_new(&p, err);
-	if (!dev)
+	q->vsock_dev = virtio_vsock_new(&p, err);
+	if (!q->vsock_dev)
 		close(p.listen_fd);
-	/* QEMU keeps the event queue. */
-	q->vsock = serve(dev, 2, &q->vsock_fd, err);
-	return q->vsock ? 0 : err->code;
+	return q->vsock_dev ? 0 : err->code;
 }
 
 static void close_fd(int *fd)
@@ -198,6 +197,8 @@ static void qemu_free(struct vm *vm)
 	close_fd(&q->qmp);
 	vhost_user_stop(q->vsock);
 	vhost_user_stop(q->fs);
+	virtio_free(q->vsock_dev);
+	virtio_free(q->fs_dev);
 	report_free(&q->report);
 	close_fd(&q->event_fd);
 	str_free(&q->err_line);
@@ -235,8 +236,8 @@ static int qemu_build(const struct vm_spec *spec, struct vm **ret, struct err *e
 		r = q->event_fd < 0 ? err_sys(err, -errno, "QEMU: eventfd") : pair(&q->qmp, &q->qmp_fd, err);
 	}
 	if (r == 0 && spec->export_fd >= 0) {
-		q->fs = serve(virtio_fs_new(spec->export_fd, VM_FS_TAG, err), 2, &q->fs_fd, err);
-		r = q->fs ? 0 : err->code;
+		q->fs_dev = virtio_fs_new(spec->export_fd, VM_FS_TAG, err);
+		r = q->fs_dev ? 0 : err->code;
 	}
 	if (r == 0 && spec->agent_listen_fd >= 0)
 		r = build_vsock(q, err);
@@ -541,6 +542,11 @@ static int qemu_run(struct vm *vm, struct vm_exit *ret, struct err *err)
 	ret->reason = VM_EXIT_FAILED;
 	/* Not this thread: its filter would be QEMU's too. QEMU brings its own. */
 	r = lockdown_process((enum lockdown_mode)q->spec->lockdown, err);
+	/* QEMU keeps the event queue of vsock. */
+	if (r == 0)
+		r = serve(&q->fs_dev, 2, &q->fs, &q->fs_fd, err);
+	if (r == 0)
+		r = serve(&q->vsock_dev, 2, &q->vsock, &q->vsock_fd, err);
 	if (r == 0)
 		r = start(q, err);
 	if (r < 0) {
