@@ -448,3 +448,29 @@ int network_stats(const struct network_lease *lease, int netns_fd, struct networ
 	*ret_n = n;
 	return 0;
 }
+
+int network_endpoints(const char *dir, const char *name, struct network_lease **ret, size_t *ret_n, struct err *err)
+{
+	cleanup_netdir struct netdir nd = NETDIR_INIT;
+	struct network_lease *v = NULL;
+	size_t n = 0, kept = 0;
+	int r = netdir_open(dir, false, &nd, err);
+
+	if (r >= 0)
+		r = attached_list(&nd, &v, &n, err);
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < n; i++) {
+		bool on = false;
+
+		for (size_t k = 0; k < v[i].n_ifaces; k++)
+			on |= v[i].ifaces[k].network && !strcmp(v[i].ifaces[k].network, name);
+		if (on)
+			v[kept++] = v[i];
+		else
+			network_lease_free(&v[i]);
+	}
+	*ret = v;
+	*ret_n = kept;
+	return 0;
+}

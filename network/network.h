@@ -134,9 +134,9 @@ int network_lease_find(const struct network_ref *ref, struct network_lease *ret,
 
 /*
  * Machine in a namespace somebody else made: every link that has addresses (not loopback) is joined to a new tap
- * in that namespace by tc redirect; the link's addresses, routes, MAC and MTU become the guest's (in ret), and are
- * taken off the link. ret->ifaces may be empty (a namespace with loopback only: no network). Repeatable: an old
- * redirect is replaced. The tap disappears with its fds; addresses are given back by network_join_undo().
+ * in that namespace by tc redirect; the link's addresses, routes, MAC and MTU become the guest's (in ret). The link
+ * keeps them but sees no packet any more. ret->ifaces may be empty (a namespace with loopback only: no network). Repeatable: an old
+ * redirect is replaced. The tap disappears with its fds.
  */
 int network_join(const struct network_ref *ref, int netns_fd, uint16_t queues, struct network_lease *ret, struct err *err);
 /* Undoes network_join() in a namespace that lives on (engines run hooks and CNI DEL there). 0 when nothing was done. */
@@ -215,7 +215,7 @@ struct network_create {
 /* Creates a definition (no link yet). -EEXIST, -EINVAL (overlap with a network or a link of the host is named). */
 int network_def_create(const char *dir, const struct network_create *c, struct err *err);
 /* Removes definition, bridge and rules; -EBUSY when in use unless force (endpoints are disconnected). */
-int network_remove(const char *dir, const char *name, bool force, struct err *err);
+int network_prune_network(const char *dir, const char *name, bool force, struct err *err);
 /* Loads one definition; "default" is created on demand. -ENOENT. */
 int network_def_load(const char *dir, const char *name, struct network *ret, struct err *err);
 /* Names of all definitions, sorted, owned. */
@@ -231,7 +231,7 @@ int network_connect(const struct network_request *req, struct network_lease *ret
 int network_disconnect(const struct network_ref *ref, const char *network, struct err *err);
 
 /* Puts bridges, sysctls and the firewall table back as definitions and attachments say; touches nothing else. */
-int network_reload(const char *dir, struct err *err);
+int network_prune_reload(const char *dir, struct err *err);
 /*
  * Removes attachments whose owner is gone, leases without attachment, links and rules without lease, bridges
  * without endpoint; with unused also definitions nobody uses (not "default"). Counts in *ret_removed (may be NULL).

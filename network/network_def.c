@@ -5,7 +5,7 @@
  * Theory of operation: a definition is CONF/NAME.json with every choice already made, so that two hosts with the
  * same file behave alike; nothing is chosen later. Creating one looks at the other definitions and at what the host
  * has on its links, because an overlapping subnet cuts the host off from a part of its world. The network "default"
- * is created when it is first asked for. Removing the definition is network_remove()'s business, which knows what
+ * is created when it is first asked for. Removing the definition is network_prune_network()'s business, which knows what
  * uses it.
  */
 #include <dirent.h>
