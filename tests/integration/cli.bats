@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+# backends: container
+# The command line itself: help, version, log, errors.
+load helpers
+
+setup() { ROOT=$BATS_TEST_TMPDIR/state; }
+
+@test "version: the lines that engines parse" {
+	run -0 --separate-stderr "$AMPHI" --version
+	[[ "${lines[0]}" == "amphi version "* ]]
+	[[ "${lines[1]}" == "commit: "* ]]
+	[[ "${lines[2]}" == "spec: 1."* ]]
+	[ -z "$stderr" ]
+	run -0 "$AMPHI" -v
+}
+
+@test "help of amphi and of every command" {
+	local c
+	run -0 "$AMPHI" --help
+	for c in create start run exec kill delete state list ps spec; do
+		[[ "$output" == *"  $c "* ]]
+	done
+	for c in $("$AMPHI" --help | awk '/^Commands:/ { on = 1; next } /^$/ { on = 0 } on { print $1 }'); do
+		run -0 "$AMPHI" "$c" --help
+		[ -n "$output" ]
+	done
+}
+
+@test "unknown words are one clear error" {
+	run -1 "$AMPHI" frobnicate
+	[ "${#lines[@]}" = 1 ]
+	[[ "$output" == *frobnicate* ]]
+	run -1 "$AMPHI" --frobnicate state x
+	[[ "$output" == *--frobnicate* ]]
+	run -1 "$AMPHI" state --frobnicate x
+	[[ "$output" == *--frobnicate* ]]
+	run -1 "$AMPHI" state
+	[[ "$output" == *"too few"* ]]
+	run -1 "$AMPHI" state a b
+	[[ "$output" == *"too many"* ]]
+	run -1 "$AMPHI" create --bundle
+	[[ "$output" == *"requires an argument"* ]]
+	run -1 "$AMPHI" --isolation pod state x
+	[[ "$output" == *--isolation* ]]
+	run -1 "$AMPHI" --vmm xen state x
+	[[ "$output" == *--vmm* ]]
+	run -1 "$AMPHI" --cgroup-manager x state y
+	[[ "$output" == *--cgroup-manager* ]]
+}
+
+@test "log: JSON is exactly one line in a failure, and stderr says it too" {
+	local log=$BATS_TEST_TMPDIR/log
+	run -1 "$AMPHI" --root "$ROOT" --log "$log" --log-format json state nobody
+	[ "$output" = "container does not exist" ]
+	[ "$(wc -l <"$log")" = 1 ]
+	[ "$(jq -r .level "$log")" = error ]
+	[ "$(jq -r .msg "$log")" = "container does not exist" ]
+	date -d "$(jq -r .time "$log")" >/dev/null
+	run -1 "$AMPHI" --root "$ROOT" --log="$log" -log-format=json state nobody
+	[ "$(wc -l <"$log")" = 2 ]
+}
+
+@test "log: text, to stderr by default; --debug adds lines" {
+	run -1 --separate-stderr "$AMPHI" --root "$ROOT" state nobody
+	[ -z "$output" ]
+	[ "${#stderr_lines[@]}" = 1 ]
+	[[ "$stderr" == *"container does not exist"* ]]
+	run -1 "$AMPHI" --root "$ROOT" --log-format xml state nobody
+	[[ "$output" == *--log-format* ]]
+	run -1 "$AMPHI" --root "$ROOT" --log /nonexistent/dir/log state nobody
+	[[ "$output" == *--log* ]]
+}
+
+@test "exec's own failures are 255, the others' 1" {
+	run -255 "$AMPHI" --root "$ROOT" exec nobody true
+	run -255 "$AMPHI" --root "$ROOT" exec --frobnicate nobody true
+	run -1 "$AMPHI" --root "$ROOT" start nobody
+	run -1 "$AMPHI" --root "$ROOT" delete nobody
+	run -0 "$AMPHI" --root "$ROOT" delete --force nobody
+}
+
+@test "closed descriptors 0 to 2 are no trouble" {
+	mkdir -p "$ROOT"
+	run -0 bash -c '"$@" <&- >&- 2>&-' - "$AMPHI" --root "$ROOT" --version
+	run -1 bash -c '"$@" <&- >&- 2>&-' - "$AMPHI" --root "$ROOT" state nobody
+}

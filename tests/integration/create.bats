@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+# backends: container vm
+# amphi create: what it leaves, what it refuses.
+load helpers
+
+setup() { setup_bundle; }
+teardown() { teardown_all; }
+
+@test "create leaves a parked process and a pid file" {
+	config_args sh -c 'echo ran >/ran; sleep 1000'
+	amphi create --bundle "$BUNDLE" --pid-file "$BATS_TEST_TMPDIR/pid" "$ID" </dev/null >/dev/null 2>&1
+	status_is "$ID" created
+	[ "$(cat "$BATS_TEST_TMPDIR/pid")" = "$(pid_of "$ID")" ]
+	kill -0 "$(pid_of "$ID")"
+	[ ! -e "$BUNDLE/rootfs/ran" ]
+	amphi start "$ID"
+	wait_for test -e "$BUNDLE/rootfs/ran"
+}
+
+@test "create: the same id twice is refused and the first is untouched" {
+	amphi create --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1
+	run -1 amphi create --bundle "$BUNDLE" "$ID"
+	check_output "container with given ID already exists"
+	status_is "$ID" created
+}
+
+@test "create takes the bundle from the working directory" {
+	cd "$BUNDLE"
+	amphi create "$ID" </dev/null >/dev/null 2>&1
+	[ "$(amphi state "$ID" | jq -r .bundle)" = "$(realpath "$BUNDLE")" ]
+}
+
+@test "create: options with one dash, with = and behind the id" {
+	amphi create -bundle="$BUNDLE" "$ID" -pid-file "$BATS_TEST_TMPDIR/pid" </dev/null >/dev/null 2>&1
+	[ -s "$BATS_TEST_TMPDIR/pid" ]
+}
+
+@test "create refuses bad ids, a missing bundle and a missing config.json" {
+	local bad
+	for bad in . .. a/b 'a b' ''; do
+		run -1 amphi create --bundle "$BUNDLE" "$bad"
+	done
+	run -1 amphi create --bundle "$BATS_TEST_TMPDIR/none" "$ID"
+	rm "$BUNDLE/config.json"
+	run -1 amphi create --bundle "$BUNDLE" "$ID"
+	check_output "config.json"
+	[ ! -e "$ROOT/$ID" ]
+}
+
+@test "create names the path of what is wrong in config.json and leaves nothing" {
+	config '.process.user.uid = "root"'
+	run -1 amphi create --bundle "$BUNDLE" "$ID"
+	check_output "process.user.uid"
+	[ ! -e "$ROOT/$ID" ]
+}
+
+@test "create finds out that the program is missing" {
+	config_args no-such-program
+	run -1 amphi create --bundle "$BUNDLE" --pid-file "$BATS_TEST_TMPDIR/pid" "$ID"
+	check_output "executable file not found in \$PATH"
+	[ ! -e "$ROOT/$ID" ]
+	[ ! -e "$BATS_TEST_TMPDIR/pid" ]
+}
+
+@test "create: terminal without console socket is refused, and the other way round" {
+	run -1 amphi create --bundle "$BUNDLE" --console-socket "$BATS_TEST_TMPDIR/sock" "$ID"
+	check_output "console socket"
+	config '.process.terminal = true'
+	run -1 amphi create --bundle "$BUNDLE" "$ID"
+	check_output "console socket"
+	[ ! -e "$ROOT/$ID" ]
+}
+
+@test "create: a cgroup in use is refused and its processes live" {
+	skip_in_vm "the same code"
+	config_args sleep 1000
+	amphi run -d --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1
+	run -1 amphi create --bundle "$BUNDLE" "$ID-2"
+	check_output "cgroup"
+	[ ! -e "$ROOT/$ID-2" ]
+	status_is "$ID" running
+}
+
+@test "create --preserve-fds of a descriptor that is not open is refused" {
+	run -1 amphi create --bundle "$BUNDLE" --preserve-fds 200 "$ID"
+	check_output "preserve-fds"
+}
+
+@test "create --dry-run prints the plan and touches nothing" {
+	run -0 --separate-stderr amphi create --dry-run --bundle "$BUNDLE" "$ID"
+	[ "$(jq -r .id <<<"$output")" = "$ID" ]
+	[ "$(jq -r .isolation <<<"$output")" = "$AMPHI_BACKEND" ]
+	[ "$(jq -r '.steps[0]' <<<"$output")" = statedir ]
+	[ ! -e "$ROOT/$ID" ]
+}

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+# backends: container vm
+# amphi exec.
+load helpers
+
+setup() {
+	setup_bundle
+	config_args sleep 1000
+}
+teardown() { teardown_all; }
+
+running() { amphi run -d --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1; }
+
+@test "exec: stdio, exit code, options behind the id belong to the command" {
+	running
+	run -5 --separate-stderr amphi exec "$ID" sh -c 'echo out; echo err >&2; exit 5' </dev/null
+	[ "$output" = out ]
+	[ "$stderr" = err ]
+	run -0 bash -c 'echo in | "$@"' - "$AMPHI" --root "$ROOT" exec "$ID" cat
+	[ "$output" = in ]
+	run -0 amphi exec "$ID" ls -d /bin </dev/null
+	[ "$output" = /bin ]
+}
+
+@test "exec: user, groups, cwd, environment" {
+	running
+	run -0 amphi exec --user 1000:1001 --additional-gids 5 -g 7 --cwd /tmp --env A=b -e C=d "$ID" sh -c 'echo $(id -u) $(id -g) $(id -G) $PWD $A $C' </dev/null
+	[ "$output" = "1000 1001 1001 5 7 /tmp b d" ]
+	run -255 amphi exec --user root "$ID" true </dev/null
+	check_output "--user"
+	run -255 amphi exec --user 1000:x "$ID" true </dev/null
+	run -255 amphi exec --user '' "$ID" true </dev/null
+	run -255 amphi exec --cwd tmp "$ID" true </dev/null
+}
+
+@test "exec --process" {
+	running
+	jq '.process | .args = ["sh", "-c", "echo $MARK; exit 6"] | .env += ["MARK=doc"]' "$BUNDLE/config.json" >"$BATS_TEST_TMPDIR/p.json"
+	run -6 amphi exec --process "$BATS_TEST_TMPDIR/p.json" "$ID" </dev/null
+	[ "$output" = doc ]
+	echo '{"args":["true"]' >"$BATS_TEST_TMPDIR/p.json"
+	run -255 amphi exec --process "$BATS_TEST_TMPDIR/p.json" "$ID" </dev/null
+}
+
+@test "exec -d writes the pid file of a process that exists" {
+	running
+	amphi exec -d --pid-file "$BATS_TEST_TMPDIR/pid" "$ID" sleep 1000 </dev/null >/dev/null 2>&1
+	kill -0 "$(cat "$BATS_TEST_TMPDIR/pid")"
+}
+
+@test "exec: a failure is 255, has the engines' words and writes no pid file" {
+	running
+	run -255 amphi exec --pid-file "$BATS_TEST_TMPDIR/pid" "$ID" no-such-program </dev/null
+	check_output "executable file not found in \$PATH"
+	[ ! -e "$BATS_TEST_TMPDIR/pid" ]
+	run -255 amphi exec "$ID" /etc/passwd </dev/null
+	check_output "permission denied"
+	run -255 amphi exec "$ID" </dev/null
+	run -255 amphi exec nobody true </dev/null
+	check_output "container does not exist"
+}
+
+@test "exec in a stopped container" {
+	running
+	amphi kill "$ID" KILL
+	wait_for status_is "$ID" stopped
+	run -255 amphi exec "$ID" true </dev/null
+	check_output "cannot exec in a stopped container"
+}
+
+@test "exec with a terminal in the foreground" {
+	need_program script
+	running
+	run script -qec "$AMPHI --root $ROOT exec -t $ID sh -c 'tty; exit 3'" /dev/null </dev/null
+	[ "$status" = 3 ]
+	check_output "/dev/"
+	run -255 amphi exec -d -t "$ID" true </dev/null
+	check_output "console socket"
+}
+
+@test "exec: capabilities" {
+	running
+	run -0 amphi exec "$ID" grep CapEff /proc/self/status </dev/null
+	local before=${output##*[[:space:]]}
+	run -0 amphi exec --cap CAP_SYS_TIME "$ID" grep CapEff /proc/self/status </dev/null
+	[ $((16#${output##*[[:space:]]})) = $((16#$before | 1 << 25)) ]
+	run -0 amphi exec --cap CAP_SYS_TIME "$ID" grep CapInh /proc/self/status </dev/null
+	[ $((16#${output##*[[:space:]]})) = 0 ]
+	run -255 amphi exec --cap CAP_FOO "$ID" true </dev/null
+}
+
+@test "exec: many at once" {
+	local n pids=()
+	running
+	for n in $(seq 10); do
+		amphi exec "$ID" sh -c "exit $n" </dev/null &
+		pids+=($!)
+	done
+	for n in $(seq 10); do
+		local code=0
+		wait "${pids[n - 1]}" || code=$?
+		[ "$code" = "$n" ]
+	done
+}
