@@ -30,13 +30,13 @@ teardown() { teardown_all; }
 }
 
 @test "a createRuntime hook sees creating, also by amphi state" {
-	config '.hooks.createRuntime = [{path: "/bin/sh", args: ["sh", "-c", "cat >\($d)/stdin; \($a) --root \($r) state \($id) >\($d)/state"]}]' \
+	config '.hooks.createRuntime = [{path: "/bin/sh", args: ["sh", "-c", "cat >\($d)/stdin; \($a) --root \($r) state \($id) >\($d)/seen"]}]' \
 		--arg d "$BATS_TEST_TMPDIR" --arg a "$AMPHI" --arg r "$ROOT" --arg id "$ID"
 	amphi create --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1
 	[ "$(jq -r .status "$BATS_TEST_TMPDIR/stdin")" = creating ]
 	[ "$(jq -r .pid "$BATS_TEST_TMPDIR/stdin")" -gt 1 ]
 	[ "$(jq -r .bundle "$BATS_TEST_TMPDIR/stdin")" = "$(realpath "$BUNDLE")" ]
-	[ "$(jq -r .status "$BATS_TEST_TMPDIR/state")" = creating ]
+	[ "$(jq -r .status "$BATS_TEST_TMPDIR/seen")" = creating ]
 }
 
 @test "a state of another version is refused" {
