@@ -85,7 +85,7 @@ static size_t begin(struct out *o, const char sig[4], uint8_t revision)
 {
 	size_t start;
 
-	while (o->used % 16)
+	while (o->used % 16 && !o->overflow)
 		put8(o, 0);
 	start = o->used;
 	put(o, sig, 4);
