@@ -134,12 +134,8 @@ static void hosts_line(struct str *out, const struct rtnl_addr *a, const char *n
 		str_addf(out, "%s\t%s\n", rtnl_addr_text(a, false, text), names);
 }
 
-static int hosts_text(struct str *out, const struct netdir *nd, const struct network_request *req,
-		      const struct network_lease *l, const struct network *nets, struct err *err)
+static int hosts_head(struct str *out, const struct network_request *req, struct err *err)
 {
-	char key[NETDIR_KEY];
-
-	netdir_key(l->ref.id, l->ref.owner, key);
 	str_add(out, "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n");
 	for (char *const *p = req->extra_hosts; p && *p; p++) {
 		const char *colon = strchr(*p, ':');
@@ -149,6 +145,18 @@ static int hosts_text(struct str *out, const struct netdir *nd, const struct net
 			return err_set(err, -EINVAL, "--add-host %s: not NAME:ADDRESS", *p);
 		str_addf(out, "%s\t%.*s\n", colon + 1, (int)(colon - *p), *p);
 	}
+	return 0;
+}
+
+static int hosts_text(struct str *out, const struct netdir *nd, const struct network_request *req,
+		      const struct network_lease *l, const struct network *nets, struct err *err)
+{
+	char key[NETDIR_KEY];
+	int head = hosts_head(out, req, err);
+
+	if (head < 0)
+		return head;
+	netdir_key(l->ref.id, l->ref.owner, key);
 	for (size_t i = 0; i < l->n_ifaces; i++) {
 		struct ipam_entry *v = NULL;
 		cleanup_fd int dir = -1;
@@ -169,10 +177,23 @@ static int hosts_text(struct str *out, const struct netdir *nd, const struct net
 	return 0;
 }
 
+/* The three files of a lease. */
+static int write_files(const struct network_lease *l, const char *resolv, const char *hosts, struct err *err)
+{
+	cleanup_free char *name = xasprintf("%s\n", l->names && l->names[0] ? l->names[0] : l->ref.id);
+	int r = write_in_place(l->files_dir, "resolv.conf", resolv);
+
+	if (!r)
+		r = write_in_place(l->files_dir, "hosts", hosts);
+	if (!r)
+		r = write_in_place(l->files_dir, "hostname", name);
+	return r < 0 ? err_sys(err, r, "write resolv.conf, hosts and hostname in %s", l->files_dir) : 0;
+}
+
 int dns_write(const struct netdir *nd, const struct network_request *req, const struct network_lease *l,
 	      const struct network *nets, struct err *err)
 {
-	cleanup_str struct str hosts = {0}, resolv = {0}, name = {0};
+	cleanup_str struct str hosts = {0}, resolv = {0};
 	cleanup_strv char **servers = strv_dup(req->dns_servers), **search = strv_dup(req->dns_search),
 		     **options = strv_dup(req->dns_options);
 	cleanup_free char *host = NULL;
@@ -191,15 +212,36 @@ int dns_write(const struct netdir *nd, const struct network_request *req, const 
 	host = dns_host_resolv();
 	dns_resolv(&resolv, servers, search, options, host);
 	r = hosts_text(&hosts, nd, req, l, nets, err);
+	return r < 0 ? r : write_files(l, str_get(&resolv), str_get(&hosts), err);
+}
+
+int dns_write_plain(const struct network_request *req, const struct network_lease *l, const struct json *dns,
+		    struct err *err)
+{
+	cleanup_str struct str hosts = {0}, resolv = {0};
+	cleanup_strv char **servers = strv_dup(req->dns_servers), **search = strv_dup(req->dns_search),
+		     **options = strv_dup(req->dns_options);
+	cleanup_free char *host = NULL, *names = strv_join(l->names, " ");
+	int r = 0;
+
+	if (!l->files_dir)
+		return 0;
+	if (dns && !servers)
+		r = json_opt_strv(dns, "nameservers", &servers, err);
+	if (r >= 0 && dns && !search)
+		r = json_opt_strv(dns, "search", &search, err);
+	if (r >= 0 && dns && !options)
+		r = json_opt_strv(dns, "options", &options, err);
+	if (r >= 0)
+		r = hosts_head(&hosts, req, err);
 	if (r < 0)
 		return r;
-	str_addf(&name, "%s\n", l->names && l->names[0] ? l->names[0] : l->ref.id);
-	r = write_in_place(l->files_dir, "resolv.conf", str_get(&resolv));
-	if (!r)
-		r = write_in_place(l->files_dir, "hosts", str_get(&hosts));
-	if (!r)
-		r = write_in_place(l->files_dir, "hostname", str_get(&name));
-	return r < 0 ? err_sys(err, r, "write resolv.conf, hosts and hostname in %s", l->files_dir) : 0;
+	host = dns_host_resolv();
+	dns_resolv(&resolv, servers, search, options, host);
+	for (size_t i = 0; i < l->n_ifaces; i++)
+		for (size_t k = 0; k < l->ifaces[i].set.n_addrs; k++)
+			hosts_line(&hosts, &l->ifaces[i].set.addrs[k], names);
+	return write_files(l, str_get(&resolv), str_get(&hosts), err);
 }
 
 static int open_hosts(const char *dir, int flags)

@@ -22,6 +22,9 @@ char *dns_hosts_without(const char *text, const struct rtnl_addr *addrs, size_t 
 /* Writes the three files of a lease in place (containers have them mounted already). nets: definitions, parallel to ifaces. */
 int dns_write(const struct netdir *nd, const struct network_request *req, const struct network_lease *l,
 	      const struct network *nets, struct err *err);
+/* The same for an attachment made by plugins: own names only; dns: the "dns" member of their result, or NULL. */
+int dns_write_plain(const struct network_request *req, const struct network_lease *l, const struct json *dns,
+		    struct err *err);
 /* Tells the neighbours of iface: adds its names to their hosts files, or takes them out. Best effort. */
 void dns_publish(const struct netdir *nd, const struct network_lease *l, const struct network_iface *iface, bool add);
 /* The other way round: adds the names of iface's neighbours to the lease's own hosts file. Best effort. */

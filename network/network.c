@@ -394,7 +394,13 @@ int network_check(const struct network_lease *lease, int netns_fd, struct err *e
 		r = rtnl_open(&inside, netns_fd, err);
 	for (size_t i = 0; r >= 0 && i < lease->n_ifaces; i++)
 		r = check_iface(&host, &inside, &lease->ifaces[i], err);
-	if (r >= 0 && lease->n_ports && !lease->netns_path) {
+	if (r >= 0 && lease->netns_path) {
+		cleanup_netdir struct netdir nd = NETDIR_INIT;
+
+		r = netdir_open(lease->ref.dir, true, &nd, err);
+		return r < 0 ? r : cni_check(&nd, lease, netns_fd, err);
+	}
+	if (r >= 0 && lease->n_ports) {
 		r = nat_present(err);
 		if (r == 0)
 			r = err_set(err, -ENOENT, "firewall table is missing (amphi network reload puts it back)");

@@ -20,6 +20,7 @@
 #include "base/str.h"
 #include "network/attached.h"
 #include "network/bridge.h"
+#include "network/cni.h"
 #include "network/endpoint.h"
 #include "network/ipam.h"
 #include "network/nat.h"
@@ -260,6 +261,7 @@ int network_prune(const char *dir, bool unused, unsigned int *ret_removed, struc
 		drop_links(&p);
 		drop_bridges(&p, unused);
 		keep(&p, settle_nat(&p, &e), &e);
+		keep(&p, cni_gc(&p.nd, p.leases, p.n_leases, &e), &e);
 		r = p.first;
 		if (ret_removed)
 			*ret_removed = p.removed;
