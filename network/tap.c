@@ -66,3 +66,15 @@ int tap_open(const char *name, int netns_fd, unsigned int queues, int fds[NETWOR
 	}
 	return r < 0 ? r : 0;
 }
+
+int tap_persist(const char *name, int netns_fd, struct err *err)
+{
+	int fds[NETWORK_TAPS_MAX];
+	int r = tap_open(name, netns_fd, 1, fds, err);
+
+	if (r < 0)
+		return r;
+	r = ioctl(fds[0], TUNSETPERSIST, 1) < 0 ? err_sys(err, -errno, "tap %s: make persistent", name) : 0;
+	close(fds[0]);
+	return r;
+}

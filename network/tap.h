@@ -13,4 +13,7 @@
  */
 int tap_open(const char *name, int netns_fd, unsigned int queues, int fds[NETWORK_TAPS_MAX], struct err *err);
 
+/* A tap that stays, for somebody who opens it by name; it goes with its namespace. 0 or -errno. */
+int tap_persist(const char *name, int netns_fd, struct err *err);
+
 #endif
