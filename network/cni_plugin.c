@@ -315,6 +315,11 @@ static void put_result(const struct plugin *p, const struct network_lease *l, co
 
 /* ---- commands ------------------------------------------------------------------------------------------- */
 
+static void tap_name(const struct plugin *p, char ret[IFNAMSIZ])
+{
+	snprintf(ret, IFNAMSIZ, "tap%.11s", p->call->ifname);
+}
+
 /* A tap a monitor opens by name, beside the interface. */
 static int add_tap(struct plugin *p, int netns, const struct network_lease *l, const char *name)
 {
@@ -373,7 +378,7 @@ static int add(struct plugin *p, struct str *out)
 	if (r >= 0)
 		r = network_attach(&req, &l, &p->err);
 	network_request_free(&req);
-	snprintf(tap, sizeof(tap), "tap%.11s", p->call->ifname);
+	tap_name(p, tap);
 	if (r >= 0 && !strcmp(p->mode, "tap"))
 		r = add_tap(p, netns, &l, tap);
 	if (r < 0) {
@@ -387,12 +392,26 @@ static int add(struct plugin *p, struct str *out)
 	return 0;
 }
 
+/* The tap of mode "tap" in a namespace that lives on. */
+static void del_tap(struct plugin *p)
+{
+	cleanup_rtnl struct rtnl nl = RTNL_INIT;
+	cleanup_fd int netns = str_empty(p->call->netns) ? -1 : open(p->call->netns, O_RDONLY | O_CLOEXEC);
+	char tap[IFNAMSIZ];
+
+	if (netns < 0 || strcmp(p->mode, "tap") || rtnl_open(&nl, netns, NULL) < 0)
+		return;
+	tap_name(p, tap);
+	(void)rtnl_link_del(&nl, tap, NULL);
+}
+
 static int del(struct plugin *p)
 {
 	int r = need_env(p, false);
 
 	if (r < 0 || (r = open_owner(p)) < 0)
 		return r;
+	del_tap(p);
 	r = detach_owner(p, p->call->container_id, p->owner);
 	return r < 0 ? fail(p, code_of(r), r) : 0;
 }

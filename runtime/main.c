@@ -261,6 +261,15 @@ int main(int argc, char **argv)
 	child_title_init(argc, argv);
 	slash = strrchr(argv[0], '/');
 	g.program = slash ? slash + 1 : argv[0];
+	/* engines run a CNI plugin by its file name, without arguments */
+	if (!strcmp(g.program, "amphi-cni")) {
+		static char word[] = "cni", *words[3];
+
+		words[0] = argv[0];
+		words[1] = word;
+		argv = words;
+		argc = 2;
+	}
 	/* a copy: the parsers move words about */
 	g.argv = xcalloc((size_t)argc + 1, sizeof(*g.argv));
 	memcpy((void *)g.argv, argv, (size_t)argc * sizeof(*g.argv));
