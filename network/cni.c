@@ -9,6 +9,7 @@
  * shown to the plugins as a descriptor of this process; a machine gets a namespace kept by a mount
  * (cni/KEY.netns), whose links are then joined to its taps (network_join). On DEL the namespace of a container is
  * usually gone, which the specification allows: CNI_NETNS is empty then.
+ * The network lock is not held while a plugin runs; what is recorded under a living owner is left alone by prune.
  * CNI specification 1.1.0, section 2 (execution protocol), 3 (of lists), 4 (delegation is the plugins' matter).
  */
 #include "network/cni.h"
@@ -93,7 +94,7 @@ static char **plugin_env(const struct run *u, const char *command)
 }
 
 /* Runs one plugin. *ret_out (may be NULL): its stdout. 0, or -EIO with its words. */
-static int run_plugin(const struct run *u, const struct json *plugin, const char *command, char **ret_out, struct err *err)
+static int execute(const struct run *u, const struct json *plugin, const char *command, char **ret_out, struct err *err)
 {
 	const char *type = cni_doc_type(plugin);
 	cleanup_free char *file = find_plugin(u, type, err), *input = NULL, *out = NULL, *errout = NULL;
@@ -119,6 +120,18 @@ static int run_plugin(const struct run *u, const struct json *plugin, const char
 	if (ret_out)
 		*ret_out = steal_ptr(out);
 	return 0;
+}
+
+/* A plugin may be this very program and take the network lock: it is given up meanwhile. */
+static int run_plugin(const struct netdir *nd, const struct run *u, const struct json *plugin, const char *command,
+		      char **ret_out, struct err *err)
+{
+	int r, k;
+
+	netdir_unlock(nd);
+	r = execute(u, plugin, command, ret_out, err);
+	k = netdir_relock(nd, r < 0 ? NULL : err);
+	return r < 0 ? r : k;
 }
 
 /* ---- record --------------------------------------------------------------------------------------------- */
@@ -193,7 +206,7 @@ static int record_load(const struct netdir *nd, const char *key, const char *id,
 /* ---- verbs ---------------------------------------------------------------------------------------------- */
 
 /* DEL of all plugins in reverse; the first failure is kept. */
-static int del_all(struct run *u, struct err *err)
+static int del_all(const struct netdir *nd, struct run *u, struct err *err)
 {
 	struct err e = {0};
 	int first = 0;
@@ -201,7 +214,7 @@ static int del_all(struct run *u, struct err *err)
 	if (u->netns[0] && access(u->netns, F_OK) < 0)
 		u->netns[0] = '\0';
 	for (size_t i = u->list.n_plugins; i-- > 0;) {
-		int r = run_plugin(u, u->list.plugins[i], "DEL", NULL, &e);
+		int r = run_plugin(nd, u, u->list.plugins[i], "DEL", NULL, &e);
 
 		if (r < 0 && !first) {
 			first = r;
@@ -217,7 +230,7 @@ static int add_all(const struct netdir *nd, const char *key, struct run *u, stru
 	for (size_t i = 0; i < u->list.n_plugins; i++) {
 		cleanup_free char *out = NULL;
 		struct json_doc *result;
-		int r = run_plugin(u, u->list.plugins[i], "ADD", &out, err);
+		int r = run_plugin(nd, u, u->list.plugins[i], "ADD", &out, err);
 
 		if (r < 0)
 			return r;
@@ -339,7 +352,7 @@ int cni_detach(const struct netdir *nd, const struct network_lease *l, struct er
 		return netns_drop(netns, err);
 	if (r < 0)
 		return r;
-	r = del_all(&u, err);
+	r = del_all(nd, &u, err);
 	n = netns_drop(netns, r < 0 ? NULL : err);
 	if (r < 0 || n < 0)
 		return r < 0 ? r : n;
@@ -367,7 +380,7 @@ int cni_check(const struct netdir *nd, const struct network_lease *l, int netns_
 		u.netns = xasprintf("/proc/%d/fd/%d", (int)getpid(), netns_fd);
 	}
 	for (size_t i = 0; r >= 0 && i < u.list.n_plugins; i++)
-		r = run_plugin(&u, u.list.plugins[i], "CHECK", NULL, err);
+		r = run_plugin(nd, &u, u.list.plugins[i], "CHECK", NULL, err);
 	return r;
 }
 
@@ -413,7 +426,7 @@ int cni_gc(const struct netdir *nd, const struct network_lease *leases, size_t n
 		strv_add(&done, u.list.name);
 		u.valid = valid_attachments(nd, u.list.name, leases, n);
 		for (size_t k = 0; k < u.list.n_plugins; k++) {
-			int r = run_plugin(&u, u.list.plugins[k], "GC", NULL, &e);
+			int r = run_plugin(nd, &u, u.list.plugins[k], "GC", NULL, &e);
 
 			if (r < 0 && !first) {
 				first = r;

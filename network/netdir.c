@@ -108,6 +108,20 @@ void netdir_close(struct netdir *nd)
 	*nd = (struct netdir)NETDIR_INIT;
 }
 
+void netdir_unlock(const struct netdir *nd)
+{
+	if (nd->lock_fd >= 0)
+		(void)flock(nd->lock_fd, LOCK_UN);
+}
+
+int netdir_relock(const struct netdir *nd, struct err *err)
+{
+	while (nd->lock_fd >= 0 && flock(nd->lock_fd, LOCK_EX) < 0)
+		if (errno != EINTR)
+			return err_sys(err, -errno, "lock %s/lock", nd->run);
+	return 0;
+}
+
 uint64_t netdir_hash(uint64_t seed, const void *data, size_t len)
 {
 	uint64_t h = seed ? seed : 0xcbf29ce484222325u;

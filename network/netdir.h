@@ -27,6 +27,10 @@ void netdir_close(struct netdir *nd);
 #define cleanup_netdir CLEANUP(netdir_close)
 #define NETDIR_INIT { .conf_fd = -1, .run_fd = -1, .lock_fd = -1 }
 
+/* Gives the lock up and takes it again, around foreign programs that may want it themselves. */
+void netdir_unlock(const struct netdir *nd);
+int netdir_relock(const struct netdir *nd, struct err *err);
+
 #define NETDIR_KEY 17
 /* 16 hex digits from id and owner: names files and links of an attachment. */
 void netdir_key(const char *id, const char *owner, char ret[NETDIR_KEY]);
