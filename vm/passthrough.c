@@ -170,8 +170,11 @@ int passthrough_become(struct fuse_req *r, uint32_t mask, uint32_t mode)
 		passthrough_unbecome(r);
 		return -EOVERFLOW;
 	}
-	/* A setgid file in a setgid directory is for members of its group: let the host drop the bit for others. */
-	if (mode & S_ISGID) {
+	/*
+	 * A setgid file in a setgid directory is for members of its group. Linux 6.1 (FUSE 7.37) and later has looked, with
+	 * groups that we do not know; for older guests the host drops the bit.
+	 */
+	if ((mode & S_ISGID) && r->pt->session.minor < 37) {
 		caps_effective(1ULL << CAP_FSETID);
 		th->caps_changed = true;
 	} else if (!th->keeps_caps && r->in.uid) {
