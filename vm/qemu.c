@@ -12,7 +12,7 @@
  *
  * Pausing is SIGSTOP: QMP's "stop" would make QEMU give the rings back, and with them everything the guest has open.
  *
- * Orders come from the vsock thread, whose seccomp filter allows no signals: they wait for the poll loop to do them.
+ * Orders come from the vsock thread, whose seccomp filter allows neither signals nor files: the poll loop does them.
  */
 #include "vm/qemu.h"
 
@@ -53,7 +53,7 @@ static const char *const binaries[] = {
 	"/usr/bin/qemu-system-x86_64", "/usr/local/bin/qemu-system-x86_64", "/usr/libexec/qemu-kvm", NULL,
 };
 
-enum order { ORDER_NONE, ORDER_PAUSE, ORDER_RESUME, ORDER_BALLOON, ORDER_STOP };
+enum order { ORDER_NONE, ORDER_PAUSE, ORDER_RESUME, ORDER_BALLOON, ORDER_STATS, ORDER_STOP };
 
 #define LINE_MAX_ 4096
 
@@ -79,7 +79,7 @@ struct qemu {
 	enum order order;
 	uint64_t order_value;
 	int order_result;
-	uint64_t balloon_bytes;
+	uint64_t balloon_bytes, rss_bytes;
 };
 
 static struct qemu *self(struct vm *vm)
@@ -415,6 +415,19 @@ static void qmp_readable(struct qemu *q)
 	}
 }
 
+/* Resident pages of a process in bytes; 0 when it is gone. */
+static uint64_t rss(pid_t pid)
+{
+	cleanup_free char *path = xasprintf("/proc/%d/statm", (int)pid);
+	cleanup_free char *text = NULL;
+	unsigned long long pages = 0;
+	size_t len;
+
+	if (fd_slurp_at(AT_FDCWD, path, 4096, &text, &len) < 0 || sscanf(text, "%*u %llu", &pages) != 1)
+		return 0;
+	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}
+
 static int do_order(struct qemu *q)
 {
 	char text[128];
@@ -424,6 +437,9 @@ static int do_order(struct qemu *q)
 		return fd_pidfd_kill(q->pidfd, SIGSTOP);
 	case ORDER_RESUME:
 		return fd_pidfd_kill(q->pidfd, SIGCONT);
+	case ORDER_STATS:
+		q->rss_bytes = rss(q->pid) + rss(getpid());
+		return 0;
 	case ORDER_STOP:
 		q->stopping = true;
 		return fd_pidfd_kill(q->pidfd, SIGKILL);
@@ -618,30 +634,18 @@ static int qemu_set_balloon(struct vm *vm, uint64_t bytes, struct err *err)
 	return r < 0 ? err_sys(err, r, "machine: balloon") : 0;
 }
 
-/* Resident pages of a process in bytes; 0 when it is gone. */
-static uint64_t rss(pid_t pid)
-{
-	cleanup_free char *path = xasprintf("/proc/%d/statm", (int)pid);
-	cleanup_free char *text = NULL;
-	unsigned long long pages = 0;
-	size_t len;
-
-	if (fd_slurp_at(AT_FDCWD, path, 4096, &text, &len) < 0 || sscanf(text, "%*u %llu", &pages) != 1)
-		return 0;
-	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
 static int qemu_stats(struct vm *vm, struct vm_stats *ret, struct err *err)
 {
 	struct qemu *q = self(vm);
 
 	memset(ret, 0, sizeof(*ret));
 	ret->memory_bytes = q->spec->memory_bytes;
+	give_order(q, ORDER_STATS, 0);
 	pthread_mutex_lock(&q->lock);
 	ret->balloon_bytes = q->balloon_bytes;
+	ret->rss_bytes = q->rss_bytes;
 	pthread_mutex_unlock(&q->lock);
 	ret->vcpus = q->spec->vcpus_max > q->spec->vcpus ? q->spec->vcpus_max : q->spec->vcpus;
-	ret->rss_bytes = rss(q->pid) + rss(getpid());
 	return 0;
 }
 
