@@ -475,14 +475,12 @@ static void stream_event(struct virtio_vsock *v, struct vsock_stream *s, uint32_
 	}
 	if (s->state == VSOCK_STREAM_CONNECTING) {
 		/* Gave up before the guest answered. A REQUEST that is not out yet need not go. */
-		if (s->hangup) {
-			if (s->send & VSOCK_STREAM_SEND_REQUEST)
-				end(v, s);
-			else
-				s->send = VSOCK_STREAM_SEND_RST;
-		}
-		if (s->send && !s->queued && s->hangup)
+		if (s->hangup && (s->send & VSOCK_STREAM_SEND_REQUEST)) {
+			end(v, s);
+		} else if (s->hangup) {
+			s->send = VSOCK_STREAM_SEND_RST;
 			enqueue(v, s);
+		}
 		return;
 	}
 	if (s->len)
