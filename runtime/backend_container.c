@@ -165,17 +165,27 @@ static int verb_exec(struct sandbox *sb, const struct exec_request *req, struct 
 	return res.pid;
 }
 
+/* SIGKILL to the first process; in a v1 freezer it dies only once thawed. */
+static int container_signal(struct sandbox *sb, int sig, struct err *err)
+{
+	int r = container_kill(sb->rec.pid, sb->rec.start_time, sig, err);
+
+	if (r == 0 && sig == SIGKILL && sb->rec.cgroup && sandbox_cgroup(sb, NULL) == 0 && cgroup_frozen(sb->cgroup) > 0)
+		r = cgroup_thaw(sb->cgroup, err);
+	return r;
+}
+
 static int verb_kill(struct sandbox *sb, int sig, bool all, struct err *err)
 {
 	int r;
 
 	if (!all || !sb->rec.cgroup)
-		return container_kill(sb->rec.pid, sb->rec.start_time, sig, err);
+		return container_signal(sb, sig, err);
 	r = sandbox_cgroup(sb, err);
 	if (r < 0)
 		return r;
 	if (!cgroup_exists(sb->cgroup))
-		return container_kill(sb->rec.pid, sb->rec.start_time, sig, err);
+		return container_signal(sb, sig, err);
 	return cgroup_kill(sb->cgroup, sig, err);
 }
 
@@ -283,7 +293,7 @@ static int verb_delete(struct sandbox *sb, struct err *err)
 	}
 	if (sb->rec.pid <= 0 || !sandbox_alive(sb))
 		return 0;
-	r = container_kill(sb->rec.pid, sb->rec.start_time, SIGKILL, err);
+	r = container_signal(sb, SIGKILL, err);
 	if (r == -ESRCH)
 		return 0;
 	if (r < 0)

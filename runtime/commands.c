@@ -17,26 +17,10 @@
 /* The lifecycle; what engines call comes first. */
 #define LIFECYCLE(X) X(create) X(start) X(run) X(exec) X(kill) X(delete) X(state) X(list) X(ps) X(spec)
 
-#if __has_include("runtime/cmd_pause.c")
 #define PAUSE(X) X(pause) X(resume)
-#else
-#define PAUSE(X)
-#endif
-#if __has_include("runtime/cmd_update.c")
 #define UPDATE(X) X(update)
-#else
-#define UPDATE(X)
-#endif
-#if __has_include("runtime/cmd_events.c")
 #define EVENTS(X) X(events) X(stats)
-#else
-#define EVENTS(X)
-#endif
-#if __has_include("runtime/cmd_features.c")
 #define FEATURES(X) X(features)
-#else
-#define FEATURES(X)
-#endif
 #if __has_include("runtime/cmd_checkpoint.c")
 #define CHECKPOINT(X) X(checkpoint) X(restore)
 #else

@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* amphi events, amphi stats: counters of containers and machines, and out-of-memory events. */
+/*
+ * Theory of operation: events prints one JSON object a line, in runc's form: {"type":"stats"} once (--stats) or at
+ * each interval, {"type":"oom"} as the kernel reports it, until the container's first process ends. stats is the
+ * table for people. In VM mode the counters are those of the monitor's control group on the host.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/loop.h"
+#include "container/cgroup_oom.h"
+#include "container/cgroup_stats.h"
+#include "runtime/commands.h"
+#include "runtime/sandbox.h"
+
+struct events_options {
+	bool stats;
+	const char *interval;
+};
+
+static const struct option_def events_defs[] = {
+	OPTION_FLAG("stats", 0, struct events_options, stats, "print the counters once and end"),
+	OPTION_STRING("interval", 0, struct events_options, interval, "DURATION", "time between counters (default 5s)"),
+	OPTION_END,
+};
+
+struct events_run {
+	struct sandbox *sb;
+	int oom_fd;
+	unsigned long long oom_seen;
+	struct err *err;
+};
+
+/* The loop ends successfully. */
+#define EVENTS_END 1
+
+static int events_print(const char *type, const char *id, const struct cgroup_stats *s, struct err *err)
+{
+	struct json_writer w = { 0 };
+	cleanup_free char *text = NULL;
+
+	json_w_object(&w, NULL);
+	json_w_string(&w, "type", type);
+	json_w_string(&w, "id", id);
+	if (s)
+		cgroup_stats_write(s, "data", &w);
+	json_w_object_end(&w);
+	str_addc(&w.out, '\n');
+	text = json_w_steal(&w);
+	return commands_print(text, err);
+}
+
+static int events_stats(struct sandbox *sb, struct err *err)
+{
+	cleanup_cgroup_stats struct cgroup_stats s = { 0 };
+	int r = sb->backend->stats(sb, &s, err);
+
+	return r < 0 ? r : events_print("stats", sb->rec.id, &s, err);
+}
+
+static int events_on_timer(struct loop_source *src, uint32_t events, void *arg)
+{
+	struct events_run *run = arg;
+	int r;
+
+	(void)src;
+	(void)events;
+	r = events_stats(run->sb, run->err);
+	/* it ended between two ticks */
+	return r == -ENOENT || r == -ENODEV ? EVENTS_END : r;
+}
+
+static int events_on_oom(struct loop_source *src, uint32_t events, void *arg)
+{
+	struct events_run *run = arg;
+	int r = cgroup_oom_read(run->sb->cgroup, run->oom_fd, &run->oom_seen);
+
+	(void)src;
+	(void)events;
+	if (r == -ENODEV)
+		return EVENTS_END;
+	return r > 0 ? events_print("oom", run->sb->rec.id, NULL, run->err) : 0;
+}
+
+static int events_on_exit(struct loop_source *src, uint32_t events, void *arg)
+{
+	struct events_run *run = arg;
+
+	(void)src;
+	(void)events;
+	/* what the kernel has just reported is not lost */
+	if (run->oom_fd >= 0 && cgroup_oom_read(run->sb->cgroup, run->oom_fd, &run->oom_seen) > 0)
+		events_print("oom", run->sb->rec.id, NULL, run->err);
+	return EVENTS_END;
+}
+
+static int events_follow(struct sandbox *sb, uint64_t interval_ms, struct err *err)
+{
+	struct events_run run = { .sb = sb, .oom_fd = -1, .err = err };
+	struct loop *loop = loop_new();
+	cleanup_fd int pidfd = fd_pidfd_open(sb->rec.pid);
+	cleanup_fd int oom = -1;
+	int r = sandbox_cgroup(sb, err);
+
+	if (r == 0) {
+		oom = cgroup_oom_open(sb->cgroup, err);
+		r = oom < 0 ? oom : 0;
+	}
+	run.oom_fd = oom;
+	if (r == 0 && sandbox_alive(sb) && pidfd >= 0) {
+		loop_add_fd(loop, oom, EPOLLIN, events_on_oom, &run);
+		loop_add_fd(loop, pidfd, EPOLLIN, events_on_exit, &run);
+		loop_add_timer(loop, interval_ms, interval_ms, events_on_timer, &run);
+		r = loop_run(loop);
+	}
+	loop_free(loop);
+	return r == EVENTS_END ? 0 : r;
+}
+
+static int events_load(const struct globals *g, const char *id, struct sandbox *sb, struct err *err)
+{
+	enum oci_status status;
+	int r = sandbox_load(g, id, false, sb, err);
+
+	if (r == -ENODATA)
+		return err_set(err, ENOENT, "container does not exist");
+	r = r < 0 ? r : sandbox_status(sb, &status, err);
+	if (r < 0)
+		return r;
+	if (status == OCI_STATUS_STOPPED || status == OCI_STATUS_CREATING)
+		return err_set(err, ESRCH, "container with id %s is not running", id);
+	return 0;
+}
+
+static int events_main(const struct globals *g, const struct command *self, int argc, char **argv, struct err *err)
+{
+	cleanup_sandbox struct sandbox sb = SANDBOX_INIT;
+	struct events_options o = { .interval = "5s" };
+	uint64_t interval_ms;
+	int r, i = commands_options(self, &o, argc, argv, 1, 1, err);
+
+	if (i < 0)
+		return commands_end(i);
+	if (parse_duration_ms(o.interval, &interval_ms) < 0)
+		return err_set(err, EINVAL, "option --interval: invalid duration \"%s\"", o.interval);
+	if (!interval_ms)
+		return err_set(err, EINVAL, "option --interval: duration interval must be greater than 0");
+	r = events_load(g, argv[i], &sb, err);
+	if (r < 0)
+		return r;
+	return o.stats ? events_stats(&sb, err) : events_follow(&sb, interval_ms, err);
+}
+
+const struct command cmd_events = {
+	.name = "events",
+	.main = events_main,
+	.options = events_defs,
+	.synopsis = "[OPTIONS] ID",
+	.help = "print counters and out-of-memory events as JSON lines",
+};
+
+struct stats_options {
+	const char *format;
+};
+
+static const struct option_def stats_defs[] = {
+	OPTION_STRING("format", 'f', struct stats_options, format, "table|json", "form of the output (default table)"),
+	OPTION_END,
+};
+
+/* "12.3M" */
+static const char *stats_size(uint64_t n, char buf[24])
+{
+	static const char units[] = "BKMGTPE";
+	double d = (double)n;
+	size_t u = 0;
+
+	if (n >= INT64_MAX - 65536)
+		return strcpy(buf, "-");
+	for (; d >= 1024 && u < sizeof(units) - 2; u++)
+		d /= 1024;
+	snprintf(buf, 24, u ? "%.1f%c" : "%.0f%c", d, units[u]);
+	return buf;
+}
+
+static void stats_row(const char *id, const struct cgroup_stats *s, struct str *out)
+{
+	char usage[24], limit[24], read[24], written[24];
+	uint64_t in = 0, outb = 0;
+
+	for (size_t i = 0; i < s->io_bytes.n; i++) {
+		in += !strcmp(s->io_bytes.v[i].op, "Read") ? s->io_bytes.v[i].value : 0;
+		outb += !strcmp(s->io_bytes.v[i].op, "Write") ? s->io_bytes.v[i].value : 0;
+	}
+	str_addf(out, "%-24s %10.2f %10s %10s %6" PRIu64 " %10s %10s\n", id, (double)s->cpu_total / 1e9,
+		 stats_size(s->memory.usage, usage), stats_size(s->memory.limit, limit), s->pids_current,
+		 stats_size(in, read), stats_size(outb, written));
+}
+
+static int stats_main(const struct globals *g, const struct command *self, int argc, char **argv, struct err *err)
+{
+	struct stats_options o = { .format = "table" };
+	cleanup_str struct str out = { 0 };
+	struct json_writer w = { 0 };
+	cleanup_free char *json = NULL;
+	cleanup_strv char **ids = NULL;
+	int i = commands_options(self, &o, argc, argv, 0, -1, err), r = 0;
+	bool all = i == argc, table;
+
+	if (i < 0)
+		return commands_end(i);
+	table = !strcmp(o.format, "table");
+	if (!table && strcmp(o.format, "json"))
+		return err_set(err, EINVAL, "option --format: invalid format \"%s\"", o.format);
+	for (; i < argc; i++)
+		strv_add(&ids, argv[i]);
+	if (all)
+		r = statedir_list(g, &ids, err);
+	if (r < 0)
+		return r;
+	str_addf(&out, "%-24s %10s %10s %10s %6s %10s %10s\n", "ID", "CPU(S)", "MEMORY", "LIMIT", "PIDS", "READ", "WRITTEN");
+	json_w_array(&w, NULL);
+	for (char **id = ids; id && *id; id++) {
+		cleanup_sandbox struct sandbox sb = SANDBOX_INIT;
+		cleanup_cgroup_stats struct cgroup_stats s = { 0 };
+
+		r = events_load(g, *id, &sb, err);
+		r = r < 0 ? r : sb.backend->stats(&sb, &s, err);
+		if (r < 0 && all)
+			continue; /* stopped, or gone since the list was made */
+		if (r < 0)
+			break;
+		stats_row(*id, &s, &out);
+		json_w_object(&w, NULL);
+		json_w_string(&w, "id", *id);
+		cgroup_stats_write(&s, "data", &w);
+		json_w_object_end(&w);
+	}
+	json_w_array_end(&w);
+	str_addc(&w.out, '\n');
+	json = json_w_steal(&w);
+	if (r < 0 && !all)
+		return r;
+	return commands_print(table ? str_get(&out) : json, err);
+}
+
+const struct command cmd_stats = {
+	.name = "stats",
+	.main = stats_main,
+	.options = stats_defs,
+	.synopsis = "[OPTIONS] [ID...]",
+	.help = "show what containers and machines use",
+};

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* amphi update: other limits for a live container. */
+/*
+ * Theory of operation: options become the resources document of the specification, so that options and a
+ * --resources document go one way: parsed and checked by oci/, applied by the back end. Fields that are not given
+ * stay as they are; values that the kernel takes in pairs (memory and swap, quota and period) are completed from
+ * what is in force.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/path.h"
+#include "container/intelrdt.h"
+#include "oci/config.h"
+#include "runtime/commands.h"
+#include "runtime/sandbox.h"
+
+#define UPDATE_DOCUMENT_MAX (1 << 20)
+
+struct update_options {
+	const char *resources;
+	const char *memory, *memory_reservation, *memory_swap, *kernel_memory, *kernel_memory_tcp;
+	const char *cpu_period, *cpu_quota, *cpu_burst, *cpu_share, *cpu_rt_period, *cpu_rt_runtime, *cpu_idle;
+	const char *cpuset_cpus, *cpuset_mems;
+	const char *pids_limit, *blkio_weight;
+	const char *l3_cache_schema, *mem_bw_schema;
+};
+
+static const struct option_def update_defs[] = {
+	OPTION_STRING("resources", 'r', struct update_options, resources, "FILE",
+		      "resources as a JSON document of the runtime specification; - reads standard input"),
+	OPTION_STRING("memory", 0, struct update_options, memory, "BYTES", "memory limit (512m, 1g; -1: none)"),
+	OPTION_STRING("memory-reservation", 0, struct update_options, memory_reservation, "BYTES", "soft memory limit"),
+	OPTION_STRING("memory-swap", 0, struct update_options, memory_swap, "BYTES", "limit of memory and swap together (-1: none)"),
+	OPTION_STRING("kernel-memory", 0, struct update_options, kernel_memory, "BYTES", "kernel memory limit (cgroup v1)"),
+	OPTION_STRING("kernel-memory-tcp", 0, struct update_options, kernel_memory_tcp, "BYTES",
+		      "limit of TCP buffers (cgroup v1)"),
+	OPTION_STRING("cpu-period", 0, struct update_options, cpu_period, "US", "length of a CPU period in microseconds"),
+	OPTION_STRING("cpu-quota", 0, struct update_options, cpu_quota, "US", "CPU time in a period (-1: no limit)"),
+	OPTION_STRING("cpu-burst", 0, struct update_options, cpu_burst, "US", "unused CPU time that may be used later"),
+	OPTION_STRING("cpu-share", 0, struct update_options, cpu_share, "N", "CPU weight against other containers (default 1024)"),
+	OPTION_STRING("cpu-rt-period", 0, struct update_options, cpu_rt_period, "US", "realtime period (cgroup v1)"),
+	OPTION_STRING("cpu-rt-runtime", 0, struct update_options, cpu_rt_runtime, "US", "realtime runtime (cgroup v1)"),
+	OPTION_STRING("cpu-idle", 0, struct update_options, cpu_idle, "0|1", "run only when nothing else wants the CPU"),
+	OPTION_STRING("cpuset-cpus", 0, struct update_options, cpuset_cpus, "LIST", "CPUs to use (0-3,7)"),
+	OPTION_STRING("cpuset-mems", 0, struct update_options, cpuset_mems, "LIST", "memory nodes to use"),
+	OPTION_STRING("pids-limit", 0, struct update_options, pids_limit, "N", "number of processes (-1: no limit)"),
+	OPTION_STRING("blkio-weight", 0, struct update_options, blkio_weight, "N", "block I/O weight, 10 to 1000"),
+	OPTION_STRING("l3-cache-schema", 0, struct update_options, l3_cache_schema, "TEXT", "Intel RDT schema of the L3 cache"),
+	OPTION_STRING("mem-bw-schema", 0, struct update_options, mem_bw_schema, "TEXT", "Intel RDT schema of memory bandwidth"),
+	OPTION_END,
+};
+
+/* One number: size allows 512m and -1. */
+static int update_number(struct json_writer *w, const char *key, const char *option, const char *text, bool size,
+			 struct err *err)
+{
+	uint64_t bytes;
+	int64_t n;
+
+	if (!text)
+		return 0;
+	if (parse_i64(text, &n) == 0) {
+		json_w_i64(w, key, n);
+		return 1;
+	}
+	if (size && parse_size(text, &bytes) == 0 && bytes <= INT64_MAX) {
+		json_w_u64(w, key, bytes);
+		return 1;
+	}
+	return err_set(err, EINVAL, "option --%s: invalid value \"%s\"", option, text);
+}
+
+struct update_field {
+	const char *key, *option, *text;
+	bool size;
+};
+
+/* An object of numbers, and strings behind them. */
+static int update_object(struct json_writer *w, const char *key, const struct update_field *f, size_t n, struct err *err)
+{
+	int r = 0;
+
+	json_w_object(w, key);
+	for (size_t i = 0; i < n && r >= 0; i++)
+		r = update_number(w, f[i].key, f[i].option, f[i].text, f[i].size, err);
+	return r < 0 ? r : 0;
+}
+
+static int update_document(const struct update_options *o, char **ret, struct err *err)
+{
+	const struct update_field memory[] = {
+		{ "limit", "memory", o->memory, true },
+		{ "reservation", "memory-reservation", o->memory_reservation, true },
+		{ "swap", "memory-swap", o->memory_swap, true },
+		{ "kernel", "kernel-memory", o->kernel_memory, true },
+		{ "kernelTCP", "kernel-memory-tcp", o->kernel_memory_tcp, true },
+	};
+	const struct update_field cpu[] = {
+		{ "shares", "cpu-share", o->cpu_share, false },
+		{ "quota", "cpu-quota", o->cpu_quota, false },
+		{ "period", "cpu-period", o->cpu_period, false },
+		{ "burst", "cpu-burst", o->cpu_burst, false },
+		{ "realtimePeriod", "cpu-rt-period", o->cpu_rt_period, false },
+		{ "realtimeRuntime", "cpu-rt-runtime", o->cpu_rt_runtime, false },
+		{ "idle", "cpu-idle", o->cpu_idle, false },
+	};
+	const struct update_field pids[] = { { "limit", "pids-limit", o->pids_limit, false } };
+	const struct update_field block[] = { { "weight", "blkio-weight", o->blkio_weight, false } };
+	struct json_writer w = { 0 };
+	int r;
+
+	json_w_object(&w, NULL);
+	r = update_object(&w, "memory", memory, ARRAY_SIZE(memory), err);
+	json_w_object_end(&w);
+	if (r == 0)
+		r = update_object(&w, "cpu", cpu, ARRAY_SIZE(cpu), err);
+	if (o->cpuset_cpus)
+		json_w_string(&w, "cpus", o->cpuset_cpus);
+	if (o->cpuset_mems)
+		json_w_string(&w, "mems", o->cpuset_mems);
+	json_w_object_end(&w);
+	if (r == 0 && o->pids_limit) {
+		r = update_object(&w, "pids", pids, ARRAY_SIZE(pids), err);
+		json_w_object_end(&w);
+	}
+	if (r == 0 && o->blkio_weight) {
+		r = update_object(&w, "blockIO", block, ARRAY_SIZE(block), err);
+		json_w_object_end(&w);
+	}
+	json_w_object_end(&w);
+	*ret = json_w_steal(&w);
+	return r;
+}
+
+static bool update_has_limits(const struct update_options *o)
+{
+	return o->memory || o->memory_reservation || o->memory_swap || o->kernel_memory || o->kernel_memory_tcp ||
+	       o->cpu_period || o->cpu_quota || o->cpu_burst || o->cpu_share || o->cpu_rt_period || o->cpu_rt_runtime ||
+	       o->cpu_idle || o->cpuset_cpus || o->cpuset_mems || o->pids_limit || o->blkio_weight;
+}
+
+static int update_resources(const struct update_options *o, struct oci_resources **ret, struct err *err)
+{
+	cleanup_free char *text = NULL;
+	size_t len;
+	int r;
+
+	if (!o->resources) {
+		r = update_document(o, &text, err);
+		return r < 0 ? r : oci_resources_parse(text, strlen(text), ret, err);
+	}
+	if (update_has_limits(o))
+		return err_set(err, EINVAL, "option --resources: the limits are in the document, no other option may give some");
+	if (!strcmp(o->resources, "-"))
+		r = fd_slurp(STDIN_FILENO, UPDATE_DOCUMENT_MAX, &text, &len);
+	else
+		r = fd_slurp_at(AT_FDCWD, o->resources, UPDATE_DOCUMENT_MAX, &text, &len);
+	if (r < 0)
+		return err_sys(err, r, "option --resources: %s", o->resources);
+	return oci_resources_parse(text, len, ret, err);
+}
+
+/* The class is found by the config, as create made it. */
+static int update_rdt(struct sandbox *sb, const struct update_options *o, struct err *err)
+{
+	const struct oci_intel_rdt *rdt;
+	struct intelrdt_group g = { 0 };
+	int r = sandbox_config(sb, err);
+
+	if (r < 0)
+		return r;
+	rdt = sb->config->linux_.intel_rdt;
+	if (rdt)
+		g.dir = path_join("/sys/fs/resctrl", rdt->clos_id ? rdt->clos_id : sb->rec.id);
+	r = intelrdt_update(&g, o->l3_cache_schema, o->mem_bw_schema, err);
+	intelrdt_free(&g);
+	return r;
+}
+
+static int update_main(const struct globals *g, const struct command *self, int argc, char **argv, struct err *err)
+{
+	cleanup_sandbox struct sandbox sb = SANDBOX_INIT;
+	struct update_options o = { 0 };
+	struct oci_resources *res = NULL;
+	enum oci_status status;
+	int r, i = commands_options(self, &o, argc, argv, 1, 1, err);
+
+	if (i < 0)
+		return commands_end(i);
+	r = sandbox_load(g, argv[i], true, &sb, err);
+	if (r == -ENODATA)
+		return err_set(err, ENOENT, "container does not exist");
+	r = r < 0 ? r : sandbox_status(&sb, &status, err);
+	if (r < 0)
+		return r;
+	if (status == OCI_STATUS_STOPPED || status == OCI_STATUS_CREATING)
+		return err_set(err, ESRCH, "container not running");
+	r = update_resources(&o, &res, err);
+	if (r == 0)
+		r = sb.backend->update(&sb, res, err);
+	if (r == 0 && (o.l3_cache_schema || o.mem_bw_schema))
+		r = update_rdt(&sb, &o, err);
+	oci_resources_free(res);
+	return r;
+}
+
+const struct command cmd_update = {
+	.name = "update",
+	.main = update_main,
+	.options = update_defs,
+	.synopsis = "[OPTIONS] ID",
+	.help = "change the limits of a container",
+};

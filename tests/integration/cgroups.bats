@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+# backends: container
+load helpers
+load cgroup
+
+setup() {
+	need_root
+	setup_bundle
+	cd "$BUNDLE"
+	config_args sleep 1000
+}
+teardown() { teardown_all; }
+
+@test "the process is in the cgroup of cgroupsPath in every hierarchy, and delete removes it" {
+	amphi run -d "$ID" </dev/null >/dev/null 2>&1
+	pid=$(pid_of "$ID")
+	while IFS=: read -r _ name path; do
+		[ "$path" = "$CGROUP" ] || { echo "$name: $path" >&2; false; }
+	done <"/proc/$pid/cgroup"
+	amphi delete --force "$ID"
+	cgroup_gone
+}
+
+@test "without cgroupsPath the container has a cgroup of its own that goes with it" {
+	config 'del(.linux.cgroupsPath)'
+	amphi run -d "$ID" </dev/null >/dev/null 2>&1
+	path=$(awk -F: '{ p = $3 } END { print p }' "/proc/$(pid_of "$ID")/cgroup")
+	[[ "$path" == *"$ID" ]]
+	amphi delete --force "$ID"
+	[ -z "$(find /sys/fs/cgroup -name "$ID" 2>/dev/null)" ]
+}
+
+@test "memory, CPU and process limits reach the kernel" {
+	config '.linux.resources += {memory: {limit: 67108864, swap: 134217728, reservation: 33554432},
+		cpu: {shares: 512, quota: 50000, period: 100000}, pids: {limit: 25}}'
+	amphi run -d "$ID" </dev/null >/dev/null 2>&1
+	file_is memory memory.limit_in_bytes 67108864 memory.max 67108864
+	file_is memory memory.memsw.limit_in_bytes 134217728 memory.swap.max 67108864
+	file_is memory memory.soft_limit_in_bytes 33554432 memory.low 33554432
+	file_is cpu cpu.shares 512 cpu.weight 59
+	file_is cpu cpu.cfs_quota_us 50000 cpu.max "50000 100000"
+	file_is pids pids.max 25 pids.max 25
+}
+
+@test "a cpuset" {
+	need_controller cpuset
+	config '.linux.resources.cpu = {cpus: "0", mems: "0"}'
+	config_args grep Cpus_allowed_list /proc/self/status
+	run -0 amphi run "$ID"
+	[[ "$output" =~ Cpus_allowed_list:[[:space:]]+0$ ]]
+}
+
+@test "huge page limits, reservations too" {
+	need_controller hugetlb
+	[ -d /sys/kernel/mm/hugepages/hugepages-2048kB ] || skip "needs 2 MiB pages"
+	config '.linux.resources.hugepageLimits = [{pageSize: "2MB", limit: 4194304}]'
+	amphi run -d "$ID" </dev/null >/dev/null 2>&1
+	dir=$(cgroup_dir hugetlb)
+	[ "$(cat "$dir"/hugetlb.2MB.{max,limit_in_bytes} 2>/dev/null)" = 4194304 ]
+	[ "$(cat "$dir"/hugetlb.2MB.rsvd.{max,limit_in_bytes} 2>/dev/null)" = 4194304 ]
+}
+
+@test "block I/O throttling" {
+	need_controller blkio io
+	dev=$(lsblk -dnro MAJ:MIN,TYPE 2>/dev/null | awk '$2 == "disk" { print $1; exit }')
+	[ -n "$dev" ] || skip "needs a disk"
+	config '.linux.resources.blockIO.throttleReadBpsDevice = [{major: ($d | split(":")[0] | tonumber), minor: ($d | split(":")[1] | tonumber), rate: 1048576}]' --arg d "$dev"
+	amphi run -d "$ID" </dev/null >/dev/null 2>&1
+	file_is blkio blkio.throttle.read_bps_device "$dev 1048576" io.max "$dev rbps=1048576 wbps=max riops=max wiops=max"
+}
+
+@test "the process limit holds" {
+	config '.linux.resources.pids.limit = 3'
+	config_args sh -c 'sleep 5 & sleep 5 & sleep 5 & echo survived; kill 0'
+	run amphi run "$ID"
+	[[ "$output" == *"can't fork"* ]]
+}
+
+@test "too much memory ends with a kill" {
+	config '.linux.resources.memory = {limit: 20971520, swap: 20971520}'
+	config_args sh -c 'dd if=/dev/zero of=/dev/shm/x bs=1M count=60'
+	run amphi run "$ID"
+	[ "$status" -eq 137 ] || [[ "$output" == *Killed* ]]
+}
+
+@test "unified files on cgroup v2; refused by name on v1" {
+	config '.linux.resources.unified = {"memory.high": "50331648", "pids.max": "33"}'
+	if is_v2; then
+		amphi run -d "$ID" </dev/null >/dev/null 2>&1
+		[ "$(cat "/sys/fs/cgroup$CGROUP/memory.high")" = 50331648 ]
+		[ "$(cat "/sys/fs/cgroup$CGROUP/pids.max")" = 33 ]
+	else
+		run ! amphi run -d "$ID"
+		check_output "linux.resources.unified"
+		check_output "cgroup v1"
+		cgroup_gone
+	fi
+}
+
+@test "a unified file of no controller is refused by name" {
+	config '.linux.resources.unified = {"nonsense.max": "1"}'
+	run ! amphi run "$ID"
+	check_output 'linux.resources.unified[nonsense.max]'
+	cgroup_gone
+}
+
+@test "a limit that the kernel refuses names its JSON path and leaves nothing" {
+	config '.linux.resources.cpu.cpus = "5000"'
+	run ! amphi run "$ID"
+	check_output "linux.resources.cpu.cpus"
+	cgroup_gone
+	[ -z "$(ls "$ROOT/$ID" 2>/dev/null)" ]
+}
+
+@test "a cgroup in use is refused before anything happens" {
+	amphi run -d "$ID" </dev/null >/dev/null 2>&1
+	run ! amphi run -d "$ID-2"
+	check_output "container's cgroup is not empty"
+	status_is "$ID" running
+	run ! amphi state "$ID-2"
+}
+
+@test "a frozen cgroup is refused" {
+	amphi run -d "$ID" </dev/null >/dev/null 2>&1
+	amphi pause "$ID"
+	run ! amphi create "$ID-2"
+	check_output "container's cgroup"
+	amphi resume "$ID"
+}
+
+@test "a cgroup that was there before stays" {
+	dir=$(cgroup_dir pids)
+	mkdir -p "$dir"
+	amphi run -d "$ID" </dev/null >/dev/null 2>&1
+	amphi delete --force "$ID"
+	[ -d "$dir" ]
+	rmdir "$dir"
+}
+
+@test "cgroups that the workload made go too" {
+	config '.linux.namespaces |= (map(select(.type != "cgroup")) + [{type: "cgroup"}]) | .mounts += [{destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["nosuid", "noexec", "nodev", "relatime", "rw"]}] | .mounts |= unique_by(.destination)'
+	amphi run -d "$ID" </dev/null >/dev/null 2>&1
+	dir=$(cgroup_dir pids)
+	mkdir -p "$dir/a/b"
+	amphi delete --force "$ID"
+	cgroup_gone
+}
+
+@test "devices: only what is allowed can be opened" {
+	config '.linux.resources.devices = [{allow: false, access: "rwm"}]'
+	config_args sh -c 'echo >/dev/null && echo null works; mknod /tmp/kmsg c 1 11 && echo mknod works; cat /tmp/kmsg || echo denied'
+	config '.process.capabilities.bounding += ["CAP_MKNOD"] | .process.capabilities.effective += ["CAP_MKNOD"] | .process.capabilities.permitted += ["CAP_MKNOD"]
+		| .mounts |= map(if .destination == "/tmp" then .options -= ["nodev"] else . end)'
+	run amphi run "$ID"
+	check_output "null works"
+	check_output "mknod works"
+	check_output "denied"
+}
+
+@test "devices: an allowed one opens, and only as allowed" {
+	: <>/dev/fuse 2>/dev/null || skip "needs a device that opens: /dev/fuse"
+	config '.linux.resources.devices = [{allow: false, access: "rwm"}, {allow: true, type: "c", major: 10, minor: 229, access: "r"}]
+		| .linux.devices = [{path: "/dev/fuse", type: "c", major: 10, minor: 229, fileMode: 438, uid: 0, gid: 0}]'
+	config_args sh -c '(: </dev/fuse) && echo reads; (: >>/dev/fuse) && echo writes; true'
+	run -0 amphi run "$ID"
+	check_output reads
+	[[ "$output" != *writes* ]]
+}
+
+@test "cgroup manager disabled: no cgroup, and no limits" {
+	before=$(cat /proc/self/cgroup)
+	config_args cat /proc/self/cgroup
+	config 'del(.linux.resources) | .linux.namespaces |= map(select(.type != "cgroup"))'
+	run -0 amphi --cgroup-manager disabled run "$ID"
+	[ "$(echo "$output" | sort)" = "$(echo "$before" | sort)" ]
+	config '.linux.resources.pids.limit = 10'
+	run ! amphi --cgroup-manager disabled run "$ID"
+	check_output "linux.resources.pids.limit"
+}
+
+@test "the systemd driver says what is missing" {
+	[ ! -d /run/systemd/system ] || skip "systemd runs here"
+	config '.linux.cgroupsPath = "system.slice:amphi:x"'
+	run ! amphi --systemd-cgroup run "$ID"
+	check_output "systemd not running on this host"
+}
+
+@test "systemd: a scope with limits, and its end" {
+	[ -d /run/systemd/system ] || skip "needs systemd"
+	config '.linux.cgroupsPath = "system.slice:amphitest:" + $id | .linux.resources.pids.limit = 21' --arg id "$ID"
+	amphi --systemd-cgroup run -d "$ID" </dev/null >/dev/null 2>&1
+	grep -q "/system.slice/amphitest-$ID.scope" "/proc/$(pid_of "$ID")/cgroup"
+	[ "$(systemctl show -P TasksMax "amphitest-$ID.scope")" = 21 ]
+	amphi update --pids-limit 31 "$ID"
+	[ "$(systemctl show -P TasksMax "amphitest-$ID.scope")" = 31 ]
+	amphi delete --force "$ID"
+	[ "$(systemctl show -P LoadState "amphitest-$ID.scope")" = not-found ]
+}
+
+@test "paths that lead out are refused" {
+	config '.linux.cgroupsPath = "/../x"'
+	run ! amphi run "$ID"
+	check_output "linux.cgroupsPath"
+	config '.linux.cgroupsPath = "/"'
+	run ! amphi run "$ID"
+	check_output "linux.cgroupsPath"
+}
+
+@test "exec runs in the container's cgroup, or below it with --cgroup" {
+	amphi run -d "$ID" </dev/null >/dev/null 2>&1
+	amphi exec -d --pid-file "$BATS_TEST_TMPDIR/pid" "$ID" sleep 900
+	pid=$(cat "$BATS_TEST_TMPDIR/pid")
+	grep -q ":$CGROUP\$" "/proc/$pid/cgroup"
+	run ! grep -v ":$CGROUP\$" "/proc/$pid/cgroup"
+	run ! amphi exec --cgroup ../out "$ID" true
+	check_output "--cgroup"
+}
+
+@test "kill --all reaches every process" {
+	config_args sh -c 'trap "" TERM; sleep 1000 & sleep 1000 & wait'
+	amphi run -d "$ID" </dev/null >/dev/null 2>&1
+	pid=$(pid_of "$ID")
+	amphi kill --all "$ID" KILL
+	wait_for gone "$pid"
+	wait_for status_is "$ID" stopped
+	amphi delete "$ID"
+	cgroup_gone
+}
