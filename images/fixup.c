@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Repairs for layers whose archives leaned on the layers below. */
+/*
+ * A layer is unpacked without its parents, so three things can be wrong above them, all recorded in its meta:
+ *  - it implied a directory (entries without their parent) that a lower layer defines with other owner, mode or
+ *    xattrs: overlay would show ours. The fixup has the directory as the lower layers show it.
+ *  - the implied directory is a symlink below (bin -> usr/bin): overlay would hide the symlink. The fixup has the
+ *    symlink, and what the layer put below it lies at the link's destination.
+ *  - a hard link's target is in a lower layer: the fixup has a copy.
+ * The fixup lies above its layer and is keyed by the chain-id, since it depends on all layers up to there. Most
+ * layers need none; that is found out by a few lookups and not remembered.
+ */
+#include "images/fixup.h"
+
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/path.h"
+#include "base/str.h"
+#include "images/layer.h"
+#include "images/snapshot.h"
+
+struct fixup {
+	struct store *s;
+	struct merge below;  /* the lower trees */
+	struct merge with;   /* and the layer on top of them */
+	struct layer_meta meta;
+	char *tmpdir; /* NULL until something is needed */
+	int dirfd, root;
+};
+
+/* The fixup tree, made on first use. */
+static int tree(struct fixup *f, struct err *err)
+{
+	int r;
+
+	if (f->root >= 0)
+		return f->root;
+	r = store_tmpdir(f->s, &f->tmpdir, &f->dirfd, err);
+	if (r < 0)
+		return r;
+	if (mkdirat(f->dirfd, "fs", 0755) < 0)
+		return err_sys(err, -errno, "mkdir");
+	f->root = openat(f->dirfd, "fs", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return f->root < 0 ? err_sys(err, -errno, "fs") : f->root;
+}
+
+static char *parent_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? xstrndup(path, (size_t)(slash - path)) : xstrdup("");
+}
+
+static const char *last_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+/* Copies m's thing at path (no content of directories) to the fixup's topath, whose parent is there. */
+static int copy_thing(struct fixup *f, const struct merge *m, const char *path, const char *topath, struct err *err)
+{
+	cleanup_free char *dir = parent_of(path), *todir = parent_of(topath);
+	cleanup_fd int from = -1, to = -1;
+	struct merge_found found;
+	int r = merge_lookup(m, path, &found);
+
+	if (r < 0)
+		return err_sys(err, r, "%s", path);
+	from = path_open_nolink(m->fds[found.layer], dir, O_PATH | O_DIRECTORY, 0);
+	to = path_open_nolink(f->root, todir, O_PATH | O_DIRECTORY, 0);
+	if (from < 0 || to < 0)
+		return err_sys(err, from < 0 ? from : to, "%s", path);
+	return merge_out_one(from, *path ? last_of(path) : ".", &found.st, to, *topath ? last_of(topath) : ".",
+			      f->s->rootless, err);
+}
+
+/* Makes path and its parents in the fixup as directories that look as the merged tree shows them. */
+static int make_dirs(struct fixup *f, const struct merge *m, const char *path, struct err *err)
+{
+	cleanup_free char *up = NULL;
+	cleanup_fd int have = -1;
+	int r = tree(f, err);
+
+	if (r < 0)
+		return r;
+	have = path_open_nolink(f->root, path, O_PATH | O_DIRECTORY, 0);
+	if (have >= 0 && *path)
+		return 0;
+	if (*path) {
+		up = parent_of(path);
+		r = make_dirs(f, m, up, err);
+		if (r < 0)
+			return r;
+	}
+	return copy_thing(f, m, path, path, err);
+}
+
+static bool is_plain_dir(const struct merge *m, const struct merge_found *found, const char *path)
+{
+	cleanup_fd int fd = path_open_nolink(m->fds[found->layer], path, O_RDONLY | O_DIRECTORY, 0);
+	struct tar_entry e = { 0 };
+	bool plain = (found->st.st_mode & 07777) == 0755 && !found->st.st_uid && !found->st.st_gid;
+
+	if (plain && fd >= 0 && merge_out_xattrs(fd, &e, NULL) >= 0)
+		plain = !e.n_xattrs;
+	for (size_t i = 0; i < e.n_xattrs; i++) {
+		free(e.xattrs[i].name);
+		free(e.xattrs[i].value);
+	}
+	free(e.xattrs);
+	return plain;
+}
+
+/* Moves (by hard links) what the layer has at from to the fixup's to. */
+static int graft(struct fixup *f, int layer, const char *from, const char *to, struct err *err)
+{
+	cleanup_dir DIR *dir = NULL;
+	cleanup_fd int todir = path_open_nolink(f->root, to, O_RDONLY | O_DIRECTORY, 0);
+	int fd = path_open_nolink(layer, from, O_RDONLY | O_DIRECTORY, 0);
+	struct dirent *de;
+
+	dir = fd < 0 ? NULL : fdopendir(fd);
+	if (!dir || todir < 0)
+		return err_sys(err, fd < 0 ? fd : todir, "%s", from);
+	while ((de = readdir(dir))) {
+		cleanup_free char *sub = xasprintf("%s/%s", from, de->d_name);
+		cleanup_free char *tosub = xasprintf("%s%s%s", to, *to ? "/" : "", de->d_name);
+		struct stat st;
+		char opaque;
+		int r;
+
+		if (!strcmp(de->d_name, ".") || !strcmp(de->d_name, ".."))
+			continue;
+		if (fstatat(fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			return err_sys(err, -errno, "%s", sub);
+		if (!S_ISDIR(st.st_mode)) {
+			/* a link when possible; a whiteout or a file on another file system is made anew */
+			if (linkat(fd, de->d_name, todir, de->d_name, 0) == 0)
+				continue;
+			r = layer_is_whiteout(st.st_mode, st.st_rdev) ?
+				    (mknodat(todir, de->d_name, S_IFCHR, 0) < 0 ? err_sys(err, -errno, "%s", tosub) : 0) :
+				    merge_out_one(fd, de->d_name, &st, todir, de->d_name, f->s->rootless, err);
+		} else {
+			struct merge_found below;
+			cleanup_fd int subfd = openat(fd, de->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+			/* an implied directory looks as below, where there is one */
+			if (strv_has(f->meta.implied, sub) && merge_lookup(&f->below, tosub, &below) == 0 &&
+			    S_ISDIR(below.st.st_mode))
+				r = copy_thing(f, &f->below, tosub, tosub, err);
+			else
+				r = merge_out_one(fd, de->d_name, &st, todir, de->d_name, f->s->rootless, err);
+			if (r >= 0)
+				r = graft(f, layer, sub, tosub, err);
+			if (r >= 0 && subfd >= 0 &&
+			    fgetxattr(subfd, layer_opaque_xattr(f->s->rootless), &opaque, 1) == 1) {
+				cleanup_fd int tofd = path_open_nolink(f->root, tosub, O_RDONLY | O_DIRECTORY, 0);
+
+				if (tofd < 0 || fsetxattr(tofd, layer_opaque_xattr(f->s->rootless), "y", 1, 0) < 0)
+					r = err_sys(err, -errno, "%s", tosub);
+			}
+		}
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int repair_implied(struct fixup *f, const char *path, struct err *err)
+{
+	cleanup_free char *real = NULL, *up = NULL;
+	struct merge_found found;
+	int r = merge_lookup(&f->below, path, &found);
+
+	if (r < 0 || (!S_ISDIR(found.st.st_mode) && !S_ISLNK(found.st.st_mode)))
+		return 0; /* new here, below a symlink that was dealt with, or hiding a file, as extracting would */
+	if (S_ISDIR(found.st.st_mode))
+		return is_plain_dir(&f->below, &found, path) ? 0 : make_dirs(f, &f->below, path, err);
+	real = merge_resolve(&f->below, path);
+	if (!real)
+		return 0; /* dangling: extracting would replace it too */
+	if (merge_lookup(&f->below, real, &found) < 0 || !S_ISDIR(found.st.st_mode))
+		return 0;
+	up = parent_of(path);
+	r = make_dirs(f, &f->with, up, err);
+	if (r >= 0)
+		r = make_dirs(f, &f->below, real, err);
+	if (r >= 0)
+		r = copy_thing(f, &f->below, path, path, err);
+	if (r >= 0)
+		r = graft(f, f->with.fds[f->with.n - 1], path, real, err);
+	return r;
+}
+
+static int repair_link(struct fixup *f, const struct layer_link *l, struct err *err)
+{
+	cleanup_free char *up = parent_of(l->path), *target_up = parent_of(l->target), *real_up = NULL, *target = NULL;
+	struct merge_found found;
+	int r;
+
+	real_up = merge_resolve(&f->below, target_up);
+	target = real_up ? xasprintf("%s%s%s", real_up, *real_up ? "/" : "", last_of(l->target)) : NULL;
+	if (!target || merge_lookup(&f->below, target, &found) < 0)
+		return err_set(err, -ENOENT, "entry %s: hard link to %s, which no layer has", l->path, l->target);
+	if (S_ISDIR(found.st.st_mode))
+		return err_set(err, -EINVAL, "entry %s: hard link to %s, which is a directory", l->path, l->target);
+	r = make_dirs(f, &f->with, up, err);
+	return r < 0 ? r : copy_thing(f, &f->below, target, l->path, err);
+}
+
+static int repair(struct fixup *f, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; f->meta.implied && f->meta.implied[i] && r >= 0; i++)
+		r = repair_implied(f, f->meta.implied[i], err);
+	for (size_t i = 0; i < f->meta.n_links && r >= 0; i++)
+		r = repair_link(f, &f->meta.links[i], err);
+	return r;
+}
+
+static int publish(struct fixup *f, const char *name, struct err *err)
+{
+	int r = store_sync(f->s, err);
+
+	if (r < 0)
+		return r;
+	if (renameat2(f->s->fd, f->tmpdir, f->s->fd, name, RENAME_NOREPLACE) == 0) {
+		free(steal_ptr(f->tmpdir));
+		return 0;
+	}
+	return errno == EEXIST || errno == ENOTEMPTY ? 0 : err_sys(err, -errno, "%s", name);
+}
+
+static int read_meta(struct store *s, const char *diff_id, struct layer_meta *ret, struct err *err)
+{
+	cleanup_free char *path = xasprintf("layers/%s/meta.json", digest_hex(diff_id));
+	cleanup_free char *buf = NULL;
+	size_t len;
+	int r = fd_slurp_at(s->fd, path, 64 * 1024 * 1024, &buf, &len);
+
+	return r < 0 ? err_sys(err, r, "%s", path) : layer_meta_parse(buf, len, ret, err);
+}
+
+int fixup_make(struct store *s, char *const *lower, const char *diff_id, const char *chain_id, char **ret_tree,
+	       struct err *err)
+{
+	cleanup_free char *name = xasprintf("fixups/%s", digest_hex(chain_id));
+	cleanup_free char *tree_name = xasprintf("fixups/%s/fs", digest_hex(chain_id));
+	cleanup_free char *own = xasprintf("layers/%s/fs", digest_hex(diff_id));
+	cleanup_strv char **all = strv_dup(lower);
+	struct fixup f = { .s = s, .dirfd = -1, .root = -1 };
+	int r;
+
+	*ret_tree = NULL;
+	if (faccessat(s->fd, tree_name, F_OK, 0) == 0) {
+		*ret_tree = steal_ptr(tree_name);
+		return 0;
+	}
+	r = read_meta(s, diff_id, &f.meta, err);
+	if (r < 0)
+		return r;
+	strv_add(&all, own);
+	if ((f.meta.implied && strv_len(lower)) || f.meta.n_links) {
+		r = snapshot_open(s, lower, &f.below, err);
+		if (r >= 0)
+			r = snapshot_open(s, all, &f.with, err);
+		if (r >= 0)
+			r = repair(&f, err);
+		if (r >= 0 && f.tmpdir)
+			r = publish(&f, name, err);
+		if (r >= 0 && f.root >= 0)
+			*ret_tree = steal_ptr(tree_name);
+	}
+	snapshot_close(&f.below);
+	snapshot_close(&f.with);
+	if (f.tmpdir)
+		path_remove_tree(s->fd, f.tmpdir, true);
+	free(f.tmpdir);
+	if (f.root >= 0)
+		close(f.root);
+	if (f.dirfd >= 0)
+		close(f.dirfd);
+	layer_meta_clear(&f.meta);
+	return r < 0 ? r : 0;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One layer as a directory tree in overlay's form (image-spec layer.md): whiteouts are character devices 0:0,
+ * opaque directories carry overlay's xattr. A tree knows nothing of the layers below it.
+ */
+#ifndef IMAGES_LAYER_H
+#define IMAGES_LAYER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "images/tar.h"
+
+struct layer_options {
+	bool rootless;        /* owners, devices and privileged xattrs cannot be made: they are left out */
+	uint64_t max_bytes;   /* of all files together; 0: no limit */
+	uint64_t max_entries; /* 0: no limit */
+};
+
+struct layer_link {
+	char *path;
+	char *target;
+};
+
+/* What later readers need and the tree does not show. */
+struct layer_meta {
+	uint64_t bytes;   /* of file data */
+	uint64_t entries; /* of the archive */
+	char **implied;   /* directories the archive did not list ("": the root), parents first */
+	struct layer_link *links; /* hard links whose target is not in this layer */
+	size_t n_links;
+};
+
+/*
+ * Unpacks the archive below rootfd, an empty directory nobody else writes. Refuses, naming the entry: absolute
+ * names, "..", paths or link targets through symlinks, whiteouts without a name, sizes beyond the limits.
+ * umask must be 0. 0 or negative; on failure the tree is useless. *meta is the caller's to clear either way.
+ */
+int layer_apply(int rootfd, struct tar *t, const struct layer_options *o, struct layer_meta *meta, struct err *err);
+void layer_meta_clear(struct layer_meta *m);
+
+/* meta.json: owned text, and back. Unknown versions are refused. */
+char *layer_meta_write(const struct layer_meta *m);
+int layer_meta_parse(const char *buf, size_t len, struct layer_meta *ret, struct err *err);
+
+/* Overlay's xattr of an opaque directory: "trusted.overlay.opaque", or user. when rootless. */
+const char *layer_opaque_xattr(bool rootless);
+/* Is the open (O_PATH or not) or named thing a whiteout? */
+bool layer_is_whiteout(uint32_t st_mode, uint64_t st_rdev);
+/*
+ * Cleans a name of an archive: "./a//b/" becomes "a/b", the root "". NULL with *err for an absolute name, "..",
+ * or one too long. Owned.
+ */
+char *layer_clean_name(const char *name, struct err *err);
+
+#endif

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From an upper directory to a layer archive. */
+/*
+ * The walk of merge.c over the one tree would hide its whiteouts, so this one is its own: each directory's names
+ * sorted, a whiteout as an empty file .wh.NAME, an opaque directory with .wh..wh..opq as its first member. The
+ * archive goes through ISA-L's deflate to the file; both streams are hashed on the way. The upper directory was
+ * written by a container: it is only read, without following symlinks.
+ */
+#include "images/layer_diff.h"
+
+#include <fcntl.h>
+#include <isa-l/igzip_lib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "base/str.h"
+#include "images/layer.h"
+#include "images/merge.h"
+
+#define OUT_SIZE (256 * 1024)
+
+struct sink {
+	int fd;
+	struct digest *plain, *packed;
+	uint64_t size;
+	struct isal_zstream z;
+	uint8_t *out, *level_buf;
+	bool rootless;
+	/* files with several links */
+	struct {
+		ino_t ino;
+		dev_t dev;
+		char *path;
+	} *seen;
+	size_t n_seen;
+};
+
+static int deflate_some(struct sink *s, const void *buf, size_t len, bool end, struct err *err)
+{
+	s->z.next_in = (uint8_t *)(uintptr_t)buf;
+	s->z.avail_in = (uint32_t)len;
+	s->z.end_of_stream = end;
+	do {
+		size_t n;
+		int r;
+
+		s->z.next_out = s->out;
+		s->z.avail_out = OUT_SIZE;
+		if (isal_deflate(&s->z) != COMP_OK)
+			return err_set(err, -EIO, "gzip: cannot compress");
+		n = OUT_SIZE - s->z.avail_out;
+		r = fd_write_all(s->fd, s->out, n);
+		if (r < 0)
+			return err_sys(err, r, "write");
+		digest_update(s->packed, s->out, n);
+		s->size += n;
+	} while (!s->z.avail_out || s->z.avail_in);
+	return 0;
+}
+
+static int put(void *arg, const void *buf, size_t len, struct err *err)
+{
+	struct sink *s = arg;
+
+	digest_update(s->plain, buf, len);
+	return deflate_some(s, buf, len, false, err);
+}
+
+static const char *seen_before(struct sink *s, const struct stat *st, const char *path)
+{
+	if (st->st_nlink < 2)
+		return NULL;
+	for (size_t i = 0; i < s->n_seen; i++)
+		if (s->seen[i].ino == st->st_ino && s->seen[i].dev == st->st_dev)
+			return s->seen[i].path;
+	s->seen = xreallocarray(s->seen, s->n_seen + 1, sizeof(*s->seen));
+	s->seen[s->n_seen].ino = st->st_ino;
+	s->seen[s->n_seen].dev = st->st_dev;
+	s->seen[s->n_seen++].path = xstrdup(path);
+	return NULL;
+}
+
+static int put_data(struct sink *s, int fd, uint64_t size, struct err *err)
+{
+	cleanup_free char *buf = xmalloc(1 << 20);
+
+	for (uint64_t left = size; left;) {
+		ssize_t n = fd_read_all(fd, buf, left < (1 << 20) ? (size_t)left : 1 << 20);
+		int r;
+
+		if (n <= 0)
+			return err_set(err, n < 0 ? (int)n : -EIO, "a file changes while it is read; stop the container");
+		r = put(s, buf, (size_t)n, err);
+		if (r < 0)
+			return r;
+		left -= (uint64_t)n;
+	}
+	return tar_write_padding(put, s, size, err);
+}
+
+static int put_marker(struct sink *s, const char *dir, const char *name, struct err *err)
+{
+	cleanup_free char *path = xasprintf("%s%s.wh.%s", dir, *dir ? "/" : "", name);
+	struct tar_entry e = { .path = path, .type = TAR_FILE };
+
+	return tar_write_entry(put, s, &e, err);
+}
+
+static int put_thing(struct sink *s, int dirfd, const char *name, const char *path, const struct stat *st, struct err *err)
+{
+	struct tar_entry e = { .mode = st->st_mode & 07777, .uid = st->st_uid, .gid = st->st_gid, .mtime = st->st_mtim.tv_sec,
+			       .major = major(st->st_rdev), .minor = minor(st->st_rdev) };
+	const char *first = S_ISDIR(st->st_mode) ? NULL : seen_before(s, st, path);
+	cleanup_free char *slashed = S_ISDIR(st->st_mode) ? xasprintf("%s/", path) : xstrdup(path);
+	cleanup_fd int fd = -1;
+	char link[TAR_NAME_MAX];
+	ssize_t n;
+	int r = 0;
+
+	e.path = slashed;
+	e.type = first			? TAR_HARDLINK
+		 : S_ISDIR(st->st_mode) ? TAR_DIR
+		 : S_ISREG(st->st_mode) ? TAR_FILE
+		 : S_ISLNK(st->st_mode) ? TAR_SYMLINK
+		 : S_ISCHR(st->st_mode) ? TAR_CHAR
+		 : S_ISBLK(st->st_mode) ? TAR_BLOCK
+					: TAR_FIFO;
+	if (first) {
+		e.link = (char *)(uintptr_t)first;
+	} else if (e.type == TAR_SYMLINK) {
+		n = readlinkat(dirfd, name, link, sizeof(link) - 1);
+		if (n < 0)
+			return err_sys(err, -errno, "%s", path);
+		link[n] = '\0';
+		e.link = link;
+	} else if (e.type == TAR_FILE || e.type == TAR_DIR) {
+		fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+		if (fd < 0)
+			return err_sys(err, -errno, "%s", path);
+		r = merge_out_xattrs(fd, &e, err);
+		e.size = e.type == TAR_FILE ? (uint64_t)st->st_size : 0;
+	}
+	if (r >= 0)
+		r = tar_write_entry(put, s, &e, err);
+	if (r >= 0 && e.type == TAR_FILE)
+		r = put_data(s, fd, e.size, err);
+	for (size_t i = 0; i < e.n_xattrs; i++) {
+		free(e.xattrs[i].name);
+		free(e.xattrs[i].value);
+	}
+	free(e.xattrs);
+	return r < 0 ? err_wrap(err, "%s", path) : 0;
+}
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int walk(struct sink *s, int fd, const char *path, struct err *err)
+{
+	cleanup_strv char **names = NULL;
+	cleanup_dir DIR *dir = NULL;
+	struct dirent *de;
+	char opaque;
+	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
+
+	dir = copy < 0 ? NULL : fdopendir(copy);
+	if (!dir)
+		return err_sys(err, -errno, "%s", path);
+	while ((de = readdir(dir)))
+		if (strcmp(de->d_name, ".") && strcmp(de->d_name, ".."))
+			strv_add(&names, de->d_name);
+	if (names)
+		qsort(names, strv_len(names), sizeof(*names), by_text);
+	if (fgetxattr(fd, layer_opaque_xattr(s->rootless), &opaque, 1) == 1 && opaque == 'y')
+		r = put_marker(s, path, ".wh..opq", err);
+	for (size_t i = 0; i < strv_len(names) && r >= 0; i++) {
+		cleanup_free char *sub = xasprintf("%s%s%s", path, *path ? "/" : "", names[i]);
+		cleanup_fd int subfd = -1;
+		struct stat st;
+
+		if (fstatat(fd, names[i], &st, AT_SYMLINK_NOFOLLOW) < 0)
+			return err_sys(err, -errno, "%s", sub);
+		if (S_ISSOCK(st.st_mode))
+			continue;
+		if (layer_is_whiteout(st.st_mode, st.st_rdev)) {
+			r = put_marker(s, path, names[i], err);
+			continue;
+		}
+		r = put_thing(s, fd, names[i], sub, &st, err);
+		if (r < 0 || !S_ISDIR(st.st_mode))
+			continue;
+		subfd = openat(fd, names[i], O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		r = subfd < 0 ? err_sys(err, -errno, "%s", sub) : walk(s, subfd, sub, err);
+	}
+	return r;
+}
+
+int layer_diff_write(int upper, bool rootless, int fd, char ret_diff_id[DIGEST_MAX], char ret_digest[DIGEST_MAX],
+		     uint64_t *ret_size, struct err *err)
+{
+	struct sink *s = xcalloc(1, sizeof(*s));
+	int r;
+
+	s->fd = fd;
+	s->rootless = rootless;
+	s->plain = digest_new(NULL);
+	s->packed = digest_new(NULL);
+	s->out = xmalloc(OUT_SIZE);
+	s->level_buf = xmalloc(ISAL_DEF_LVL1_DEFAULT);
+	isal_deflate_init(&s->z);
+	s->z.gzip_flag = IGZIP_GZIP;
+	s->z.level = 1;
+	s->z.level_buf = s->level_buf;
+	s->z.level_buf_size = ISAL_DEF_LVL1_DEFAULT;
+	r = walk(s, upper, "", err);
+	if (r >= 0)
+		r = tar_write_end(put, s, err);
+	if (r >= 0)
+		r = deflate_some(s, NULL, 0, true, err);
+	digest_final(s->plain, ret_diff_id);
+	digest_final(s->packed, ret_digest);
+	*ret_size = s->size;
+	for (size_t i = 0; i < s->n_seen; i++)
+		free(s->seen[i].path);
+	free(s->seen);
+	digest_free(s->plain);
+	digest_free(s->packed);
+	free(s->out);
+	free(s->level_buf);
+	free(s);
+	return r;
+}

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The merged view of layer trees without mounting them: looking a name up, walking everything, copying it out. */
+#ifndef IMAGES_MERGE_H
+#define IMAGES_MERGE_H
+
+#include <sys/stat.h>
+
+#include "images/tar.h"
+
+/* Layer trees, lowest first; fds of directories in overlay's form. */
+struct merge {
+	int *fds;
+	size_t n;
+	bool rootless; /* which opaque xattr counts */
+};
+
+struct merge_found {
+	size_t layer; /* index whose tree shows it */
+	struct stat st;
+};
+
+/*
+ * What the merged tree shows at path (clean, relative, "" the root) without following a symlink at its end. 0;
+ * -ENOENT; -ENOTDIR or -ELOOP when the way there leads through a file or a symlink.
+ */
+int merge_lookup(const struct merge *m, const char *path, struct merge_found *ret);
+/* Follows all symlinks inside the merged tree: the real path, owned; NULL when it does not exist. */
+char *merge_resolve(const struct merge *m, const char *path);
+
+/*
+ * Called for everything in the merged tree, parents first, names sorted: dirfd/name is the thing in its layer,
+ * path its whole name ("" the root itself, with name "."). 0 to go on, negative ends the walk.
+ */
+typedef int merge_fn(void *arg, const char *path, int dirfd, const char *name, const struct stat *st, struct err *err);
+int merge_walk(const struct merge *m, merge_fn *fn, void *arg, struct err *err);
+
+/* Copies the merged tree below rootfd (an empty directory), with owners, modes, times, xattrs, hard links. */
+int merge_out_copy(const struct merge *m, int rootfd, struct err *err);
+/* Writes it as one archive. */
+int merge_out_tar(const struct merge *m, tar_put_fn *put, void *arg, struct err *err);
+
+/* Copies one thing (not a directory's content) from dirfd/name to todir/toname with all it has. */
+int merge_out_one(int dirfd, const char *name, const struct stat *st, int todir, const char *toname, bool rootless,
+		   struct err *err);
+/* xattrs of an open file or directory as tar_entry's; overlay's own are left out. */
+int merge_out_xattrs(int fd, struct tar_entry *e, struct err *err);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The trees of an image in order, with what makes independent layers right together; mounting and copying them. */
+#ifndef IMAGES_SNAPSHOT_H
+#define IMAGES_SNAPSHOT_H
+
+#include "images/merge.h"
+#include "images/store.h"
+
+/*
+ * The trees of the diff-ids, lowest first, relative to the store ("layers/HEX/fs"); a layer that cannot be right
+ * alone is followed by its fixup tree ("fixups/HEX/fs", made here when missing). *ret is an owned vector.
+ */
+int snapshot_trees(struct store *s, char *const *diff_ids, char ***ret, struct err *err);
+
+/* Opens the trees for merge.h; close with snapshot_close(). */
+int snapshot_open(const struct store *s, char *const *trees, struct merge *ret, struct err *err);
+void snapshot_close(struct merge *m);
+
+enum snapshot_kind { SNAPSHOT_OVERLAY, SNAPSHOT_COPY };
+
+/*
+ * Makes dir/rootfs (dir is a directory of the store, fd dirfd) the merged tree: an overlay with dir/upper on top,
+ * or, where the kernel or the file system cannot, or copy is set, a copy. *ret_kind says which.
+ */
+int snapshot_mount(struct store *s, char *const *trees, int dirfd, bool copy, enum snapshot_kind *ret_kind,
+		   struct err *err);
+
+#endif
