@@ -231,14 +231,22 @@ int store_read_blob(const struct store *s, const char *digest, char **ret, size_
 int store_put_blob(const struct store *s, const void *buf, size_t len, const char *media_type,
 		   struct oci_descriptor *ret_desc, struct err *err)
 {
-	cleanup_free char *name = NULL;
+	cleanup_free char *tmp = NULL;
+	cleanup_fd int tmpfd = -1;
 	char digest[DIGEST_MAX];
-	int r;
+	int r = store_tmpdir(s, &tmp, &tmpfd, err);
 
-	name = blob_name(digest_of(buf, len, digest));
-	r = path_write_atomic(s->fd, name, buf, len, 0644);
 	if (r < 0)
-		return err_sys(err, r, "blob %s", digest);
+		return r;
+	digest_of(buf, len, digest);
+	r = path_write_atomic(tmpfd, "blob", buf, len, 0644);
+	if (r < 0)
+		err_sys(err, r, "blob %s", digest);
+	else
+		r = store_adopt_blob(s, tmp, "blob", digest, err);
+	path_remove_tree(s->fd, tmp, true);
+	if (r < 0)
+		return r;
 	if (ret_desc) {
 		free(ret_desc->digest);
 		free(ret_desc->media_type);
