@@ -27,7 +27,8 @@
 #define CHECKPOINT(X)
 #endif
 #if __has_include("runtime/cmd_images.c")
-#define IMAGES(X) X(pull) X(push) X(images) X(rmi) X(import) X(export) X(bundle) X(prune)
+#define IMAGES(X) \
+	X(pull) X(push) X(images) X(inspect) X(tag) X(rmi) X(import) X(export) X(bundle) X(prune) X(commit) X(fsck)
 #else
 #define IMAGES(X)
 #endif
