@@ -21,7 +21,7 @@
 #include "images/archive.h"
 #include "images/changes.h"
 #include "images/ref.h"
-#include "images/unpack.h"
+#include "images/layer_unpack.h"
 #include "oci/config_read.h"
 #include "oci/state.h"
 
@@ -428,7 +428,7 @@ static int import_rootfs(struct import *im, struct err *err)
 		return r;
 	out = in.out = openat(dirfd, "blob", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	in.digest = hash;
-	r = out < 0 ? err_sys(err, -errno, "blob") : unpack_layer(dirfd, rootfs_read, &in, &o, NULL, diff_id, err);
+	r = out < 0 ? err_sys(err, -errno, "blob") : layer_unpack(dirfd, rootfs_read, &in, &o, NULL, diff_id, err);
 	while (r >= 0) {
 		char rest[65536];
 		ssize_t n = rootfs_read(&in, rest, sizeof(rest), err);
@@ -447,7 +447,7 @@ static int import_rootfs(struct import *im, struct err *err)
 		r = store_adopt_blob(im->s, tmp, "blob", digest, err);
 	}
 	if (r >= 0)
-		r = unpack_publish(im->s, tmp, diff_id, err);
+		r = layer_unpack_publish(im->s, tmp, diff_id, err);
 	if (r >= 0) {
 		layer.digest = digest;
 		layer.size = in.size;

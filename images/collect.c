@@ -24,7 +24,7 @@
 #include "images/inflate.h"
 #include "images/layer_verify.h"
 #include "images/snapshot.h"
-#include "images/unpack.h"
+#include "images/layer_unpack.h"
 
 struct marks {
 	char **blobs;  /* digests */
@@ -90,7 +90,7 @@ static void mark_image(struct store *s, struct marks *m, const struct oci_descri
 		mark(&m->trees, fixup);
 		if (!store_has_blob(s, i.manifest->layers[n].digest, NULL))
 			fault(m, "image %s: layer blob %s is missing", d->ref_name, i.manifest->layers[n].digest);
-		if (!unpack_has(s, diff))
+		if (!layer_unpack_has(s, diff))
 			fault(m, "image %s: layer tree %s is missing", d->ref_name, diff);
 	}
 	store_image_clear(&i);
@@ -279,7 +279,7 @@ static void check_blobs(struct store *s, bool repair, const char *alg, struct ma
 
 static void check_tree(struct store *s, bool repair, const char *diff_id, const char *blob, struct marks *m)
 {
-	cleanup_free char *name = unpack_tree(diff_id), *top = xasprintf("layers/%s", digest_hex(diff_id));
+	cleanup_free char *name = layer_unpack_tree(diff_id), *top = xasprintf("layers/%s", digest_hex(diff_id));
 	cleanup_fd int tree = openat(s->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	cleanup_fd int fd = store_open_blob(s, blob, NULL);
 	struct err err = { 0 };

@@ -20,7 +20,7 @@
 #include "images/changes.h"
 #include "images/layer_diff.h"
 #include "images/ref.h"
-#include "images/unpack.h"
+#include "images/layer_unpack.h"
 #include "oci/state.h"
 
 struct commit {
@@ -86,13 +86,13 @@ static int make_layer(struct commit *c, struct err *err)
 	if (r >= 0 && lseek(fd, 0, SEEK_SET) < 0)
 		r = err_sys(err, -errno, "blob");
 	if (r >= 0)
-		r = unpack_layer(tmp, read_fd, &fd, &o, c->diff_id, again, err);
+		r = layer_unpack(tmp, read_fd, &fd, &o, c->diff_id, again, err);
 	if (r >= 0)
 		r = store_sync(c->s, err);
 	if (r >= 0)
 		r = store_adopt_blob(c->s, c->tmp, "blob", digest, err);
 	if (r >= 0)
-		r = unpack_publish(c->s, c->tmp, c->diff_id, err);
+		r = layer_unpack_publish(c->s, c->tmp, c->diff_id, err);
 	c->layer.digest = xstrdup(digest);
 	c->layer.media_type = xstrdup(str_starts(c->base.manifest->media_type, "application/vnd.docker.") ? OCI_MT_DOCKER_LAYER_GZIP
 													  : OCI_MT_LAYER_GZIP);

@@ -23,7 +23,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "base/str.h"
-#include "images/unpack.h"
+#include "images/layer_unpack.h"
 
 enum job_state { JOB_WAITING, JOB_STAGED, JOB_DONE, JOB_BUSY };
 
@@ -145,7 +145,7 @@ static int read_to_end(inflate_read_fn *fn, struct job *j, struct err *err)
 static int stage(struct job *j, struct err *err)
 {
 	struct store *s = j->f->s;
-	bool want_tree = !unpack_has(s, j->diff_id);
+	bool want_tree = !layer_unpack_has(s, j->diff_id);
 	struct layer_options o = { .rootless = s->rootless, .max_bytes = j->f->o->max_layer_bytes };
 	inflate_read_fn *fn = j->have_blob ? blob_read : tee_read;
 	char digest[DIGEST_MAX], diff_id[DIGEST_MAX];
@@ -164,7 +164,7 @@ static int stage(struct job *j, struct err *err)
 	if (want_tree) {
 		r = store_tmpdir(s, &j->tmpdir, &dirfd, err);
 		if (r >= 0)
-			r = unpack_layer(dirfd, fn, j, &o, j->diff_id, diff_id, err);
+			r = layer_unpack(dirfd, fn, j, &o, j->diff_id, diff_id, err);
 	} else {
 		r = read_to_end(fn, j, err);
 	}
@@ -199,7 +199,7 @@ static void run_job(struct job *j)
 		return;
 	j->have_blob = store_has_blob(s, j->desc->digest, NULL);
 	j->item = progress_add(j->f->o->progress, what, j->desc->size);
-	if (j->have_blob && unpack_has(s, j->diff_id)) {
+	if (j->have_blob && layer_unpack_has(s, j->diff_id)) {
 		j->state = JOB_DONE;
 		progress_end(j->item, "exists");
 		return;
@@ -253,7 +253,7 @@ static int publish(struct fetch *f, struct err *err)
 		if (!j->have_blob)
 			r = store_adopt_blob(f->s, "partial", digest_hex(j->desc->digest), j->desc->digest, err);
 		if (r >= 0 && j->tmpdir) {
-			r = unpack_publish(f->s, j->tmpdir, j->diff_id, err);
+			r = layer_unpack_publish(f->s, j->tmpdir, j->diff_id, err);
 			free(steal_ptr(j->tmpdir));
 		}
 		if (r >= 0)

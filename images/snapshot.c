@@ -20,7 +20,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "images/fixup.h"
-#include "images/unpack.h"
+#include "images/layer_unpack.h"
 
 int snapshot_open(const struct store *s, char *const *trees, struct merge *ret, struct err *err)
 {
@@ -58,7 +58,7 @@ int snapshot_trees(struct store *s, char *const *diff_ids, char ***ret, struct e
 		cleanup_free char *joined = NULL, *fixup = NULL;
 		int r;
 
-		if (!unpack_has(s, diff_ids[i]))
+		if (!layer_unpack_has(s, diff_ids[i]))
 			return err_set(err, -ENOENT, "layer %s is not in the store; pull or import the image again", diff_ids[i]);
 		joined = i ? xasprintf("%s %s", chain, diff_ids[i]) : xstrdup(diff_ids[i]);
 		if (i)
@@ -68,7 +68,7 @@ int snapshot_trees(struct store *s, char *const *diff_ids, char ***ret, struct e
 		r = fixup_make(s, trees, diff_ids[i], chain, &fixup, err);
 		if (r < 0)
 			return err_wrap(err, "layer %s", diff_ids[i]);
-		strv_add_take(&trees, unpack_tree(diff_ids[i]));
+		strv_add_take(&trees, layer_unpack_tree(diff_ids[i]));
 		if (fixup)
 			strv_add_take(&trees, steal_ptr(fixup));
 	}

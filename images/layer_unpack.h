@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A compressed layer becomes a tree: inflating in one thread, hashing and writing in another. */
-#ifndef IMAGES_UNPACK_H
-#define IMAGES_UNPACK_H
+#ifndef IMAGES_LAYER_UNPACK_H
+#define IMAGES_LAYER_UNPACK_H
 
 #include "images/inflate.h"
 #include "images/layer.h"
@@ -12,14 +12,14 @@
  * its very end, so that a digest computed in read covers every byte. diff_id (may be NULL) is what the
  * uncompressed archive must hash to; ret_diff_id gets what it does. 0 or negative; nothing is published.
  */
-int unpack_layer(int dirfd, inflate_read_fn *read, void *arg, const struct layer_options *o, const char *diff_id,
+int layer_unpack(int dirfd, inflate_read_fn *read, void *arg, const struct layer_options *o, const char *diff_id,
 		 char ret_diff_id[DIGEST_MAX], struct err *err);
 
 /* Is the tree of the diff-id there? */
-bool unpack_has(const struct store *s, const char *diff_id);
+bool layer_unpack_has(const struct store *s, const char *diff_id);
 /* Renames tmpdir (relative to the store) to the diff-id's place; one that is there already wins. 0 or negative. */
-int unpack_publish(const struct store *s, const char *tmpdir, const char *diff_id, struct err *err);
+int layer_unpack_publish(const struct store *s, const char *tmpdir, const char *diff_id, struct err *err);
 /* "layers/HEX/fs", owned. */
-char *unpack_tree(const char *diff_id);
+char *layer_unpack_tree(const char *diff_id);
 
 #endif

@@ -6,7 +6,7 @@
  * other: a failing consumer makes the producer's next put fail, a failing producer's error is what the
  * consumer's next get returns. The consumer is the calling thread; nothing is read twice.
  */
-#include "images/unpack.h"
+#include "images/layer_unpack.h"
 
 #include <fcntl.h>
 #include <pthread.h>
@@ -117,7 +117,7 @@ static int consume(int dirfd, struct ring *r, const struct layer_options *o, str
 	return ret;
 }
 
-int unpack_layer(int dirfd, inflate_read_fn *read, void *arg, const struct layer_options *o, const char *diff_id,
+int layer_unpack(int dirfd, inflate_read_fn *read, void *arg, const struct layer_options *o, const char *diff_id,
 		 char ret_diff_id[DIGEST_MAX], struct err *err)
 {
 	struct ring r = { .lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER };
@@ -162,19 +162,19 @@ static char *place(const char *diff_id)
 	return xasprintf("layers/%s", digest_hex(diff_id));
 }
 
-char *unpack_tree(const char *diff_id)
+char *layer_unpack_tree(const char *diff_id)
 {
 	return xasprintf("layers/%s/fs", digest_hex(diff_id));
 }
 
-bool unpack_has(const struct store *s, const char *diff_id)
+bool layer_unpack_has(const struct store *s, const char *diff_id)
 {
 	cleanup_free char *name = place(diff_id);
 
 	return faccessat(s->fd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-int unpack_publish(const struct store *s, const char *tmpdir, const char *diff_id, struct err *err)
+int layer_unpack_publish(const struct store *s, const char *tmpdir, const char *diff_id, struct err *err)
 {
 	cleanup_free char *to = place(diff_id);
 
