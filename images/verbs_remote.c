@@ -1,21 +1,185 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* pull and push. */
 /*
- * Placeholder until the registry client lands.
+ * A pull asks for the reference, follows an index to the platform's manifest, and lets fetch.c bring layers,
+ * configuration, manifest and name into the store, in that order. A push sends layers, configuration and manifest,
+ * in that order, so a reader never sees a manifest whose parts are missing.
  */
 #include "images/verbs.h"
 
-int verbs_remote_pull(const struct verbs_options *o, int argc, char **argv, struct err *err)
+#include <string.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/str.h"
+#include "images/fetch.h"
+#include "images/ref.h"
+#include "images/registry.h"
+
+static struct registry_options registry_options(const struct verbs_options *o, bool push)
 {
-	return err_set(err, -ENOTSUP, "pull: not in this build yet");
+	return (struct registry_options){ .insecure = o->insecure, .creds = o->creds, .authfile = o->authfile,
+					  .cert_dir = o->cert_dir, .push = push };
 }
 
-int verbs_remote_push(const struct verbs_options *o, int argc, char **argv, struct err *err)
+/* The manifest's descriptor for the reference, through an index when there is one. */
+static int resolve(struct registry *reg, const struct ref *ref, const struct verbs_options *o, struct oci_descriptor *ret,
+		   struct err *err)
 {
-	return err_set(err, -ENOTSUP, "push: not in this build yet");
+	cleanup_free char *text = NULL;
+	struct oci_platform p = { 0 };
+	struct oci_index *index = NULL;
+	size_t len;
+	int r = oci_platform_parse(o->platform, &p, err);
+
+	if (r >= 0)
+		r = registry_manifest(reg, ref->digest ? ref->digest : ref->tag, ret, &text, &len, err);
+	for (int depth = 0; r >= 0 && oci_is_index_type(ret->media_type); depth++) {
+		const struct oci_descriptor *d;
+		char *digest;
+
+		r = depth > 2 ? err_set(err, -EINVAL, "%s: indexes nested too deep", ref->name)
+			      : oci_index_parse(text, len, ref->name, &index, err);
+		if (r < 0)
+			break;
+		d = oci_index_choose(index, &p);
+		if (!d) {
+			r = err_set(err, -ENOENT, "%s: no image for %s/%s", ref->name, p.os, p.architecture);
+			break;
+		}
+		digest = xstrdup(d->digest);
+		free(steal_ptr(text));
+		oci_descriptor_clear(ret);
+		oci_index_free(steal_ptr(index));
+		r = registry_manifest(reg, digest, ret, &text, &len, err);
+		free(digest);
+	}
+	if (r >= 0 && !oci_is_manifest_type(ret->media_type))
+		r = err_set(err, -EINVAL, "%s: media type \"%.100s\" is not an image", ref->name, ret->media_type);
+	oci_index_free(index);
+	oci_platform_clear(&p);
+	return r;
 }
 
 int verbs_remote_fetch(struct store *s, const char *name, const struct verbs_options *o, char **ret_name, struct err *err)
 {
-	return err_set(err, -ENOENT, "no image %s here", name);
+	struct registry_options ro = registry_options(o, false);
+	enum progress_mode mode = o->quiet ? PROGRESS_NONE : PROGRESS_AUTO;
+	struct fetch_options f = { .max_layer_bytes = 64ULL << 30 };
+	struct fetch_source src;
+	struct oci_descriptor d = { 0 };
+	cleanup_ref struct ref ref = { 0 };
+	struct registry *reg = NULL;
+	int r = ref_parse(name, "docker.io", &ref, err);
+
+	if (r >= 0 && o->max_size && parse_size(o->max_size, &f.max_layer_bytes) < 0)
+		r = err_set(err, -EINVAL, "--max-size %s: expected a number of bytes", o->max_size);
+	if (r >= 0 && o->progress && progress_mode_parse(o->progress, &mode) < 0)
+		r = err_set(err, -EINVAL, "--progress %s: expected auto, bars, plain, json or none", o->progress);
+	if (r >= 0)
+		r = registry_open(&ref, &ro, &reg, err);
+	if (r >= 0)
+		r = resolve(reg, &ref, o, &d, err);
+	if (r >= 0) {
+		src = registry_source(reg);
+		f.progress = progress_new(mode);
+		r = fetch_image(s, &src, &d, ref.name, &f, err);
+		progress_free(f.progress);
+	}
+	if (r >= 0)
+		*ret_name = xstrdup(ref.name);
+	oci_descriptor_clear(&d);
+	registry_close(reg);
+	return r;
+}
+
+static int open_store(const struct verbs_options *o, enum store_use use, struct store **ret, struct err *err)
+{
+	int r = store_open(o->store, use, ret, err);
+
+	if (r >= 0 && o->sync) {
+		if (strcmp(o->sync, "image") && strcmp(o->sync, "none"))
+			return err_set(err, -EINVAL, "--sync %s: expected image or none", o->sync);
+		(*ret)->sync = !strcmp(o->sync, "image");
+	}
+	return r;
+}
+
+int verbs_remote_pull(const struct verbs_options *o, int argc, char **argv, struct err *err)
+{
+	cleanup_store struct store *s = NULL;
+	int r = open_store(o, STORE_WRITE, &s, err);
+
+	for (int i = 0; i < argc && r >= 0; i++) {
+		cleanup_free char *name = NULL;
+		struct oci_descriptor d = { 0 };
+
+		r = verbs_remote_fetch(s, argv[i], o, &name, err);
+		if (r >= 0)
+			r = store_find(s, name, &d, err);
+		if (r >= 0 && o->json)
+			printf("{\"name\":\"%s\",\"digest\":\"%s\"}\n", name, d.digest);
+		else if (r >= 0)
+			printf("%s\n", o->quiet ? d.digest : name);
+		oci_descriptor_clear(&d);
+	}
+	return r;
+}
+
+static int push_image(struct store *s, struct registry *reg, const struct store_image *i, const struct ref *to,
+		      struct progress *p, struct err *err)
+{
+	int r = 0;
+
+	for (size_t n = 0; n <= i->manifest->n_layers && r >= 0; n++) {
+		const struct oci_descriptor *d = n < i->manifest->n_layers ? &i->manifest->layers[n] : &i->manifest->config;
+		cleanup_fd int fd = store_open_blob(s, d->digest, err);
+
+		r = fd < 0 ? fd : registry_push_blob(reg, d, fd, p, err);
+	}
+	if (r >= 0)
+		r = registry_push_manifest(reg, to->tag ? to->tag : to->digest, i->manifest->media_type, i->manifest_json,
+					   i->manifest_len, err);
+	return r;
+}
+
+int verbs_remote_push(const struct verbs_options *o, int argc, char **argv, struct err *err)
+{
+	struct registry_options ro = registry_options(o, true);
+	enum progress_mode mode = o->quiet ? PROGRESS_NONE : PROGRESS_AUTO;
+	cleanup_store struct store *s = NULL;
+	cleanup_ref struct ref to = { 0 };
+	struct oci_platform p = { 0 };
+	struct oci_descriptor d = { 0 };
+	struct store_image i = { 0 };
+	struct registry *reg = NULL;
+	struct progress *show;
+	int r = open_store(o, STORE_READ, &s, err);
+
+	if (r >= 0 && o->progress && progress_mode_parse(o->progress, &mode) < 0)
+		r = err_set(err, -EINVAL, "--progress %s: expected auto, bars, plain, json or none", o->progress);
+	if (r >= 0 && o->platform)
+		r = oci_platform_parse(o->platform, &p, err);
+	if (r >= 0)
+		r = store_find(s, argv[0], &d, err);
+	if (r >= 0)
+		r = store_load_image(s, &d, o->platform ? &p : NULL, &i, err);
+	if (r >= 0)
+		r = ref_parse(argc > 1 ? argv[1] : d.ref_name, "docker.io", &to, err);
+	if (r >= 0 && to.digest && strcmp(to.digest, i.desc.digest))
+		r = err_set(err, -EINVAL, "%s: the image has digest %s", to.name, i.desc.digest);
+	if (r >= 0)
+		r = registry_open(&to, &ro, &reg, err);
+	if (r >= 0) {
+		show = progress_new(mode);
+		r = push_image(s, reg, &i, &to, show, err);
+		progress_free(show);
+	}
+	if (r >= 0)
+		printf("%s\n", o->quiet ? i.desc.digest : to.name);
+	registry_close(reg);
+	oci_platform_clear(&p);
+	oci_descriptor_clear(&d);
+	store_image_clear(&i);
+	return r;
 }
