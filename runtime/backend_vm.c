@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The verbs in machine mode: a monitor in a jail on this kernel, the container in the machine. */
+/*
+ * Theory of operation: create makes the jail (container_create() with the monitor as entry function); setup has it
+ * set up, joins the namespace's links to taps, boots, and asks the guest's agent to create the container by the
+ * same config; the workload's connections then go to the monitor, which relays its stdio and ends with its status.
+ * Everything later is one request to the agent over <statedir>/agent.sock; exec leaves a process of ours that relays
+ * the command's stdio. Read side by side with backend_container.c.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/child.h"
+#include "base/fd.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "base/str.h"
+#include "container/cgroup.h"
+#include "container/container.h"
+#include "container/tty.h"
+#include "network/network.h"
+#include "oci/bundle.h"
+#include "runtime/jail.h"
+#include "runtime/libexec.h"
+#include "runtime/machine.h"
+#include "runtime/monitor.h"
+#include "runtime/proxy.h"
+#include "runtime/sandbox.h"
+#include "runtime/vm_check.h"
+#include "vm/agent.h"
+
+/* How long a killed monitor may take to die. */
+#define BACKEND_KILL_TIMEOUT_MS 60000
+#define PAUSED "paused"
+
+static int verb_check(const struct plan *plan, struct err *err)
+{
+	return vm_check(plan, err);
+}
+
+static char *agent_socket(const struct sandbox *sb)
+{
+	return path_join(sb->dir.path, "agent.sock");
+}
+
+static int not_running(struct err *err)
+{
+	return err_set(err, -ESRCH, "container not running");
+}
+
+/* The decided machine, made on first use (limits comes before create). */
+static int machine_data(struct sandbox *sb, struct machine **ret, struct err *err)
+{
+	int r;
+
+	if (!sb->backend_data) {
+		sb->backend_data = xcalloc(1, sizeof(struct machine));
+		machine_init(sb->backend_data);
+		r = machine_decide(sb->backend_data, &sb->plan, err);
+		if (r < 0)
+			return r;
+	}
+	*ret = sb->backend_data;
+	return 0;
+}
+
+static int verb_limits(struct sandbox *sb, const struct oci_resources **ret, struct err *err)
+{
+	struct machine *mc;
+	int r = machine_data(sb, &mc, err);
+
+	if (r < 0)
+		return r;
+	jail_limits(sb->config, mc->config.memory_bytes, mc->qemu, &mc->limits);
+	*ret = &mc->limits;
+	return 0;
+}
+
+static int create_jail(struct sandbox *sb, struct machine *mc, const int stdio[3], const int *keep, size_t n_keep,
+		       struct err *err)
+{
+	struct container_params p = CONTAINER_PARAMS_INIT;
+	struct jail_request jail = {
+		.config = sb->config,
+		.rootfs = sb->bundle->rootfs,
+		.qemu = mc->qemu,
+		.kernel = mc->kernel.vmlinux,
+		.initrd = mc->kernel.initrd,
+	};
+	cleanup_free char *root = path_join(sb->dir.path, "jail");
+	int r;
+
+	if (mkdir(root, 0700) < 0 && errno != EEXIST)
+		return err_sys(err, -errno, "%s", root);
+	jail.root = root;
+	r = jail_config(&jail, &mc->jail_config, err);
+	if (r < 0)
+		return r;
+	p.config = mc->jail_config;
+	p.rootfs = root;
+	p.cgroup = sb->cgroup;
+	memcpy(p.stdio, stdio, sizeof(p.stdio));
+	p.entry = monitor_main;
+	p.entry_arg = &mc->monitor;
+	p.keep_fds = keep;
+	p.n_keep_fds = n_keep;
+	return container_create(&p, &mc->jail, err);
+}
+
+/* The workload's terminal: the monitor holds the slave, the caller's socket gets the master. */
+static int open_terminal(struct sandbox *sb, int *ret_slave, struct err *err)
+{
+	const struct oci_process *p = &sb->config->process;
+	cleanup_fd int pts = open("/dev/pts", O_PATH | O_DIRECTORY | O_CLOEXEC), master = -1, slave = -1;
+	char name[TTY_NAME_MAX];
+	int r;
+
+	if (pts < 0)
+		return err_sys(err, -errno, "/dev/pts");
+	r = tty_open(pts, &master, &slave, name, err);
+	if (r < 0)
+		return r;
+	if (p->has_console_size)
+		(void)tty_set_size(master, p->console_height, p->console_width);
+	r = tty_send(sb->console_socket, master, name);
+	if (r < 0)
+		return err_sys(err, r, "send the terminal to the console socket");
+	*ret_slave = steal_fd(slave);
+	return 0;
+}
+
+static int verb_create(struct sandbox *sb, struct err *err)
+{
+	cleanup_free char *sock = agent_socket(sb);
+	cleanup_fd int slave = -1, child = -1;
+	int stdio[3], sv[2], keep[8], r;
+	struct machine *mc;
+	size_t n = 0;
+
+	r = machine_data(sb, &mc, err);
+	if (!r)
+		r = machine_prepare(mc, sb->rec.id, sb->globals->debug ? sb->dir.path : NULL, err);
+	if (r < 0)
+		return r;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
+		return err_sys(err, -errno, "socketpair");
+	mc->control = sv[0];
+	child = sv[1];
+	mc->monitor.control = child;
+	mc->monitor.terminal = sb->config->process.terminal;
+	mc->monitor.spec.agent_listen_fd = fd_unix_listen(sock, 128, SOCK_STREAM);
+	if (mc->monitor.spec.agent_listen_fd < 0)
+		return err_sys(err, mc->monitor.spec.agent_listen_fd, "%s", sock);
+	memcpy(stdio, sb->stdio, sizeof(stdio));
+	if (mc->monitor.terminal) {
+		r = open_terminal(sb, &slave, err);
+		if (r < 0)
+			return r;
+		stdio[0] = stdio[1] = stdio[2] = slave;
+	}
+	keep[n++] = child;
+	keep[n++] = mc->monitor.spec.agent_listen_fd;
+	for (size_t i = 0; i < 4; i++) {
+		int fd = (const int[]){ mc->monitor.spec.kernel_fd, mc->monitor.spec.initrd_fd, mc->monitor.spec.kvm_fd,
+					mc->monitor.spec.console_fd }[i];
+
+		if (fd >= 0)
+			keep[n++] = fd;
+	}
+	r = create_jail(sb, mc, stdio, keep, n, err);
+	if (r < 0)
+		return r;
+	sb->rec.pid = container_pid(mc->jail);
+	sb->rec.start_time = container_start_time(mc->jail);
+	sb->rec.vmm = mc->qemu ? VMM_QEMU : VMM_KVM;
+	sb->pidfd = fcntl(container_pidfd(mc->jail), F_DUPFD_CLOEXEC, 3);
+	free(sb->rec.machine);
+	sb->rec.machine = machine_save(mc);
+	return 0;
+}
+
+/* The machine's interfaces: taps of our own networks, or what an engine put into the namespace. */
+static int join_network(struct sandbox *sb, struct network_lease *joined, const struct network_lease **ret,
+			struct err *err)
+{
+	struct network_ref ref = { .id = sb->rec.id, .owner = sb->dir.path };
+	cleanup_free char *path = xasprintf("/proc/%d/ns/net", (int)sb->rec.pid);
+	cleanup_fd int netns = -1;
+	int r;
+
+	*ret = &sb->lease;
+	if (sb->lease.n_ifaces)
+		return 0;
+	netns = open(path, O_RDONLY | O_CLOEXEC);
+	if (netns < 0)
+		return err_sys(err, -errno, "%s", path);
+	r = network_join(&ref, netns, 1, joined, err);
+	*ret = joined;
+	return r;
+}
+
+static int boot(struct sandbox *sb, struct machine *mc, const struct network_lease *lease, struct err *err)
+{
+	struct vm_nic nics[VM_NICS_MAX];
+
+	if (lease->n_ifaces > VM_NICS_MAX)
+		return err_set(err, -E2BIG, "a machine has at most %d interfaces", VM_NICS_MAX);
+	for (size_t i = 0; i < lease->n_ifaces; i++) {
+		nics[i].tap_fd = lease->ifaces[i].tap_fds[0];
+		memcpy(nics[i].mac, lease->ifaces[i].set.mac, sizeof(nics[i].mac));
+		nics[i].mtu = (uint16_t)lease->ifaces[i].set.mtu;
+	}
+	return monitor_boot(mc->control, nics, (unsigned int)lease->n_ifaces, err);
+}
+
+/* From the running machine to the parked workload in it. */
+static int create_in_guest(struct sandbox *sb, struct machine *mc, const struct network_lease *lease, struct err *err)
+{
+	struct agent_machine am = { .hostname = sb->config->hostname, .set_clock = true, .set_entropy = true };
+	cleanup_free char *sock = agent_socket(sb), *net = NULL, *config = NULL;
+	struct agent_session s = AGENT_SESSION_NONE;
+	int r = agent_wait_ready(sock, mc->control, AGENT_BOOT_TIMEOUT_MS, NULL, err);
+
+	if (r < 0)
+		return r;
+	if (lease->n_ifaces)
+		am.network = net = network_lease_guest(lease);
+	r = agent_machine(sock, &am, err);
+	if (!r)
+		r = jail_guest_config(sb->config, sb->config_json, sb->config_json_len, &config, err);
+	if (!r)
+		r = agent_create(sock, sb->rec.id, config, strlen(config), NULL, sb->config->process.terminal, &s, err);
+	if (!r)
+		r = monitor_hand_over(mc->control, &s, err);
+	agent_session_close(&s);
+	return r;
+}
+
+static int verb_setup(struct sandbox *sb, struct err *err)
+{
+	cleanup_network_lease struct network_lease joined = { 0 };
+	const struct network_lease *lease = &sb->lease;
+	struct machine *mc = sb->backend_data;
+	int r = container_setup(mc->jail, NULL, err);
+
+	if (r < 0)
+		return err_wrap(err, "the monitor's jail");
+	r = join_network(sb, &joined, &lease, err);
+	if (!r)
+		r = boot(sb, mc, lease, err);
+	if (!r)
+		r = create_in_guest(sb, mc, lease, err);
+	if (r == -ENOTCONN)
+		r = monitor_failure(mc->control, err);
+	return r;
+}
+
+static int verb_pending(struct sandbox *sb)
+{
+	return sb->rec.phase && !strcmp(sb->rec.phase, "created");
+}
+
+static int verb_start(struct sandbox *sb, struct err *err)
+{
+	cleanup_free char *sock = agent_socket(sb), *state = NULL;
+	int r = sandbox_config(sb, err);
+
+	if (r < 0)
+		return r;
+	state = sandbox_state_json(sb, OCI_STATUS_CREATED, true, NULL);
+	return agent_start(sock, sb->rec.id, state, err);
+}
+
+static char *exec_options(char *const *cgroups)
+{
+	struct json_writer w = { 0 };
+
+	if (!cgroups || !*cgroups)
+		return NULL;
+	json_w_object(&w, NULL);
+	json_w_strv(&w, "cgroup", cgroups);
+	json_w_object_end(&w);
+	return json_w_steal(&w);
+}
+
+static int verb_exec(struct sandbox *sb, const struct exec_request *req, struct err *err)
+{
+	cleanup_free char *sock = agent_socket(sb), *options = exec_options(req->cgroups);
+	struct proxy_request proxy = {
+		.console_socket = req->console_socket,
+		.stdio = { req->stdio[0], req->stdio[1], req->stdio[2] },
+		.process = req->process,
+	};
+	struct agent_session s = AGENT_SESSION_NONE;
+	int r;
+
+	if (req->preserve_fds)
+		return err_set(err, -ENOTSUP, "option --preserve-fds: descriptors of the host cannot be passed to a machine");
+	if (!sandbox_alive(sb))
+		return not_running(err);
+	r = agent_exec(sock, sb->rec.id, req->process_json, req->process_json_len, options, req->process->terminal, &s, err);
+	if (r < 0)
+		return r;
+	proxy.session = &s;
+	r = proxy_start(&proxy, err);
+	agent_session_close(&s);
+	if (r > 0 && sb->rec.cgroup && sandbox_cgroup(sb, NULL) == 0)
+		(void)cgroup_enter_exec(sb->cgroup, r, NULL, sb->rec.pid, NULL);
+	return r;
+}
+
+static int verb_kill(struct sandbox *sb, int sig, bool all, struct err *err)
+{
+	cleanup_free char *sock = agent_socket(sb);
+	int r;
+
+	if (!sandbox_alive(sb))
+		return all ? 0 : not_running(err);
+	r = agent_kill(sock, sb->rec.id, sig, all, err);
+	/* a guest that does not answer is killed with its machine */
+	if ((r == -ENOTCONN || r == -ETIMEDOUT) && sig == SIGKILL)
+		r = container_kill(sb->rec.pid, sb->rec.start_time, SIGKILL, err);
+	else if (r == -ENOTCONN && !sandbox_alive(sb))
+		r = not_running(err);
+	return r;
+}
+
+static int verb_pause(struct sandbox *sb, struct err *err)
+{
+	cleanup_free char *sock = agent_socket(sb);
+	cleanup_fd int fd = -1;
+	int r = agent_pause(sock, sb->rec.id, err);
+
+	if (r < 0)
+		return r;
+	fd = openat(sb->dir.fd, PAUSED, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	return fd < 0 ? err_sys(err, -errno, "%s/" PAUSED, sb->dir.path) : 0;
+}
+
+static int verb_resume(struct sandbox *sb, struct err *err)
+{
+	cleanup_free char *sock = agent_socket(sb);
+	int r = agent_resume(sock, sb->rec.id, err);
+
+	if (r == 0)
+		(void)unlinkat(sb->dir.fd, PAUSED, 0);
+	return r;
+}
+
+static int verb_paused(struct sandbox *sb, struct err *err)
+{
+	(void)err;
+	return sandbox_alive(sb) && faccessat(sb->dir.fd, PAUSED, F_OK, 0) == 0;
+}
+
+static int verb_update(struct sandbox *sb, const struct oci_resources *res, struct err *err)
+{
+	cleanup_free char *sock = agent_socket(sb), *text = oci_resources_write(res);
+	unsigned long long memory = machine_saved_memory(sb->rec.machine);
+	struct oci_resources host = { .has_cpu = res->has_cpu, .cpu = res->cpu, .has_block_io = res->has_block_io,
+				      .block_io = res->block_io };
+	int r;
+
+	if (res->has_memory && res->memory.has_limit && memory && res->memory.limit > (int64_t)memory)
+		return err_set(err, -ENOTSUP, "linux.resources.memory.limit: the machine has %llu MiB and cannot grow",
+			       memory >> 20);
+	r = agent_update(sock, sb->rec.id, text, err);
+	if (!r && (host.has_cpu || host.has_block_io) && sb->rec.cgroup)
+		r = sandbox_cgroup(sb, err);
+	if (!r && sb->cgroup && (host.has_cpu || host.has_block_io))
+		r = cgroup_update(sb->cgroup, &host, err);
+	return r;
+}
+
+static int verb_stats(struct sandbox *sb, struct cgroup_stats *ret, struct err *err)
+{
+	int r = sandbox_cgroup(sb, err);
+
+	return r < 0 ? r : cgroup_stats_read(sb->cgroup, ret, err);
+}
+
+static int ps_entry(const struct json *v, struct ps_entry *e, struct err *err)
+{
+	cleanup_free char *tty = NULL, *command = NULL;
+	int32_t pid = 0, ppid = 0;
+
+	if (json_opt_i32(v, "pid", &pid, err) < 0 || json_opt_i32(v, "ppid", &ppid, err) < 0 ||
+	    json_opt_u32(v, "uid", &e->uid, err) < 0 || json_opt_u64(v, "startTime", &e->start_time_s, err) < 0 ||
+	    json_opt_u64(v, "cpuTimeMs", &e->cpu_time_ms, err) < 0 || json_opt_string(v, "tty", &tty, err) < 0 ||
+	    json_opt_string(v, "command", &command, err) < 0)
+		return -EINVAL;
+	e->pid = pid;
+	e->ppid = ppid;
+	snprintf(e->tty, sizeof(e->tty), "%s", tty ? tty : "?");
+	snprintf(e->command, sizeof(e->command), "%s", command ? command : "");
+	return 0;
+}
+
+static int verb_ps(struct sandbox *sb, struct ps_entry **ret, struct err *err)
+{
+	cleanup_free char *sock = agent_socket(sb), *text = NULL;
+	cleanup_json_doc struct json_doc *doc = NULL;
+	cleanup_free struct ps_entry *v = NULL;
+	const struct json *root;
+	int r, n = 0;
+
+	if (!sandbox_alive(sb))
+		return not_running(err);
+	r = agent_ps(sock, sb->rec.id, &text, err);
+	if (r < 0)
+		return r;
+	doc = json_parse(text, strlen(text), "ps", err);
+	if (!doc || json_want(root = json_root(doc), JSON_ARRAY, err) < 0)
+		return -EPROTO;
+	v = xcalloc(root->c.n + 1, sizeof(*v));
+	json_for_each(p, root) {
+		r = ps_entry(p, &v[n++], err);
+		if (r < 0)
+			return r;
+	}
+	*ret = steal_ptr(v);
+	return n;
+}
+
+static int verb_wait(struct sandbox *sb, int *ret_status, struct err *err)
+{
+	cleanup_fd int pidfd = -1;
+	int r;
+
+	*ret_status = 0;
+	if (sb->rec.pid <= 0)
+		return 0;
+	r = child_wait(sb->rec.pid, ret_status);
+	if (r != -ECHILD)
+		return r < 0 ? err_sys(err, r, "wait for %d", sb->rec.pid) : 0;
+	pidfd = fd_pidfd_open(sb->rec.pid);
+	if (pidfd < 0 || !sandbox_alive(sb))
+		return 0;
+	do
+		r = poll(&(struct pollfd){ .fd = pidfd, .events = POLLIN }, 1, BACKEND_KILL_TIMEOUT_MS);
+	while (r < 0 && errno == EINTR);
+	return r == 0 ? err_set(err, -ETIMEDOUT, "the monitor, process %d, does not end", sb->rec.pid) : 0;
+}
+
+/* The addresses that a joined machine took over go back to a namespace that lives on. */
+static void leave_network(struct sandbox *sb)
+{
+	struct network_ref ref = { .id = sb->rec.id, .owner = sb->dir.path };
+	const struct oci_namespace *net;
+	cleanup_fd int netns = -1;
+	struct err err = { 0 };
+
+	if (sandbox_config(sb, NULL) < 0)
+		return;
+	net = &sb->config->linux_.namespaces[OCI_NS_NETWORK];
+	if (!net->path || strv_len(sb->rec.networks))
+		return;
+	netns = open(net->path, O_RDONLY | O_CLOEXEC);
+	if (netns >= 0 && network_join_undo(&ref, netns, &err) < 0)
+		log_debug("network: %s", err.msg);
+}
+
+static int verb_delete(struct sandbox *sb, struct err *err)
+{
+	struct machine *mc = sb->plan.config ? sb->backend_data : NULL;
+	int r, status;
+
+	if (mc && mc->jail) {
+		container_abort(mc->jail);
+	} else if (sb->rec.pid > 0 && sandbox_alive(sb)) {
+		r = container_kill(sb->rec.pid, sb->rec.start_time, SIGKILL, err);
+		if (r < 0 && r != -ESRCH)
+			return r;
+		r = r < 0 ? 0 : verb_wait(sb, &status, err);
+		if (r < 0)
+			return r;
+	}
+	if (sb->rec.machine)
+		leave_network(sb);
+	return 0;
+}
+
+static void verb_release(struct sandbox *sb)
+{
+	machine_free(sb->backend_data);
+	sb->backend_data = NULL;
+}
+
+const struct backend backend_vm = {
+	.name = "vm",
+	.isolation = ISOLATION_VM,
+	.check = verb_check,
+	.limits = verb_limits,
+	.create = verb_create,
+	.setup = verb_setup,
+	.pending = verb_pending,
+	.start = verb_start,
+	.exec = verb_exec,
+	.kill = verb_kill,
+	.pause = verb_pause,
+	.resume = verb_resume,
+	.paused = verb_paused,
+	.update = verb_update,
+	.stats = verb_stats,
+	.ps = verb_ps,
+	.wait = verb_wait,
+	.delete = verb_delete,
+	.release = verb_release,
+};

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The monitor's jail. */
+/*
+ * Theory of operation: the monitor is a container process like any other, so its jail is a config.json that
+ * container_create() applies: own mount, pid, ipc and uts namespaces, the container's network namespace, a root with
+ * nothing in it but the export tree (rootfs, and one bind mount for each bind mount of the container), /proc and a
+ * minimal /dev; no new privileges, and the capabilities that virtio-fs needs to act for the guest's users on files.
+ * What a read-only mount forbids is forbidden here, by the host's kernel, whatever the guest does. Under QEMU the
+ * jail also shows QEMU's program and data files, read-only.
+ */
+#include "runtime/jail.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/str.h"
+#include "oci/config.h"
+#include "vm/proto.h"
+#include "vm/qemu.h"
+
+#define MONITOR_BYTES (64ULL << 20)
+#define QEMU_BYTES (512ULL << 20)
+
+static void write_mount(struct json_writer *w, const char *destination, const char *type, const char *source,
+			const char *const *options)
+{
+	json_w_object(w, NULL);
+	json_w_string(w, "destination", destination);
+	json_w_string(w, "type", type);
+	json_w_string(w, "source", source);
+	json_w_strv(w, "options", (char *const *)options);
+	json_w_object_end(w);
+}
+
+/* A bind mount of the container as the export tree shows it: read-only and propagation as asked, no devices. */
+static void write_export(struct json_writer *w, const char *destination, const char *source, const struct oci_mount *m,
+			 bool readonly)
+{
+	const char *options[8] = { m && oci_mount_has(m, "bind") ? "bind" : "rbind" };
+	size_t n = 1;
+
+	if (m && oci_mount_has(m, "rslave"))
+		options[n++] = "rslave";
+	else if (m && oci_mount_has(m, "slave"))
+		options[n++] = "slave";
+	else
+		options[n++] = "rprivate";
+	if (m && oci_mount_has(m, "rro"))
+		options[n++] = "rro";
+	else if (readonly)
+		options[n++] = "ro";
+	write_mount(w, destination, "bind", source, options);
+}
+
+static bool mount_readonly(const struct oci_mount *m)
+{
+	bool ro = false;
+
+	for (char **o = m->options; o && *o; o++)
+		if (!strcmp(*o, "ro") || !strcmp(*o, "rro"))
+			ro = true;
+		else if (!strcmp(*o, "rw"))
+			ro = false;
+	return ro;
+}
+
+static void write_qemu(struct json_writer *w, const struct jail_request *req)
+{
+	static const char *const ro[] = { "rbind", "ro", "rprivate", NULL };
+	static const char *const tmp[] = { "nosuid", "nodev", "mode=1777", "size=16m", NULL };
+
+	for (const char *const *p = qemu_host_paths; *p; p++)
+		if (access(*p, F_OK) == 0)
+			write_mount(w, *p, "bind", *p, ro);
+	write_mount(w, JAIL_KERNEL, "bind", req->kernel, ro);
+	write_mount(w, JAIL_INITRD, "bind", req->initrd, ro);
+	write_mount(w, "/tmp", "tmpfs", "tmpfs", tmp);
+	if (access("/dev/kvm", R_OK | W_OK) == 0)
+		write_mount(w, "/dev/kvm", "bind", "/dev/kvm", (const char *const[]){ "bind", NULL });
+}
+
+static void write_mounts(struct json_writer *w, const struct jail_request *req)
+{
+	static const char *const proc[] = { "nosuid", "nodev", "noexec", NULL };
+	static const char *const dev[] = { "nosuid", "noexec", "mode=755", "size=64k", NULL };
+	const struct oci_config *c = req->config;
+
+	json_w_array(w, "mounts");
+	write_mount(w, "/proc", "proc", "proc", proc);
+	write_mount(w, "/dev", "tmpfs", "tmpfs", dev);
+	write_export(w, JAIL_EXPORT "/rootfs", req->rootfs, NULL, c->root.readonly);
+	for (size_t i = 0; i < c->n_mounts; i++) {
+		cleanup_free char *to = xasprintf(JAIL_EXPORT "/mounts/%zu", i);
+
+		if (oci_mount_is_bind(&c->mounts[i]))
+			write_export(w, to, c->mounts[i].source, &c->mounts[i], mount_readonly(&c->mounts[i]));
+	}
+	if (req->qemu)
+		write_qemu(w, req);
+	json_w_array_end(w);
+}
+
+static void write_process(struct json_writer *w, const struct oci_config *c)
+{
+	static const char *const caps[] = { "CAP_CHOWN",  "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER",
+					    "CAP_FSETID", "CAP_SETGID",	      "CAP_SETUID",	     "CAP_MKNOD",
+					    "CAP_SETFCAP", NULL };
+	static const char *const args[] = { "amphi", NULL };
+	static const char *const sets[] = { "bounding", "effective", "permitted" };
+
+	json_w_object(w, "process");
+	json_w_bool(w, "terminal", false);
+	json_w_string(w, "cwd", "/");
+	json_w_strv(w, "args", (char *const *)args);
+	json_w_object(w, "user");
+	json_w_u64(w, "uid", 0);
+	json_w_u64(w, "gid", 0);
+	json_w_object_end(w);
+	json_w_object(w, "capabilities");
+	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
+		json_w_strv(w, sets[i], (char *const *)caps);
+	json_w_object_end(w);
+	json_w_array(w, "rlimits");
+	json_w_object(w, NULL);
+	json_w_string(w, "type", "RLIMIT_NOFILE");
+	json_w_u64(w, "soft", 524288);
+	json_w_u64(w, "hard", 524288);
+	json_w_object_end(w);
+	json_w_array_end(w);
+	json_w_bool(w, "noNewPrivileges", true);
+	if (c->process.has_oom_score_adj)
+		json_w_i64(w, "oomScoreAdj", c->process.oom_score_adj);
+	json_w_object_end(w);
+}
+
+static void write_namespaces(struct json_writer *w, const struct oci_config *c)
+{
+	static const char *const own[] = { "pid", "ipc", "uts", "mount" };
+	const struct oci_namespace *net = &c->linux_.namespaces[OCI_NS_NETWORK];
+
+	json_w_array(w, "namespaces");
+	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
+		json_w_object(w, NULL);
+		json_w_string(w, "type", own[i]);
+		json_w_object_end(w);
+	}
+	json_w_object(w, NULL);
+	json_w_string(w, "type", "network");
+	if (net->path)
+		json_w_string(w, "path", net->path);
+	json_w_object_end(w);
+	json_w_array_end(w);
+}
+
+int jail_config(const struct jail_request *req, struct oci_config **ret, struct err *err)
+{
+	struct json_writer w = { 0 };
+	cleanup_free char *text = NULL;
+	int r;
+
+	json_w_object(&w, NULL);
+	json_w_string(&w, "ociVersion", "1.2.0");
+	json_w_object(&w, "root");
+	json_w_string(&w, "path", req->root);
+	json_w_bool(&w, "readonly", true);
+	json_w_object_end(&w);
+	json_w_string(&w, "hostname", "amphi-vmm");
+	write_mounts(&w, req);
+	write_process(&w, req->config);
+	json_w_object(&w, "linux");
+	write_namespaces(&w, req->config);
+	json_w_object_end(&w);
+	json_w_object_end(&w);
+	text = json_w_steal(&w);
+	r = oci_config_parse(text, strlen(text), ret, err);
+	return r < 0 ? err_wrap(err, "the monitor's jail") : 0;
+}
+
+int jail_guest_config(const struct oci_config *config, const char *json, size_t len, char **ret, struct err *err)
+{
+	size_t n = config->n_mounts;
+	char **sources = xcalloc(n + 1, sizeof(*sources));
+	int r;
+
+	for (size_t i = 0; i < n; i++)
+		if (oci_mount_is_bind(&config->mounts[i]))
+			sources[i] = xasprintf(PROTO_EXPORT_DIR "/mounts/%zu", i);
+	r = oci_config_rewrite(json, len, PROTO_EXPORT_DIR "/rootfs", sources, n, ret, err);
+	for (size_t i = 0; i < n; i++)
+		free(sources[i]);
+	free(sources);
+	return r;
+}
+
+void jail_limits(const struct oci_config *config, unsigned long long machine_bytes, bool qemu, struct oci_resources *ret)
+{
+	static const struct oci_device_rule rules[] = {
+		{ .allow = false, .type = 'a', .r = true, .w = true, .m = true },
+		/* virtio-fs makes nodes for the guest, it never opens them */
+		{ .allow = true, .type = 'c', .m = true },
+		{ .allow = true, .type = 'b', .m = true },
+		{ .allow = true, .type = 'c', .has_major = true, .major = 1, .has_minor = true, .minor = 3, .r = true, .w = true },
+		{ .allow = true, .type = 'c', .has_major = true, .major = 1, .has_minor = true, .minor = 5, .r = true, .w = true },
+		{ .allow = true, .type = 'c', .has_major = true, .major = 1, .has_minor = true, .minor = 7, .r = true, .w = true },
+		{ .allow = true, .type = 'c', .has_major = true, .major = 1, .has_minor = true, .minor = 8, .r = true },
+		{ .allow = true, .type = 'c', .has_major = true, .major = 1, .has_minor = true, .minor = 9, .r = true },
+		{ .allow = true, .type = 'c', .has_major = true, .major = 5, .r = true, .w = true },
+		{ .allow = true, .type = 'c', .has_major = true, .major = 136, .r = true, .w = true },
+		{ .allow = true, .type = 'c', .has_major = true, .major = 10, .has_minor = true, .minor = 232, .r = true, .w = true },
+	};
+	const struct oci_resources *have = config->linux_.has_resources ? &config->linux_.resources : NULL;
+
+	*ret = (struct oci_resources){ .devices = (struct oci_device_rule *)rules, .n_devices = ARRAY_SIZE(rules) };
+	if (!have)
+		return;
+	ret->has_cpu = have->has_cpu;
+	ret->cpu = have->cpu;
+	ret->has_block_io = have->has_block_io;
+	ret->block_io = have->block_io;
+	if (have->has_memory && have->memory.has_limit && have->memory.limit > 0) {
+		ret->has_memory = true;
+		ret->memory.has_limit = true;
+		ret->memory.limit = (int64_t)(machine_bytes + (qemu ? QEMU_BYTES : MONITOR_BYTES));
+	}
+}

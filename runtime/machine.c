@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The decisions about one machine. */
+/*
+ * Theory of operation: the plan carries what the command line and the configuration file say, vm_config what the
+ * bundle says; together they give size, kernel and driver. "auto" takes our monitor where this host's KVM runs guest
+ * kernels natively, and QEMU otherwise, which is slower and said once to a person at a terminal.
+ */
+#include "runtime/machine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "base/str.h"
+#include "container/container.h"
+#include "runtime/jail.h"
+#include "runtime/libexec.h"
+#include "runtime/plan.h"
+#include "vm/lockdown.h"
+#include "vm/qemu.h"
+
+#define MACHINE_VERSION 1
+#define MIB2 (2ULL << 20)
+
+void machine_init(struct machine *mc)
+{
+	memset(mc, 0, sizeof(*mc));
+	mc->control = -1;
+	mc->monitor.control = -1;
+	vm_spec_init(&mc->monitor.spec);
+}
+
+static int choose_driver(struct machine *mc, enum vmm_driver vmm, struct err *err)
+{
+	struct err why = { 0 };
+
+	if (vmm == VMM_AUTO && vm_kvm_driver.probe(&why) == 0)
+		vmm = VMM_KVM;
+	if (vmm == VMM_KVM) {
+		mc->monitor.driver = &vm_kvm_driver;
+		return vm_kvm_driver.probe(err);
+	}
+	mc->qemu = true;
+	mc->monitor.driver = &qemu_driver;
+	if (qemu_driver.probe(err) < 0)
+		return vmm == VMM_AUTO && err ? err_set(err, err->code, "no way to run a machine: %s; %s", why.msg, err->msg) :
+						(err ? err->code : -ENOENT);
+	if (vmm == VMM_AUTO && isatty(STDERR_FILENO))
+		log_warn("%s; the machine runs under QEMU, which is slower", why.msg);
+	return 0;
+}
+
+int machine_decide(struct machine *mc, const struct plan *plan, struct err *err)
+{
+	struct vm_config_defaults d = { .kernel = plan->kernel };
+	enum vmm_driver vmm = plan->vmm;
+	int r = vm_config_from_oci(plan->config, &d, &mc->config, err);
+
+	if (r < 0)
+		return r;
+	if (plan->vcpus)
+		mc->config.vcpus = plan->vcpus;
+	if (mc->config.vcpus_max < mc->config.vcpus)
+		mc->config.vcpus_max = mc->config.vcpus;
+	if (plan->memory_bytes)
+		mc->config.memory_bytes = (plan->memory_bytes + MIB2 - 1) / MIB2 * MIB2;
+	if (plan->request && plan->request->kernel && strchr(plan->request->kernel, '/'))
+		return err_set(err, -EINVAL, "option --kernel: %s: add it to the store first: amphi kernel add --image %s",
+			       plan->request->kernel, plan->request->kernel);
+	if (vmm == VMM_AUTO && mc->config.vmm == VM_CONFIG_VMM_KVM)
+		vmm = VMM_KVM;
+	else if (vmm == VMM_AUTO && mc->config.vmm == VM_CONFIG_VMM_QEMU)
+		vmm = VMM_QEMU;
+	return choose_driver(mc, vmm, err);
+}
+
+static int open_file(const char *path, int *ret, struct err *err)
+{
+	*ret = open(path, O_RDONLY | O_CLOEXEC);
+	return *ret < 0 ? err_sys(err, -errno, "%s", path) : 0;
+}
+
+static int lockdown_wish(void)
+{
+	const char *s = secure_getenv("AMPHI_VM_LOCKDOWN");
+
+	return !s ? LOCKDOWN_KILL : !strcmp(s, "off") ? LOCKDOWN_OFF : !strcmp(s, "log") ? LOCKDOWN_LOG : LOCKDOWN_KILL;
+}
+
+int machine_prepare(struct machine *mc, const char *id, const char *log_dir, struct err *err)
+{
+	struct vm_spec *spec = &mc->monitor.spec;
+	cleanup_free char *init = libexec_find("amphi-init", err);
+	int r;
+
+	if (!init)
+		return err ? err->code : -ENOENT;
+	r = kernel_store_open(kernel_store_dir(), mc->config.kernel, init, &mc->kernel, err);
+	if (!r)
+		r = open_file(mc->kernel.vmlinux, &spec->kernel_fd, err);
+	if (!r)
+		r = open_file(mc->kernel.initrd, &spec->initrd_fd, err);
+	if (r < 0)
+		return r;
+	if (log_dir) {
+		cleanup_free char *path = path_join(log_dir, "console.log");
+
+		spec->console_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+		spec->console_verbose = true;
+	}
+	spec->name = id;
+	spec->vcpus = mc->config.vcpus;
+	spec->vcpus_max = mc->config.vcpus_max;
+	spec->memory_bytes = mc->config.memory_bytes;
+	spec->kernel_path = JAIL_KERNEL;
+	spec->initrd_path = JAIL_INITRD;
+	spec->cmdline = mc->config.cmdline;
+	spec->lockdown = lockdown_wish();
+	return mc->monitor.driver->prepare(spec, err);
+}
+
+char *machine_save(const struct machine *mc)
+{
+	struct json_writer w = { 0 };
+
+	json_w_object(&w, NULL);
+	json_w_u64(&w, "version", MACHINE_VERSION);
+	json_w_u64(&w, "memory", mc->config.memory_bytes);
+	json_w_u64(&w, "vcpus", mc->config.vcpus);
+	json_w_string(&w, "kernel", mc->kernel.name);
+	json_w_string(&w, "release", mc->kernel.release);
+	json_w_string(&w, "vmm", mc->monitor.driver->name);
+	json_w_object_end(&w);
+	return json_w_steal(&w);
+}
+
+unsigned long long machine_saved_memory(const char *record)
+{
+	cleanup_json_doc struct json_doc *doc = record ? json_parse(record, strlen(record), "machine", NULL) : NULL;
+	uint64_t n = 0;
+
+	if (doc)
+		(void)json_opt_u64(json_root(doc), "memory", &n, NULL);
+	return n;
+}
+
+void machine_free(struct machine *mc)
+{
+	if (!mc)
+		return;
+	container_free(mc->jail);
+	oci_config_free(mc->jail_config);
+	kernel_store_entry_free(&mc->kernel);
+	vm_config_free(&mc->config);
+	vm_spec_close(&mc->monitor.spec);
+	if (mc->control >= 0)
+		close(mc->control);
+	free(mc);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What backend_vm knows of one machine while creating it: the decisions, the kernel, the jail. */
+#ifndef RUNTIME_MACHINE_H
+#define RUNTIME_MACHINE_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "oci/config.h"
+#include "runtime/monitor.h"
+#include "vm/kernel_store.h"
+#include "vm/vm_config.h"
+
+struct container;
+struct plan;
+
+struct machine {
+	/* decided */
+	struct vm_config config;
+	bool qemu;
+	struct oci_resources limits; /* of the monitor's cgroup; members borrowed from the container's config */
+	/* owned */
+	struct kernel_store_entry kernel;
+	struct oci_config *jail_config;
+	struct container *jail;
+	struct monitor monitor;
+	int control; /* our end; -1 */
+};
+
+void machine_init(struct machine *mc);
+/* vcpus, memory, kernel's name and driver from the plan and the config; touches nothing. 0 or -errno. */
+int machine_decide(struct machine *mc, const struct plan *plan, struct err *err);
+/* Opens the kernel and what the driver wants from outside the jail. log_dir: the console is appended to a file there, or NULL. */
+int machine_prepare(struct machine *mc, const char *id, const char *log_dir, struct err *err);
+/* The record for later commands: JSON text, owned. */
+char *machine_save(const struct machine *mc);
+/* The machine's memory in bytes from that record; 0: not known. */
+unsigned long long machine_saved_memory(const char *record);
+/* NULL allowed. Ends nothing that runs. */
+void machine_free(struct machine *mc);
+
+#endif

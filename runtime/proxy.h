@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A process of ours that stands for one in a machine: its stdio here, its wait status. */
+#ifndef RUNTIME_PROXY_H
+#define RUNTIME_PROXY_H
+
+#include "base/err.h"
+#include "vm/agent.h"
+
+struct oci_process;
+
+struct proxy_request {
+	const struct agent_session *session;
+	const struct oci_process *process;
+	int console_socket; /* takes the terminal's master when process->terminal; -1 else */
+	int stdio[3];       /* -1: ours */
+};
+
+/* Forks the proxy, which holds nothing but its stdio and the session. Its pid (> 0) or -errno. */
+int proxy_start(const struct proxy_request *req, struct err *err);
+
+#endif
