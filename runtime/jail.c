@@ -123,13 +123,6 @@ static void write_process(struct json_writer *w, const struct oci_config *c)
 	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
 		json_w_strv(w, sets[i], (char *const *)caps);
 	json_w_object_end(w);
-	json_w_array(w, "rlimits");
-	json_w_object(w, NULL);
-	json_w_string(w, "type", "RLIMIT_NOFILE");
-	json_w_u64(w, "soft", 524288);
-	json_w_u64(w, "hard", 524288);
-	json_w_object_end(w);
-	json_w_array_end(w);
 	json_w_bool(w, "noNewPrivileges", true);
 	if (c->process.has_oom_score_adj)
 		json_w_i64(w, "oomScoreAdj", c->process.oom_score_adj);
