@@ -26,6 +26,7 @@
 #include "base/log.h"
 #include "container/tty.h"
 #include "runtime/jail.h"
+#include "vm/lockdown.h"
 #include "vm/streams.h"
 
 #define EXIT_LOST 255 /* the machine was lost: never 0, and no signal's number */
@@ -169,6 +170,10 @@ int monitor_main(void *arg, struct err *err)
 			return err_sys(err, r, "make the terminal the controlling one");
 	}
 	r = take_boot(m, err);
+	if (r < 0)
+		return r;
+	/* before any other thread: capabilities and no_new_privs are each thread's own */
+	r = lockdown_process((enum lockdown_mode)m->spec.lockdown, err);
 	if (r < 0)
 		return r;
 	m->spec.export_fd = open(JAIL_EXPORT, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

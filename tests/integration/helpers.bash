@@ -108,7 +108,15 @@ teardown_all() {
 	return $left
 }
 
-# Machines: the kernel store under test.
+# Machines: a kernel store of the build's own, filled once; in the lab or offline by AMPHI_KERNEL_PACKAGE.
 setup_vm() {
-	:
+	export AMPHI_KERNELS=${AMPHI_KERNELS:-$AMPHI_BUILD/kernels}
+	[ ! -L "$AMPHI_KERNELS/default" ] || return 0
+	mkdir -p "$AMPHI_KERNELS"
+	(
+		flock 9
+		[ ! -L "$AMPHI_KERNELS/default" ] || exit 0
+		package=${AMPHI_KERNEL_PACKAGE:-$("$AMPHI_TOP/contrib/fetch-kernel" "$AMPHI_BUILD/kernel-package" 9>&-)} || exit 1
+		"$AMPHI" kernel add "$package" >/dev/null
+	) 9>"$AMPHI_KERNELS.lock" || skip "needs a kernel for machines (contrib/fetch-kernel)"
 }

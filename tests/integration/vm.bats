@@ -1,0 +1,207 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# backends: vm
+# What is special about machines; what both back ends share is tested by the other files.
+
+load helpers
+
+setup() { need_root; setup_bundle; }
+teardown() { teardown_all; }
+
+# bats test_tags=lab:vm
+@test "the machine runs a kernel of its own" {
+	config_args uname -r
+	run -0 amphi run --bundle "$BUNDLE" "$ID"
+	[ "$output" != "$(uname -r)" ]
+	[ "$output" = "$("$AMPHI" kernel ls --format json | jq -r '.[] | select(.default) | .release')" ]
+}
+
+# bats test_tags=lab:vm
+@test "the exit code is the workload's, a signal is 128 + its number" {
+	config_args sh -c 'exit 42'
+	run -42 amphi run --bundle "$BUNDLE" "$ID"
+	config_args sh -c 'sh -c "kill -9 \$\$"'
+	run -137 amphi run --bundle "$BUNDLE" "$ID"
+}
+
+# bats test_tags=lab:vm
+@test "an executable that is not there is told before create returns" {
+	config_args no-such-program
+	run -1 amphi create --bundle "$BUNDLE" --pid-file "$BATS_TEST_TMPDIR/pid" "$ID"
+	check_output 'exec: "no-such-program": executable file not found in $PATH'
+	[ ! -e "$BATS_TEST_TMPDIR/pid" ]
+	run -1 amphi state "$ID"
+}
+
+# bats test_tags=lab:vm
+@test "large stdin and stdout pass unharmed" {
+	config_args cat
+	head -c 20000000 /dev/urandom >"$BATS_TEST_TMPDIR/data"
+	amphi run --bundle "$BUNDLE" "$ID" <"$BATS_TEST_TMPDIR/data" >"$BATS_TEST_TMPDIR/back"
+	cmp "$BATS_TEST_TMPDIR/data" "$BATS_TEST_TMPDIR/back"
+}
+
+@test "stdout and stderr are apart, stdin ends" {
+	config_args sh -c 'cat; echo err >&2'
+	echo in | amphi run --bundle "$BUNDLE" "$ID" >"$BATS_TEST_TMPDIR/out" 2>"$BATS_TEST_TMPDIR/err"
+	[ "$(cat "$BATS_TEST_TMPDIR/out")" = in ]
+	[ "$(cat "$BATS_TEST_TMPDIR/err")" = err ]
+}
+
+# bats test_tags=lab:vm
+@test "the life of a machine: create, start, exec, kill, delete" {
+	config_args sleep 1000
+	amphi create --bundle "$BUNDLE" --pid-file "$BATS_TEST_TMPDIR/pid" "$ID" </dev/null >/dev/null 2>&1
+	status_is "$ID" created
+	[ "$(cat "$BATS_TEST_TMPDIR/pid")" = "$(pid_of "$ID")" ]
+	amphi start "$ID"
+	status_is "$ID" running
+	run -5 amphi exec "$ID" sh -c 'echo from exec; exit 5'
+	[ "$output" = "from exec" ]
+	run -255 amphi exec "$ID" no-such-program
+	check_output 'executable file not found in $PATH'
+	amphi kill "$ID" KILL
+	wait_for status_is "$ID" stopped
+	amphi delete "$ID"
+}
+
+@test "exec fifty times" {
+	config_args sleep 1000
+	amphi run -d --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1
+	for i in $(seq 50); do
+		[ "$(amphi exec "$ID" echo "$i")" = "$i" ]
+	done
+	run -0 amphi exec "$ID" sh -c 'ls /proc | grep -c "^[0-9]"'
+	[ "$output" -le 6 ]
+}
+
+@test "exec with a terminal of the caller and its size" {
+	config_args sleep 1000
+	amphi run -d --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1
+	run -0 script -qec "stty rows 33 cols 77; '$AMPHI' --root '$ROOT' exec -t '$ID' sh -c 'tty; stty size'" /dev/null
+	check_output /dev/pts/
+	check_output "33 77"
+}
+
+@test "run with a terminal" {
+	config '.process.terminal = true'
+	config_args sh -c 'tty; stty size; exit 4'
+	run -4 script -qec "stty rows 21 cols 71; '$AMPHI' --root '$ROOT' --isolation vm --vmm $AMPHI_VMM run --bundle '$BUNDLE' '$ID'" /dev/null
+	check_output /dev/
+	check_output "21 71"
+}
+
+# bats test_tags=lab:vm
+@test "bind mounts: directory and file, read-write and read-only" {
+	mkdir "$BATS_TEST_TMPDIR/rw" "$BATS_TEST_TMPDIR/ro"
+	echo one >"$BATS_TEST_TMPDIR/ro/a"
+	echo two >"$BATS_TEST_TMPDIR/file"
+	config '.mounts += [
+		{destination: "/rw", type: "bind", source: $rw, options: ["rbind", "rw"]},
+		{destination: "/ro", type: "bind", source: $ro, options: ["rbind", "ro"]},
+		{destination: "/etc/file", type: "bind", source: $file, options: ["bind", "rw"]}]' \
+		--arg rw "$BATS_TEST_TMPDIR/rw" --arg ro "$BATS_TEST_TMPDIR/ro" --arg file "$BATS_TEST_TMPDIR/file"
+	config_args sh -c 'cat /ro/a /etc/file; echo three >/rw/b; echo four >>/etc/file; ! echo x 2>/dev/null >/ro/x'
+	run -0 amphi run --bundle "$BUNDLE" "$ID"
+	[ "$output" = $'one\ntwo' ]
+	[ "$(cat "$BATS_TEST_TMPDIR/rw/b")" = three ]
+	[ "$(cat "$BATS_TEST_TMPDIR/file")" = $'two\nfour' ]
+	[ ! -e "$BATS_TEST_TMPDIR/ro/x" ]
+}
+
+@test "user, groups, environment, working directory, hostname, umask" {
+	config '.process.user = {uid: 1000, gid: 1000, additionalGids: [7], umask: 63} | .process.env += ["A=b c"] | .process.cwd = "/home" | .hostname = "machine"'
+	config_args sh -c 'id -u; id -G; echo "$A"; pwd; hostname; umask'
+	run -0 amphi run --bundle "$BUNDLE" "$ID"
+	[ "$output" = $'1000\n1000 7\nb c\n/home\nmachine\n0077' ]
+}
+
+@test "capabilities, rlimits, no new privileges, seccomp act inside" {
+	config '.process.capabilities = {bounding: ["CAP_KILL"], permitted: ["CAP_KILL"], effective: ["CAP_KILL"]}
+		| .process.rlimits = [{type: "RLIMIT_NOFILE", soft: 111, hard: 222}]
+		| .linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", syscalls: [{names: ["mkdir", "mkdirat"], action: "SCMP_ACT_ERRNO", errnoRet: 95}]}'
+	config_args sh -c 'grep CapEff /proc/self/status; grep NoNewPrivs /proc/self/status; grep Seccomp: /proc/self/status; ulimit -n; mkdir /tmp/x'
+	run -1 amphi run --bundle "$BUNDLE" "$ID"
+	check_output $'CapEff:\t0000000000000020'
+	check_output $'NoNewPrivs:\t1'
+	check_output $'Seccomp:\t2'
+	check_output $'\n111\n'
+	check_output "not supported"
+}
+
+@test "limits hold inside" {
+	config '.linux.resources.pids = {limit: 20} | .linux.resources.memory = {limit: 67108864}'
+	config_args sh -c 'cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/memory.max'
+	config '.linux.namespaces += [{type: "cgroup"}] | .mounts += [{destination: "/sys/fs/cgroup", type: "cgroup", source: "cgroup", options: ["ro"]}] | .linux.namespaces |= unique_by(.type) | .mounts |= unique_by(.destination)'
+	run -0 amphi run --bundle "$BUNDLE" "$ID"
+	[ "$output" = $'20\n67108864' ]
+}
+
+@test "the kill of the monitor leaves nothing, and is no success" {
+	config_args sleep 1000
+	amphi run --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1 3>&- &
+	runner=$!
+	wait_for status_is "$ID" running
+	kill -9 "$(pid_of "$ID")"
+	rc=0
+	wait $runner || rc=$?
+	[ $rc -eq 137 ]
+	run -1 amphi state "$ID"
+}
+
+@test "a machine that is lost is no success" {
+	config_args sh -c 'echo c >/proc/sysrq-trigger; sleep 1000'
+	config '.linux.maskedPaths = [] | .linux.readonlyPaths = [] | .process.capabilities.bounding += ["CAP_SYS_ADMIN"] | .process.capabilities.effective += ["CAP_SYS_ADMIN"] | .process.capabilities.permitted += ["CAP_SYS_ADMIN"]'
+	run amphi run --bundle "$BUNDLE" "$ID"
+	check_status 255
+	check_output "machine"
+}
+
+@test "signals reach the workload" {
+	config_args sh -c 'trap "echo got term; exit 3" TERM; echo ready; while :; do sleep 0.1; done'
+	amphi run -d --bundle "$BUNDLE" "$ID" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1
+	wait_for grep -q ready "$BATS_TEST_TMPDIR/out"
+	amphi kill "$ID" TERM
+	wait_for status_is "$ID" stopped
+	grep -q "got term" "$BATS_TEST_TMPDIR/out"
+}
+
+@test "pause and resume" {
+	config_args sh -c 'while :; do echo x >>/count; sleep 0.02; done'
+	amphi run -d --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1
+	wait_for test -s "$BUNDLE/rootfs/count"
+	amphi pause "$ID"
+	status_is "$ID" paused
+	amphi resume "$ID"
+	status_is "$ID" running
+	size=$(stat -c %s "$BUNDLE/rootfs/count")
+	wait_for test "$(stat -c %s "$BUNDLE/rootfs/count")" -ge "$size"
+}
+
+@test "what cannot exist in a machine is refused by its name, and nothing is left" {
+	refused() { # WORDS JQ
+		cp "$BUNDLE/config.json" "$BUNDLE/config.keep"
+		config "$2"
+		run -1 amphi create --bundle "$BUNDLE" "$ID"
+		check_output "$1"
+		run -1 amphi state "$ID"
+		mv "$BUNDLE/config.keep" "$BUNDLE/config.json"
+	}
+	refused "linux.namespaces: ipc" '.linux.namespaces |= map(if .type == "ipc" then .path = "/proc/1/ns/ipc" else . end)'
+	refused "linux.namespaces: network" '.linux.namespaces |= map(select(.type != "network"))'
+	refused "hooks.createContainer" '.hooks.createContainer = [{path: "/bin/true"}]'
+	refused "linux.devices[0]: /dev/sda" '.linux.devices = [{path: "/dev/sda", type: "b", major: 8, minor: 0}]'
+	refused "options: rshared" '.mounts += [{destination: "/x", type: "bind", source: "/tmp", options: ["rbind", "rshared"]}]'
+	refused "linux.intelRdt" '.linux.intelRdt = {closID: "x"}'
+	refused "process.apparmorProfile" '.process.apparmorProfile = "x"'
+}
+
+@test "hooks: those of the host run there, startContainer runs in the machine" {
+	config '.hooks = {createRuntime: [{path: "/bin/sh", args: ["sh", "-c", $c]}], startContainer: [{path: "/bin/sh", args: ["sh", "-c", "uname -r >/hook"]}], poststop: [{path: "/bin/sh", args: ["sh", "-c", $p]}]}' \
+		--arg c "uname -r >$BATS_TEST_TMPDIR/create" --arg p "touch $BATS_TEST_TMPDIR/stop"
+	config_args true
+	run -0 amphi run --bundle "$BUNDLE" "$ID"
+	[ "$(cat "$BATS_TEST_TMPDIR/create")" = "$(uname -r)" ]
+	[ "$(cat "$BUNDLE/rootfs/hook")" != "$(uname -r)" ]
+	[ -e "$BATS_TEST_TMPDIR/stop" ]
+}
