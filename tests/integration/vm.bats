@@ -20,7 +20,7 @@ teardown() { teardown_all; }
 @test "the exit code is the workload's, a signal is 128 + its number" {
 	config_args sh -c 'exit 42'
 	run -42 amphi run --bundle "$BUNDLE" "$ID"
-	config_args sh -c 'sh -c "kill -9 \$\$"'
+	config_args sh -c 'sh -c "kill -9 \$\$"; exit $?'
 	run -137 amphi run --bundle "$BUNDLE" "$ID"
 }
 
