@@ -2,7 +2,7 @@
 /* The command table and what commands share: options with help, results on stdout. */
 /*
  * Theory of operation: the table is the only list of commands; dispatch, `amphi --help`, completion and the
- * documentation check read it. A command file that is not there yet leaves no hole.
+ * documentation check read it.
  */
 #include "runtime/commands.h"
 
@@ -14,48 +14,12 @@
 #define DECLARE(name) extern const struct command cmd_##name;
 #define ENTRY(name) &cmd_##name,
 
-/* The lifecycle; what engines call comes first. */
-#define LIFECYCLE(X) X(create) X(start) X(run) X(exec) X(kill) X(delete) X(state) X(list) X(ps) X(spec)
-
-#define PAUSE(X) X(pause) X(resume)
-#define UPDATE(X) X(update)
-#define EVENTS(X) X(events) X(stats)
-#define FEATURES(X) X(features)
-#if __has_include("runtime/cmd_checkpoint.c")
-#define CHECKPOINT(X) X(checkpoint) X(restore)
-#else
-#define CHECKPOINT(X)
-#endif
-#if __has_include("runtime/cmd_images.c")
-#define IMAGES(X) \
-	X(pull) X(push) X(images) X(inspect) X(tag) X(rmi) X(import) X(export) X(bundle) X(prune) X(commit) X(fsck)
-#else
-#define IMAGES(X)
-#endif
-#if __has_include("runtime/cmd_network.c")
-#define NETWORK(X) X(network)
-#else
-#define NETWORK(X)
-#endif
-#if __has_include("runtime/cmd_cni.c")
-#define CNI(X) X(cni)
-#else
-#define CNI(X)
-#endif
-#if __has_include("runtime/cmd_kernel.c")
-#define KERNEL(X) X(kernel)
-#else
-#define KERNEL(X)
-#endif
-#if __has_include("runtime/cmd_doctor.c")
-#define DOCTOR(X) X(doctor)
-#else
-#define DOCTOR(X)
-#endif
-
-#define COMMANDS(X)                                                                                  \
-	LIFECYCLE(X) PAUSE(X) UPDATE(X) EVENTS(X) FEATURES(X) CHECKPOINT(X) IMAGES(X) NETWORK(X) \
-	CNI(X) KERNEL(X) DOCTOR(X)
+/* What engines call comes first. */
+#define COMMANDS(X)                                                                                \
+	X(create) X(start) X(run) X(exec) X(kill) X(delete) X(state) X(list) X(ps) X(spec)         \
+	X(pause) X(resume) X(update) X(events) X(stats) X(features)                                \
+	X(pull) X(push) X(images) X(inspect) X(tag) X(rmi) X(import) X(export) X(bundle) X(prune) X(commit) X(fsck) \
+	X(network) X(cni) X(kernel)
 
 COMMANDS(DECLARE)
 
