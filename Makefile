@@ -30,7 +30,7 @@ endif
 CC ?= cc
 AR ?= ar
 Q := $(if $(V),,@)
-OPT := $(if $(DEBUG),-O0 -g3 -DAMPHI_DEBUG,$(if $(SANITIZE),-O1 -g,-O2 -g1))
+OPT := $(if $(DEBUG),-O0 -g3 -DAMPHI_DEBUG -Wno-format-truncation,$(if $(SANITIZE),-O1 -g,-O2 -g1))
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef \
 	-Wno-unused-parameter $(if $(filter 0,$(WERROR)),,-Werror)
 CFLAGS_ALL := -std=gnu11 $(OPT) $(WARN) -fno-strict-aliasing -fno-common -ffunction-sections -fdata-sections \

@@ -44,6 +44,7 @@ static bool attach_is_ours(const char *word)
 	       !str_starts(word, "container:");
 }
 
+/* The networks of ours in a list; "cni:FILE" of the record counts too. */
 static size_t attach_count(char *const *networks)
 {
 	size_t n = 0;
@@ -72,6 +73,12 @@ static int attach_wish(const struct globals *g, const struct create_request *req
 {
 	size_t ours = attach_count(req->networks);
 
+	if (req->cni_config) {
+		if (req->networks || req->publish)
+			return err_set(err, EINVAL, "option --cni-config: stands alone (its plugins publish ports)");
+		w->edit_netns = w->netns = true;
+		return 0;
+	}
 	if (strv_len(req->networks) > 1 && ours < strv_len(req->networks))
 		return err_set(err, EINVAL, "option --network: none, host, ns:, container: and pasta stand alone");
 	if (!ours && req->publish && !(req->networks && !strcmp(req->networks[0], "pasta")))
@@ -224,7 +231,7 @@ int attach_adapt(struct sandbox *sb, struct err *err)
 	struct attach_wish wish = { 0 };
 	int r;
 
-	if (!req->networks && !req->publish && !req->dns && !req->add_hosts && !req->hostname)
+	if (!req->networks && !req->cni_config && !req->publish && !req->dns && !req->add_hosts && !req->hostname)
 		return 0;
 	statedir = path_join(sb->globals->root, req->id);
 	wish.statedir = statedir;
@@ -265,6 +272,7 @@ static int attach_request(struct sandbox *sb, enum network_kind kind, struct net
 			r = network_request_add_network(nr, *w, err);
 	for (char **w = req->publish; !r && w && *w; w++)
 		r = network_request_add_port(nr, *w, err);
+	nr->cni_config = req->cni_config;
 	nr->dns_servers = strv_dup(req->dns);
 	nr->extra_hosts = strv_dup(req->add_hosts);
 	return r < 0 ? err_wrap(err, "option --network") : 0;
@@ -290,7 +298,7 @@ static int attach_do(struct sandbox *sb, enum network_kind kind, int netns_fd, s
 
 int attach_machine(struct sandbox *sb, struct err *err)
 {
-	if (sb->rec.isolation != ISOLATION_VM || !attach_count(sb->request->networks))
+	if (sb->rec.isolation != ISOLATION_VM || !attach_count(sb->rec.networks))
 		return 0;
 	return attach_do(sb, NETWORK_MACHINE, -1, err);
 }
@@ -317,11 +325,11 @@ int attach_container(struct sandbox *sb, struct err *err)
 	cleanup_free char *path = NULL;
 	cleanup_fd int netns = -1;
 
-	if (sb->rec.isolation == ISOLATION_VM || !sb->request->networks)
+	if (sb->rec.isolation == ISOLATION_VM || !sb->rec.networks)
 		return 0;
-	if (!strcmp(sb->request->networks[0], "pasta"))
+	if (!strcmp(sb->rec.networks[0], "pasta"))
 		return attach_pasta(sb, err);
-	if (!attach_count(sb->request->networks))
+	if (!attach_count(sb->rec.networks))
 		return 0;
 	path = xasprintf("/proc/%d/ns/net", sb->rec.pid);
 	netns = open(path, O_RDONLY | O_CLOEXEC);

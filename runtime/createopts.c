@@ -25,6 +25,7 @@ int createopts_request(const struct createopts *o, const char *id, struct create
 		.dns = o->dns,
 		.add_hosts = o->add_hosts,
 		.hostname = o->hostname,
+		.cni_config = o->cni_config,
 		.kernel = o->kernel,
 		.vcpus = o->vcpus,
 	};

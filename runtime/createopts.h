@@ -14,7 +14,7 @@ struct createopts {
 	bool detach, keep, no_subreaper;
 	/* for people */
 	char **networks, **publish, **dns, **add_hosts;
-	const char *hostname, *kernel, *memory;
+	const char *hostname, *kernel, *memory, *cni_config;
 	uint32_t vcpus;
 };
 
@@ -34,6 +34,7 @@ struct createopts {
 	OPTION_STRV("publish", 'p', struct createopts, publish, "PORTS", "[HOST:]PORT:PORT[/PROTO] (repeatable)"), \
 	OPTION_STRV("dns", 0, struct createopts, dns, "ADDRESS", "name server (repeatable)"),                   \
 	OPTION_STRV("add-host", 0, struct createopts, add_hosts, "NAME:ADDRESS", "line of hosts (repeatable)"), \
+	OPTION_STRING("cni-config", 0, struct createopts, cni_config, "FILE", "attach by the CNI plugins of a conflist"), \
 	OPTION_STRING("hostname", 0, struct createopts, hostname, "NAME", "host name instead of the config's"), \
 	OPTION_STRING("kernel", 0, struct createopts, kernel, "NAME", "machine: kernel of the store, or a path"), \
 	OPTION_U32("vcpus", 0, struct createopts, vcpus, "N", "machine: virtual processors"),                   \

@@ -45,6 +45,7 @@ struct create_request {
 	char **networks; /* --network none|host|ns:PATH|container:ID|NAME[:key=value...] */
 	char **publish;  /* --publish [HOST:]PORT:PORT[/PROTO] */
 	char **dns, **add_hosts;
+	const char *cni_config; /* conflist whose plugins attach us */
 	const char *hostname;
 	const char *image;
 	char **image_args; /* with image: replaces its command */

@@ -202,6 +202,8 @@ static void sandbox_record(struct sandbox *sb)
 	rec->cgroup_driver = sb->plan.cgroup_driver;
 	rec->rootless = sb->plan.rootless;
 	rec->networks = strv_dup(sb->request->networks);
+	if (sb->request->cni_config)
+		strv_add_take(&rec->networks, xasprintf("cni:%s", sb->request->cni_config));
 	rec->image = xstrdup(sb->request->image);
 	rec->phase = xstrdup("creating");
 }

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+# backends: container vm
+# Many runs in a row leave nothing of ours: no process, mount, cgroup, state.
+load helpers
+
+setup() { setup_bundle; OUT=$BATS_TEST_TMPDIR/out; }
+teardown() { teardown_all; }
+
+no_process() {
+	! find /proc/[0-9]*/fd -lname "$OUT" 2>/dev/null | grep -q . && ! grep -qs "$CGROUP" /proc/[0-9]*/cgroup
+}
+
+nothing_left() {
+	[ ! -e "$ROOT/$ID" ]
+	wait_for no_process
+	! grep -q "$BATS_TEST_TMPDIR" /proc/self/mountinfo
+	! find /sys/fs/cgroup -maxdepth 4 -type d -path "*$CGROUP" 2>/dev/null | grep -q .
+}
+
+@test "runs in a row leave nothing" {
+	local turn n=30
+	if is_vm; then n=5; fi
+	config_args sh -c 'echo line; exit 4'
+	for turn in $(seq "$n"); do
+		local code=0
+		amphi run --bundle "$BUNDLE" "$ID" </dev/null >>"$OUT" 2>&1 || code=$?
+		[ "$code" = 4 ]
+	done
+	[ "$(grep -c line "$OUT")" = "$n" ]
+	nothing_left
+}
+
+@test "failing creates in a row leave nothing" {
+	local turn n=10
+	if is_vm; then n=3; fi
+	config_args no-such-program
+	for turn in $(seq "$n"); do
+		run -1 amphi create --bundle "$BUNDLE" "$ID" </dev/null
+	done
+	nothing_left
+	config_args true
+	config '.hooks.createRuntime = [{path: "/bin/false"}]'
+	for turn in $(seq "$n"); do
+		run -1 amphi create --bundle "$BUNDLE" "$ID" </dev/null
+		check_output "createRuntime hook"
+	done
+	nothing_left
+}

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+# backends: container
+# Many containers at once, in one root: each is created, found, deleted.
+load helpers
+
+setup() { setup_bundle; }
+teardown() { teardown_all; }
+
+# Creates and deletes COUNT containers one after the other; says "worker fails" when one does not work.
+worker() { # NUMBER COUNT
+	local i id bundle=$BATS_TEST_TMPDIR/w$1
+	mkdir "$bundle"
+	for ((i = 0; i < $2; i++)); do
+		id=$ID-$1-$i
+		jq ".root.path = \"$BUNDLE/rootfs\" | .linux.cgroupsPath = \"$CGROUP-$1-$i\"" "$BUNDLE/config.json" >"$bundle/config.json"
+		amphi create --bundle "$bundle" "$id" </dev/null >/dev/null 2>>"$BATS_TEST_TMPDIR/errors" || echo "worker fails: create $id"
+		[ "$(amphi state "$id" 2>>"$BATS_TEST_TMPDIR/errors" | jq -r .status)" = created ] || echo "worker fails: state $id"
+		amphi delete --force "$id" 2>>"$BATS_TEST_TMPDIR/errors" || echo "worker fails: delete $id"
+	done
+}
+
+@test "32 creates and deletes by 4 workers" {
+	local w pids=()
+	for w in 1 2 3 4; do
+		worker "$w" 8 >"$BATS_TEST_TMPDIR/result$w" 3>&- &
+		pids+=($!)
+	done
+	wait "${pids[@]}"
+	cat "$BATS_TEST_TMPDIR"/result* "$BATS_TEST_TMPDIR/errors"
+	[ -z "$(cat "$BATS_TEST_TMPDIR"/result*)" ]
+	[ "$(amphi list -q)" = "" ]
+}
+
+@test "one id wanted by many: one gets it" {
+	local i won pids=()
+	for i in 1 2 3 4 5 6; do
+		(amphi create --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1 && echo won >>"$BATS_TEST_TMPDIR/won") 3>&- &
+		pids+=($!)
+	done
+	wait "${pids[@]}" || true
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/won")" = 1 ]
+	status_is "$ID" created
+}
+
+@test "create and delete --force race: nothing is left" {
+	local i pid
+	for i in 1 2 3 4 5; do
+		(amphi create --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1 || true) 3>&- &
+		pid=$!
+		amphi delete --force "$ID"
+		wait "$pid"
+		amphi delete --force "$ID"
+		[ ! -e "$ROOT/$ID" ]
+	done
+}
