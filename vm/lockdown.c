@@ -39,7 +39,7 @@ static const char every[] =
 	"read write readv writev pread64 pwrite64 close futex mmap munmap mremap mprotect madvise brk rt_sigreturn "
 	"rt_sigprocmask rt_sigaction sigaltstack exit exit_group clock_gettime clock_nanosleep nanosleep gettimeofday "
 	"gettid getpid tgkill sched_yield poll ppoll epoll_wait epoll_pwait epoll_ctl restart_syscall rseq "
-	"set_robust_list getrandom fstat newfstatat lseek sched_getaffinity membarrier prctl";
+	"set_robust_list getrandom fstat newfstatat lseek sched_getaffinity membarrier prctl capget";
 
 static const char fs[] =
 	"openat openat2 statx fchmod fchmodat fchown fchownat ftruncate utimensat fstatfs statfs preadv preadv2 pwritev "
