@@ -27,6 +27,10 @@
 
 #define TRIES 6
 
+/* What we understand under manifests/. */
+static char *const accept_headers[] = { (char *)"Accept: " OCI_MT_INDEX, (char *)"Accept: " OCI_MT_MANIFEST,
+					(char *)"Accept: " OCI_MT_DOCKER_LIST, (char *)"Accept: " OCI_MT_DOCKER_MANIFEST, NULL };
+
 struct registry {
 	/* identity */
 	char *base; /* "https://host" */
@@ -405,9 +409,7 @@ int registry_manifest(struct registry *r, const char *reference, struct oci_desc
 		      struct err *err)
 {
 	cleanup_free char *url = xasprintf("%s/v2/%s/manifests/%s", r->base, r->path, reference);
-	char *headers[] = { (char *)"Accept: " OCI_MT_INDEX, (char *)"Accept: " OCI_MT_MANIFEST,
-			    (char *)"Accept: " OCI_MT_DOCKER_LIST, (char *)"Accept: " OCI_MT_DOCKER_MANIFEST, NULL };
-	struct http_request q = { .method = "GET", .url = url, .headers = headers, .body_fd = -1 };
+	struct http_request q = { .method = "GET", .url = url, .headers = accept_headers, .body_fd = -1 };
 	cleanup_free char *what = xasprintf("manifest of %s:%s", r->path, reference);
 	struct http_response resp;
 	char digest[DIGEST_MAX];
@@ -444,6 +446,7 @@ struct blob_stream {
 	char *url, *digest;
 	uint64_t offset, size;
 	unsigned int tries;
+	bool manifest;
 };
 
 /* Opens (again) at the offset, with authorization and retries. */
@@ -453,7 +456,7 @@ static int blob_connect(struct blob_stream *b, struct err *err)
 
 	for (;; b->tries++) {
 		unsigned int generation;
-		cleanup_strv char **headers = with_authorization(b->r, NULL, &generation);
+		cleanup_strv char **headers = with_authorization(b->r, b->manifest ? accept_headers : NULL, &generation);
 		struct http_response head;
 		int rc = http_stream_open(&b->r->http, b->url, headers, b->offset, &b->http, &head, err);
 		int status;
@@ -500,14 +503,14 @@ static int blob_open(void *arg, const struct oci_descriptor *d, uint64_t offset,
 {
 	struct registry *r = arg;
 	struct blob_stream *b = xcalloc(1, sizeof(*b));
-	bool manifest = oci_is_manifest_type(d->media_type) || oci_is_index_type(d->media_type);
 	int rc;
 
 	b->r = r;
+	b->manifest = oci_is_manifest_type(d->media_type) || oci_is_index_type(d->media_type);
 	b->offset = offset;
 	b->size = d->size;
 	b->digest = xstrdup(d->digest);
-	b->url = xasprintf("%s/v2/%s/%s/%s", r->base, r->path, manifest ? "manifests" : "blobs", d->digest);
+	b->url = xasprintf("%s/v2/%s/%s/%s", r->base, r->path, b->manifest ? "manifests" : "blobs", d->digest);
 	rc = blob_connect(b, err);
 	if (rc < 0) {
 		blob_close(b);
