@@ -86,7 +86,10 @@ static int run_program(char **words, struct child_io *io, struct err *err)
 		while (end && end > io->errout && end[-1] == '\n')
 			*--end = '\0';
 		end = end ? strrchr(io->errout, '\n') : NULL;
-		r = err_set(err, -EIO, "%s", end ? end + 1 : !str_empty(io->errout) ? io->errout : IMAGES_PROGRAM " failed");
+		end = end ? end + 1 : io->errout;
+		if (end && str_starts(end, IMAGES_PROGRAM ": "))
+			end += strlen(IMAGES_PROGRAM ": ");
+		r = err_set(err, -EIO, "%s", !str_empty(end) ? end : IMAGES_PROGRAM " failed");
 	}
 	free(steal_ptr(io->errout));
 	return r;

@@ -29,6 +29,7 @@
 #include "container/hook.h"
 #include "oci/bundle.h"
 #include "runtime/attach.h"
+#include "runtime/cmd_images.h"
 #include "runtime/sandbox.h"
 
 struct step {
@@ -72,6 +73,13 @@ static int run_statedir(struct sandbox *sb, struct err *err)
 static int undo_statedir(struct sandbox *sb, struct err *err)
 {
 	return sb->dir.fd < 0 ? 0 : statedir_remove(&sb->dir, err);
+}
+
+/* ---- the image's bundle --------------------------------------------------------------------------------- */
+
+static int undo_image(struct sandbox *sb, struct err *err)
+{
+	return sb->rec.image ? cmd_images_release(sb->rec.image, err) : 0;
 }
 
 /* ---- poststop hooks ------------------------------------------------------------------------------------- */
@@ -192,6 +200,7 @@ static int run_created(struct sandbox *sb, struct err *err)
 
 static const struct step steps[] = {
 	{ "statedir", run_statedir, undo_statedir },
+	{ "image", NULL, undo_image },
 	{ "poststop", NULL, undo_poststop },
 	{ "cgroup", run_cgroup, undo_cgroup },
 	{ "tap", attach_machine, attach_undo },
