@@ -199,3 +199,16 @@ int bridge_remove(struct rtnl *nl, const struct network *n, struct err *err)
 		r = rtnl_link_del(nl, n->bridge, err);
 	return r == -ENODEV ? 0 : r;
 }
+
+int bridge_hairpin(struct rtnl *nl, int port, struct err *err)
+{
+	struct ifinfomsg h = {.ifi_family = AF_BRIDGE, .ifi_index = port};
+	struct rtnl_msg m = {.len = 0};
+	size_t nest;
+
+	rtnl_begin(&m, RTM_SETLINK, 0, &h, sizeof(h));
+	nest = rtnl_nest(&m, IFLA_PROTINFO | NLA_F_NESTED);
+	rtnl_put_u8(&m, IFLA_BRPORT_MODE, 1);
+	rtnl_nest_end(&m, nest);
+	return rtnl_send(nl, &m, NULL, err, "set hairpin mode of bridge port");
+}

@@ -170,11 +170,13 @@ int endpoint_make(struct rtnl *nl, const struct network *n, const struct network
 	if (r < 0)
 		return r;
 	netdir_stop_at("configured");
-	if (!n->vlan && !in.rate && !out.rate)
+	if (!n->vlan && !in.rate && !out.rate && !l->n_ports)
 		return 0;
 	r = rtnl_link_get(nl, iface->host_link, 0, &link, err);
 	if (r >= 0 && n->vlan)
 		r = vlan_port(nl, link.index, n->vlan, false, err);
+	if (r >= 0 && l->n_ports)
+		r = bridge_hairpin(nl, link.index, err);
 	ifb_name(iface, ifb);
 	if (r >= 0)
 		r = tc_limit(nl, link.index, iface->set.mtu, &in, &out, ifb, err);

@@ -1,0 +1,294 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# backends: container
+# Networks: definitions, attaching, isolation, leases, repair.
+
+load helpers
+load network
+
+setup() {
+	setup_host
+	setup_bundle
+}
+teardown() { teardown_host; }
+
+links() { on_host ip -o link | wc -l; }
+
+@test "network create, ls, inspect, rm" {
+	run -0 net create --subnet 10.20.0.0/24 --ip-range 10.20.0.10-10.20.0.19 --mtu 1400 --label a=b one
+	check_output one
+	run -0 net create --ipv6 two
+	run -0 net ls -q
+	[ "$output" = "$(printf 'one\ntwo')" ]
+	run -0 net ls
+	check_output "10.20.0.0/24"
+	run -0 net ls --format json
+	[ "$(jq -r '.[0].mtu' <<<"$output")" = 1400 ]
+	run -0 net inspect two
+	[ "$(jq -r '.[0].network.subnets | length' <<<"$output")" = 2 ]
+	run -0 net rm one two
+	run -0 net ls -q
+	[ -z "$output" ]
+}
+
+@test "bad definitions give one error and leave nothing" {
+	net create --subnet 10.20.0.0/24 one
+	on_host ip addr add 10.30.0.1/24 dev lo
+	while read -r message; read -r options; do
+		run ! net create $options
+		check_output "$message"
+		[ "${#lines[@]}" = 1 ]
+	done <<-END
+		overlaps network one
+		--subnet 10.20.0.128/25 bad
+		overlaps address 10.30.0.1/24
+		--subnet 10.30.0.0/16 bad
+		already exists
+		one
+		--vlan 4095
+		--vlan 4095 bad
+		--uplink needs --vlan
+		--uplink lo bad
+		is outside the subnet
+		--subnet 10.21.0.0/24 --gateway 10.22.0.1 bad
+		not ADDRESS/PREFIX
+		--subnet 10.21.0.0 bad
+		ascending range
+		--subnet 10.21.0.0/24 --ip-range 10.21.0.9-10.21.0.3 bad
+		IPv6 needs 1280
+		--ipv6 --mtu 1000 bad
+		name of a mode
+		host
+		letters, digits
+		a/b
+		needs --bridge
+		--foreign bad
+		not a link name
+		--bridge a-name-that-is-too-long bad
+	END
+	run -0 net ls -q
+	[ "$output" = one ]
+	run ! net rm nothing
+	check_output "does not exist"
+	run ! net frobnicate
+	check_output "unknown verb"
+}
+
+@test "a container has address, route, names and reaches its neighbours and the host" {
+	start_on a --network bridge --hostname web -- sh -c "$(serve 80 hello)"
+	run -0 run_on b --network bridge:alias=second -- sh -c 'ip -o -4 addr show eth0; ip route; cat /etc/hosts; until nc web 80 </dev/null; do sleep 0.1; done'
+	check_output "10.89.0.3/24"
+	check_output "default via 10.89.0.1"
+	check_output "10.89.0.2	web a"
+	check_output "second"
+	check_output hello
+	wait_for answer_is hello on_host socat -T5 - TCP:10.89.0.2:80
+	run -0 hamphi delete -f a
+	run -0 net inspect default
+	[ "$(jq '.[0].attachments | length' <<<"$output")" = 0 ]
+}
+
+@test "IPv6, static addresses and MAC, two networks, interface name" {
+	net create --subnet 10.20.0.0/24 --subnet fd00:20::/64 one
+	net create --subnet 10.21.0.0/24 two
+	run -0 run_on a --network one:ip=10.20.0.77,ip6=fd00:20::77,mac=02:11:22:33:44:55 --network two:interface=lan0 -- \
+		sh -c 'ip addr; ip route; ip -6 route; cat /proc/sys/net/ipv6/conf/lan0/disable_ipv6'
+	check_output "10.20.0.77/24"
+	check_output "fd00:20::77/64"
+	check_output "02:11:22:33:44:55"
+	check_output "default via 10.20.0.1 dev eth0"
+	check_output "default via fd00:20::1 dev eth0"
+	check_output "10.21.0.2/24"
+	[ "$(grep -c '^default via 10' <<<"$output")" = 1 ]
+	[ "${lines[-1]}" = 1 ]
+	run ! run_on b --network one:ip=10.20.0.1 -- true
+	check_output reserved
+	run ! run_on b --network one:ip=10.99.0.1 -- true
+	check_output "outside subnet"
+	run ! run_on b --network nothing -- true
+	check_output "does not exist"
+	run ! run_on b --network one --network one -- true
+	check_output "twice"
+	[ ! -e "$ROOT/b" ]
+}
+
+@test "an exhausted range is a clear error" {
+	net create --subnet 10.20.0.0/30 small
+	start_on a --network small -- sleep 1000
+	run ! run_on b --network small -- true
+	check_output "exhausted"
+	hamphi delete -f a
+	run -0 run_on b --network small -- true
+}
+
+@test "masquerade to the outside; MTU of the uplink" {
+	setup_outside 1420
+	on_host ip route add default via 192.0.2.2
+	on_outside socat TCP-LISTEN:90,fork,reuseaddr SYSTEM:'echo $SOCAT_PEERADDR' &
+	run -0 run_on a --network bridge -- sh -c 'cat /sys/class/net/eth0/mtu; for i in 1 2 3 4 5 6 7 8 9 10; do nc 192.0.2.2 90 </dev/null && break; sleep 1; done'
+	kill %1
+	check_output 1420
+	check_output 192.0.2.1
+}
+
+@test "networks are isolated unless both say otherwise; internal ones have no way out" {
+	setup_outside
+	on_host ip route add default via 192.0.2.2
+	net create --subnet 10.20.0.0/24 one
+	net create --subnet 10.21.0.0/24 two
+	net create --subnet 10.22.0.0/24 --no-isolate three
+	net create --subnet 10.23.0.0/24 --no-isolate four
+	net create --subnet 10.24.0.0/24 --internal five
+	start_on a --network one -- sh -c "$(serve 80 one)"
+	start_on c --network three -- sh -c "$(serve 80 three)"
+	start_on e --network five -- sh -c "$(serve 80 five)"
+	wait_for answer_is one on_host socat -T5 - TCP:10.20.0.2:80
+	wait_for answer_is five on_host socat -T5 - TCP:10.24.0.2:80
+	run run_on b --network two -- nc -w 2 10.20.0.2 80
+	[ "$output" != one ]
+	run -0 run_on d --network four -- nc -w 20 10.22.0.2 80
+	check_output three
+	run ! run_on f --network five -- nc -w 2 192.0.2.2 90
+	run -0 run_on g --network five -- nc -w 20 10.24.0.2 80
+	check_output five
+	# From outside nothing that is not published can be reached.
+	on_outside ip route add 10.20.0.0/24 via 192.0.2.1
+	run on_outside socat -T2 - TCP:10.20.0.2:80,connect-timeout=2
+	[ "$output" != one ]
+}
+
+@test "connect and disconnect a running container" {
+	net create --subnet 10.20.0.0/24 one
+	start_on a --network bridge -- sleep 1000
+	run -0 net_root connect --ip 10.20.0.9 one a
+	run -0 hamphi exec a ip -o -4 addr
+	check_output "10.20.0.9/24"
+	run ! net_root connect one a
+	check_output "already"
+	run ! net rm one
+	check_output "in use by container a"
+	run -0 net_root disconnect one a
+	run -0 hamphi exec a ip -o -4 addr
+	[[ "$output" != *10.20.0.9* ]]
+	run ! net_root disconnect one a
+	run -0 net rm one
+}
+net_root() { on_host "$AMPHI" --root "$ROOT" network "$@"; }
+
+@test "modes none, host, ns:PATH and container:ID" {
+	run -0 run_on a --network none -- sh -c 'ip -o link | wc -l'
+	[ "$output" = 1 ]
+	on_host ip addr add 10.99.0.1/32 dev lo
+	run -0 run_on b --network host -- ip -o addr
+	check_output 10.99.0.1
+	ip netns add "$HOST-x"
+	HOSTS+=("$HOST-x")
+	ip -n "$HOST-x" addr add 10.98.0.1/32 dev lo
+	run -0 run_on c "--network" "ns:/run/netns/$HOST-x" -- ip -o addr
+	check_output 10.98.0.1
+	start_on d --network bridge -- sleep 1000
+	run -0 run_on e --network container:d -- ip -o addr
+	check_output 10.89.0.2
+}
+
+@test "rates are limited by tc" {
+	start_on a --network bridge:rate-in=8mbit,rate-out=4mbit -- sleep 1000
+	run -0 on_host tc qdisc show
+	check_output "rate 8Mbit"
+	check_output "rate 4Mbit"
+	hamphi delete -f a
+	run -0 on_host ip -o link
+	[[ "$output" != *ifb* && "$output" != *": ai"* ]]
+}
+
+@test "a foreign bridge is used and left alone" {
+	on_host ip link add their0 type bridge
+	on_host ip addr add 10.40.0.1/24 dev their0
+	on_host ip link set their0 up
+	run ! net create --bridge their0 --subnet 10.40.0.0/24 one
+	check_output overlaps
+	net create --bridge their0 --subnet 10.41.0.0/24 mine
+	run ! run_on a --network mine -- true
+	check_output "does not belong to network mine"
+	net rm mine
+	net create --bridge their0 --foreign --subnet 10.40.0.0/24 theirs
+	start_on a --network theirs -- sh -c "$(serve 80 there)"
+	wait_for answer_is there on_host socat -T5 - TCP:10.40.0.2:80
+	hamphi delete -f a
+	net rm theirs
+	on_host ip link show their0
+}
+
+@test "VLAN filtering: untagged at the port, tagged at the uplink" {
+	on_host ip link add probe type bridge vlan_filtering 1 2>/dev/null || skip "the kernel has no VLAN filtering on bridges"
+	on_host ip link del probe
+	setup_outside
+	on_host ip addr flush dev up0
+	net create --subnet 10.20.0.0/24 --vlan 42 --uplink up0 v
+	ip -n "$OUTSIDE" link add link up0 name up0.42 type vlan id 42
+	ip -n "$OUTSIDE" addr add 10.20.0.200/24 dev up0.42
+	ip -n "$OUTSIDE" link set up0.42 up
+	start_on a --network v -- sh -c "$(serve 80 vlan)"
+	wait_for answer_is vlan on_outside socat -T5 - TCP:10.20.0.2:80
+	wait_for answer_is vlan on_host socat -T5 - TCP:10.20.0.2:80
+	run -0 on_host bridge vlan show
+	check_output "42 PVID Egress Untagged"
+}
+
+@test "rules flushed by somebody are put back by reload; other tables stay" {
+	setup_outside
+	on_host nft add table inet theirs
+	start_on a --network bridge -p 8080:80 -- sh -c "$(serve 80 web)"
+	wait_for answer_is web on_outside socat -T5 - TCP:192.0.2.1:8080
+	on_host nft flush ruleset
+	run ! on_outside socat -T2 - TCP:192.0.2.1:8080,connect-timeout=2
+	on_host nft add table inet theirs
+	on_host ip link set amphi0 down
+	run -0 net reload
+	wait_for answer_is web on_outside socat -T5 - TCP:192.0.2.1:8080
+	run -0 on_host nft list tables
+	check_output theirs
+	hamphi delete -f a
+	run -0 net prune
+	run -0 on_host nft list tables
+	check_output theirs
+	[[ "$output" != *amphi* ]]
+}
+
+@test "a hundred runs leave links, leases and rules as they were" {
+	run_on warm --network bridge -- true
+	local before i
+	before=$(links)
+	config_args true
+	for i in $(seq 100); do
+		hamphi run -b "$BUNDLE" --network bridge -p 8080:80 "x$i" || return 1
+	done
+	[ "$(links)" = "$before" ]
+	[ "$(find "$AMPHI_NETWORK_DIR/run/attached" "$AMPHI_NETWORK_DIR/run/ports" -type f | wc -l)" = 0 ]
+	[ "$(find "$AMPHI_NETWORK_DIR/run/ipam/default" -type f ! -name '.*' | wc -l)" = 0 ]
+	run -0 on_host nft list map inet amphi ports4
+	[[ "$output" != *8080* ]]
+}
+
+@test "what a killed owner left is removed by prune" {
+	start_on a --network bridge -p 8080:80 -- sleep 1000
+	local pid
+	pid=$(pid_of a)
+	kill -9 "$pid"
+	wait_for gone "$pid"
+	rm -rf "$ROOT/a"
+	run -0 net prune
+	check_output removed
+	[ "$(find "$AMPHI_NETWORK_DIR/run" -path '*ipam/*' -type f ! -name '.*' -o -path '*attached/*' -type f -o -path '*ports/*' -type f | wc -l)" = 0 ]
+	run -0 on_host ip -o link
+	[[ "$output" != *amphi0* && "$output" != *": av"* ]]
+	for d in /sys/fs/cgroup/*"$CGROUP-a" "/sys/fs/cgroup$CGROUP-a"; do [ ! -d "$d" ] || rmdir "$d"; done
+}
+
+@test "pasta: a container reaches the host's world without a bridge" {
+	need_program pasta
+	skip_in_vm "a machine has taps"
+	run run_on a --network pasta -- ip -o link
+	[ "$status" -eq 0 ] || [[ "$output" == *pasta* ]]
+	[[ "$output" != *amphi0* ]]
+}

@@ -1,0 +1,152 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# backends: container
+# CNI both ways: amphi as a plugin, and other people's plugins run by amphi.
+
+load helpers
+load network
+
+setup() {
+	setup_host
+	setup_bundle
+	PLUGINS=
+	for d in /opt/cni/bin /usr/lib/cni /usr/libexec/cni; do [ ! -x $d/bridge ] || PLUGINS=$d; done
+	C=$HOST-c
+	mkdir "$BATS_TEST_TMPDIR/bin"
+	ln -s "$AMPHI" "$BATS_TEST_TMPDIR/bin/amphi-cni"
+}
+teardown() { teardown_host; }
+
+# Runs the plugin in $HOST: plugin COMMAND [CONTAINER [IFNAME]] <configuration
+plugin() {
+	CNI_COMMAND=$1 CNI_CONTAINERID=${2-c1} CNI_IFNAME=${3-eth0} CNI_NETNS=/run/netns/$C CNI_PATH=$BATS_TEST_TMPDIR/bin:$PLUGINS \
+		on_host "$BATS_TEST_TMPDIR/bin/amphi-cni"
+}
+conf() { # JSON members
+	printf '{"cniVersion":"%s","name":"n1","type":"amphi-cni","subnets":["10.77.0.0/24"]%s}' "${VERSION:-1.0.0}" "${1:+,$1}"
+}
+new_container() {
+	HOSTS+=("$C")
+	ip netns add "$C"
+}
+
+@test "plugin: VERSION and STATUS" {
+	run -0 plugin VERSION </dev/null
+	[ "$(jq -r '.supportedVersions | join(" ")' <<<"$output")" = "0.3.0 0.3.1 0.4.0 1.0.0 1.1.0" ]
+	VERSION=1.1.0
+	conf | plugin STATUS
+}
+
+@test "plugin: ADD, CHECK, DEL" {
+	new_container
+	run -0 plugin ADD < <(conf '"runtimeConfig":{"portMappings":[{"hostPort":8080,"containerPort":80,"protocol":"tcp"}],"mac":"02:00:00:00:00:99"}')
+	[ "$(jq -r '.ips[0].address' <<<"$output")" = 10.77.0.2/24 ]
+	[ "$(jq -r '.ips[0].gateway' <<<"$output")" = 10.77.0.1 ]
+	[ "$(jq -r '.interfaces[2].name + " " + .interfaces[2].mac + " " + .interfaces[2].sandbox' <<<"$output")" = "eth0 02:00:00:00:00:99 /run/netns/$C" ]
+	run -0 ip -n "$C" -o addr
+	check_output 10.77.0.2/24
+	run -0 on_host nft list map inet amphi ports4
+	check_output "tcp . 8080 : 10.77.0.2 . 80"
+	conf | plugin CHECK
+	ip -n "$C" addr del 10.77.0.2/24 dev eth0
+	run -1 plugin CHECK < <(conf)
+	[ "$(jq -r .msg <<<"$output")" = "interface eth0 lacks address 10.77.0.2/24" ]
+	conf | plugin DEL
+	conf | plugin DEL
+	run ! ip -n "$C" link show eth0
+	run -1 plugin CHECK < <(conf)
+	[ "$(jq -r .code <<<"$output")" = 3 ]
+	[ "$(find "$AMPHI_NETWORK_DIR/run/attached" -type f | wc -l)" = 0 ]
+}
+
+@test "plugin: DEL after the namespace went" {
+	new_container
+	conf | plugin ADD
+	ip netns del "$C"
+	conf | plugin DEL
+	[ "$(find "$AMPHI_NETWORK_DIR/run/ipam" -type f ! -name '.*' | wc -l)" = 0 ]
+}
+
+@test "plugin: mode tap gives a tap joined to the interface" {
+	new_container
+	run -0 plugin ADD < <(conf '"mode":"tap"')
+	[ "$(jq -r '.interfaces[3].name' <<<"$output")" = tapeth0 ]
+	run -0 nsenter --net="/run/netns/$C" tc filter show dev eth0 ingress
+	check_output "Redirect to device tapeth0"
+	conf '"mode":"tap"' | plugin DEL
+	run ! ip -n "$C" link show tapeth0
+}
+
+@test "plugin: GC removes what is not valid" {
+	new_container
+	conf | plugin ADD c1 eth0
+	conf | plugin ADD c2 eth1
+	VERSION=1.1.0
+	conf '"cni.dev/valid-attachments":[{"containerID":"c2","ifname":"eth1"}]' | plugin GC
+	run -0 ip -n "$C" -o link
+	[[ "$output" != *eth0* ]]
+	check_output eth1
+	conf '"cni.dev/valid-attachments":[]' | plugin GC
+	[ "$(find "$AMPHI_NETWORK_DIR/run/attached" -type f | wc -l)" = 0 ]
+}
+
+@test "plugin: error codes" {
+	new_container
+	check_code() { # CODE COMMAND CONFIG [CONTAINER [IFNAME]]
+		local want=$1 command=$2 text=$3
+		shift 3
+		run -1 plugin "$command" "$@" <<<"$text"
+		[ "$(jq -r .code <<<"$output")" = "$want" ] || { echo "$output" >&2; return 1; }
+	}
+	check_code 6 ADD '{'
+	check_code 1 ADD '{"cniVersion":"9.0.0","name":"n1","type":"x"}'
+	check_code 2 ADD "$(conf '"ipam":{}')"
+	check_code 4 ADD "$(conf)" ''
+	check_code 4 ADD "$(conf)" c1 ''
+	check_code 4 FROB "$(conf)"
+	check_code 7 ADD "$(conf '"mode":"x"')"
+	check_code 7 ADD "$(conf '"runtimeConfig":{"ips":["10.99.0.1"]}')"
+	C=nothing check_code 3 ADD "$(conf)"
+	[ -z "$(ls "$AMPHI_NETWORK_DIR/run/attached" 2>/dev/null)" ]
+}
+
+write_list() { # FILE PLUGIN...
+	local file=$1
+	shift
+	jq -n --arg d "$BATS_TEST_TMPDIR/hostlocal" '{cniVersion:"1.0.0", name:"cninet", plugins:([{type:"bridge", bridge:"cnibr0", isGateway:true, ipMasq:false,
+		ipam:{type:"host-local", dataDir:$d, ranges:[[{subnet:"10.66.0.0/24"}]], routes:[{dst:"0.0.0.0/0"}]}}] + $ARGS.positional)}' --jsonargs -- "$@" >"$file"
+}
+
+@test "conflist: bridge, host-local, bandwidth" {
+	[ -n "$PLUGINS" ] || skip "needs the CNI reference plugins"
+	write_list "$BATS_TEST_TMPDIR/l.conflist"
+	run -0 run_on a --cni-config "$BATS_TEST_TMPDIR/l.conflist" -- sh -c 'ip -o addr; ip route; cat /etc/hosts'
+	check_output 10.66.0.2/24
+	check_output "default via 10.66.0.1"
+	check_output "10.66.0.2	"
+	[ "$(find "$BATS_TEST_TMPDIR/hostlocal" -name '10.*' | wc -l)" = 0 ]
+	[ "$(find "$AMPHI_NETWORK_DIR/run/cni" "$AMPHI_NETWORK_DIR/run/attached" -type f | wc -l)" = 0 ]
+}
+
+@test "conflist: a plugin that fails half-way is rolled back" {
+	[ -n "$PLUGINS" ] || skip "needs the CNI reference plugins"
+	printf '#!/bin/sh\n[ "$CNI_COMMAND" != ADD ] || { echo "{\\"cniVersion\\":\\"1.0.0\\",\\"code\\":100,\\"msg\\":\\"no luck\\"}"; exit 1; }\n' >"$BATS_TEST_TMPDIR/bin/failing"
+	chmod +x "$BATS_TEST_TMPDIR/bin/failing"
+	write_list "$BATS_TEST_TMPDIR/l.conflist" '{"type":"failing"}'
+	CNI_PATH=$BATS_TEST_TMPDIR/bin:$PLUGINS run ! run_on a --cni-config "$BATS_TEST_TMPDIR/l.conflist" -- true
+	check_output "CNI plugin failing ADD: no luck"
+	[ "$(find "$BATS_TEST_TMPDIR/hostlocal" -name '10.*' | wc -l)" = 0 ]
+	[ "$(find "$AMPHI_NETWORK_DIR/run/cni" -type f | wc -l)" = 0 ]
+	run ! run_on b --cni-config "$BATS_TEST_TMPDIR/none" -- true
+	check_output "--cni-config"
+	echo '{"cniVersion":"1.0.0","name":"x","plugins":[{"type":"no-such-plugin"}]}' >"$BATS_TEST_TMPDIR/l.conflist"
+	run ! run_on c --cni-config "$BATS_TEST_TMPDIR/l.conflist" -- true
+	check_output "no-such-plugin: not found"
+}
+
+@test "conflist: amphi runs amphi" {
+	jq -n '{cniVersion:"1.1.0", name:"own", plugins:[{type:"amphi-cni", subnets:["10.67.0.0/24"], capabilities:{portMappings:true}}]}' >"$BATS_TEST_TMPDIR/l.conflist"
+	CNI_PATH=$BATS_TEST_TMPDIR/bin run -0 run_on a --cni-config "$BATS_TEST_TMPDIR/l.conflist" -p 8080:80 -- ip -o addr
+	check_output 10.67.0.2/24
+	[ "$(find "$AMPHI_NETWORK_DIR/run/attached" "$AMPHI_NETWORK_DIR/run/plugin" -type f | wc -l)" = 0 ]
+}

@@ -1,0 +1,108 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# backends: container
+# Published ports: protocols, ranges, host addresses, hairpin, localhost, conflicts.
+
+load helpers
+load network
+
+setup() {
+	setup_host
+	setup_bundle
+	need_program socat
+}
+teardown() { teardown_host; }
+
+@test "tcp from outside, from the host, by localhost, from a neighbour and from itself" {
+	setup_outside
+	start_on a --network bridge -p 8080:80 -- sh -c "$(serve 80 web)"
+	wait_for answer_is web on_outside socat -T5 - TCP:192.0.2.1:8080
+	wait_for answer_is web on_host socat -T5 - TCP:192.0.2.1:8080
+	wait_for answer_is web on_host socat -T5 - TCP:127.0.0.1:8080
+	wait_for answer_is web hamphi exec a nc -w 5 192.0.2.1 8080
+	run -0 run_on b --network bridge -- sh -c 'until nc -w 5 10.89.0.1 8080 </dev/null; do sleep 0.1; done'
+	check_output web
+	net create --subnet 10.20.0.0/24 other
+	run -0 run_on c --network other -- sh -c 'until nc -w 5 10.20.0.1 8080 </dev/null; do sleep 0.1; done'
+	check_output web
+}
+
+@test "a host address publishes there alone" {
+	setup_outside
+	on_host ip addr add 192.0.2.9/24 dev up0
+	start_on a --network bridge -p 192.0.2.9:8080:80 -p 127.0.0.1:8081:80 -- sh -c "$(serve 80 web)"
+	wait_for answer_is web on_outside socat -T5 - TCP:192.0.2.9:8080
+	wait_for answer_is web on_host socat -T5 - TCP:127.0.0.1:8081
+	run ! on_outside socat -T2 - TCP:192.0.2.1:8080,connect-timeout=2
+	run ! on_outside socat -T2 - TCP:192.0.2.9:8081,connect-timeout=2
+}
+
+@test "IPv6" {
+	setup_outside
+	net create --subnet 10.20.0.0/24 --subnet fd00:20::/64 six
+	start_on a --network six -p 8080:80 -p '[2001:db8::1]:8082:80' -- sh -c "$(serve 80 six)"
+	wait_for answer_is six on_outside socat -T5 - 'TCP6:[2001:db8::1]:8080'
+	wait_for answer_is six on_outside socat -T5 - 'TCP6:[2001:db8::1]:8082'
+}
+
+@test "ranges, udp" {
+	setup_outside
+	start_on a --network bridge -p 7000-7002:70-72 -p 5353:53/udp -- \
+		sh -c "($(serve 70 zero)) & ($(serve 72 two)) & while :; do echo udp | nc -u -l -p 53 -w 1; done"
+	wait_for answer_is zero on_outside socat -T5 - TCP:192.0.2.1:7000
+	wait_for answer_is two on_outside socat -T5 - TCP:192.0.2.1:7002
+	run -0 on_host nft list map inet amphi ports4
+	check_output "udp . 5353 : 10.89.0.2 . 53"
+	check_output "tcp . 7001 : 10.89.0.2 . 71"
+}
+
+@test "sctp has its rule" {
+	start_on a --network bridge -p 9000:9001/sctp -- sleep 1000
+	run -0 on_host nft list map inet amphi ports4
+	check_output "sctp . 9000 : 10.89.0.2 . 9001"
+}
+
+@test "conflicts are named and leave nothing" {
+	start_on a --network bridge -p 8080:80 -p 127.0.0.1:8090:80 -- sleep 1000
+	run ! run_on b --network bridge -p 8080:81 -- true
+	check_output "8080/tcp is published by container a"
+	run ! run_on b --network bridge -p 127.0.0.1:8080:81 -- true
+	check_output "8080/tcp is published by container a (on all addresses)"
+	run ! run_on b --network bridge -p 8090:81 -- true
+	check_output "8090/tcp is published by container a (on 127.0.0.1)"
+	on_host socat TCP-LISTEN:8099,fork,reuseaddr PIPE &
+	wait_for on_host socat -T1 -u OPEN:/dev/null TCP:127.0.0.1:8099
+	run ! run_on b --network bridge -p 8099:81 -- true
+	kill %1
+	check_output "8099/tcp of the host is in use"
+	net create --internal closed
+	run ! run_on b --network closed -p 8100:81 -- true
+	check_output "internal"
+	[ "$(find "$AMPHI_NETWORK_DIR/run/attached" -type f | wc -l)" = 1 ]
+	run ! run_on b -p 8100:81 -- true
+	check_output "--network"
+}
+
+@test "packets for 127/8 from a bridge are dropped" {
+	start_on a --network bridge -- sleep 1000
+	run -0 on_host nft list chain inet amphi guard
+	check_output "iifname @bridges ip daddr 127.0.0.0/8 drop"
+}
+
+@test "beside other rules: a forward chain that drops in another table" {
+	setup_outside
+	start_on a --network bridge -p 8080:80 -- sh -c "$(serve 80 web)"
+	wait_for answer_is web on_outside socat -T5 - TCP:192.0.2.1:8080
+	on_host nft -f - <<-END
+		table inet theirs {
+			chain forward {
+				type filter hook forward priority 10; policy drop;
+				iifname "nothing0" accept
+			}
+		}
+	END
+	run ! on_outside socat -T2 - TCP:192.0.2.1:8080,connect-timeout=2
+	run -0 net reload
+	run -0 on_host nft list table inet theirs
+	check_output "policy drop"
+}
