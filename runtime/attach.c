@@ -81,6 +81,9 @@ static int attach_wish(const struct globals *g, const struct create_request *req
 	}
 	if (strv_len(req->networks) > 1 && ours < strv_len(req->networks))
 		return err_set(err, EINVAL, "option --network: none, host, ns:, container: and pasta stand alone");
+	for (char **p = req->networks; ours > 1 && *p; p++)
+		if (str_starts(*p, "cni:"))
+			return err_set(err, EINVAL, "option --cni-config: cannot be combined with --network");
 	if (!ours && req->publish && !(req->networks && !strcmp(req->networks[0], "pasta")))
 		return err_set(err, EINVAL, "option --publish: needs --network");
 	w->req = req;
@@ -268,7 +271,9 @@ static int attach_request(struct sandbox *sb, enum network_kind kind, struct net
 	nr->hostname = sb->config->hostname;
 	nr->files_dir = sb->dir.path;
 	for (char **w = req->networks; !r && w && *w; w++)
-		if (attach_is_ours(*w))
+		if (str_starts(*w, "cni:"))
+			nr->cni_config = *w + strlen("cni:");
+		else if (attach_is_ours(*w))
 			r = network_request_add_network(nr, *w, err);
 	for (char **w = req->publish; !r && w && *w; w++)
 		r = network_request_add_port(nr, *w, err);

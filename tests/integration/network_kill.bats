@@ -1,0 +1,73 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# backends: container
+# A process killed at any point of attach or detach: delete --force and prune leave nothing.
+# Needs a build with DEBUG=1, which has the stopping points ($AMPHI_STOP_AT).
+
+load helpers
+load network
+
+setup() {
+	DEBUG_AMPHI=$AMPHI_TOP/build/debug/amphi
+	[ ! -x "$DEBUG_AMPHI" ] || AMPHI=$DEBUG_AMPHI
+	grep -q -a AMPHI_STOP_AT "$AMPHI" || skip "needs a debug build (make DEBUG=1)"
+	setup_host
+	setup_bundle
+	mkdir "$BATS_TEST_TMPDIR/bin"
+	ln -s "$AMPHI" "$BATS_TEST_TMPDIR/bin/amphi-cni"
+	C=$HOST-c
+	HOSTS+=("$C")
+}
+teardown() { teardown_host; }
+
+plugin() { # COMMAND [POINT]
+	AMPHI_STOP_AT=${2:-} CNI_COMMAND=$1 CNI_CONTAINERID=c1 CNI_IFNAME=eth0 CNI_NETNS=/run/netns/$C CNI_PATH=$BATS_TEST_TMPDIR/bin \
+		on_host "$BATS_TEST_TMPDIR/bin/amphi-cni" <<<'{"cniVersion":"1.0.0","name":"n1","type":"amphi-cni","subnets":["10.77.0.0/24"],
+		"runtimeConfig":{"portMappings":[{"hostPort":8080,"containerPort":80,"protocol":"tcp"}]}}'
+}
+remains() {
+	find "$AMPHI_NETWORK_DIR/run/attached" "$AMPHI_NETWORK_DIR/run/ports" "$AMPHI_NETWORK_DIR/run/ipam" -type f ! -name '.*' 2>/dev/null
+	on_host ip -o link | grep -E ': a[vti][0-9a-f]{13}'
+	on_host nft list table inet amphi 2>/dev/null | grep 8080
+	true
+}
+
+@test "SIGKILL at each point of ADD, then DEL" {
+	local p
+	for p in leased recorded ports bridge link configured firewall elements names; do
+		ip netns add "$C"
+		run plugin ADD "$p"
+		[ "$status" -eq 137 ] || { echo "$p: status $status: $output" >&2; return 1; }
+		plugin DEL
+		[ -z "$(remains)" ] || { echo "$p leaves: $(remains)" >&2; return 1; }
+		plugin ADD >/dev/null
+		plugin DEL
+		ip netns del "$C"
+	done
+}
+
+@test "SIGKILL at each point of ADD, then prune after the owner went" {
+	local p
+	for p in leased recorded ports link configured elements names; do
+		ip netns add "$C"
+		run plugin ADD "$p"
+		[ "$status" -eq 137 ]
+		rm -f "$AMPHI_NETWORK_DIR"/run/plugin/*
+		ip netns del "$C"
+		net prune
+		[ -z "$(remains)" ] || { echo "$p leaves: $(remains)" >&2; return 1; }
+	done
+}
+
+@test "SIGKILL at each point of DEL, then DEL again" {
+	local p
+	for p in detach-elements detach-link detach-record; do
+		ip netns add "$C"
+		plugin ADD >/dev/null
+		run plugin DEL "$p"
+		[ "$status" -eq 137 ] || { echo "$p: status $status: $output" >&2; return 1; }
+		plugin DEL
+		[ -z "$(remains)" ] || { echo "$p leaves: $(remains)" >&2; return 1; }
+		ip netns del "$C"
+	done
+}
