@@ -313,14 +313,8 @@ static int attach_pasta(struct sandbox *sb, struct err *err)
 	struct network_request nr;
 	int pid, r = attach_request(sb, NETWORK_CONTAINER, &nr, err);
 
-#if __has_include("network/network_pasta.c")
 	if (!r)
 		r = network_pasta(&nr, sb->rec.pid, &pid, err);
-#else
-	(void)pid;
-	if (!r)
-		r = err_set(err, ENOTSUP, "option --network: pasta: not part of this build");
-#endif
 	network_request_free(&nr);
 	return r;
 }
