@@ -21,6 +21,7 @@ setup() { ROOT=$BATS_TEST_TMPDIR/state; }
 		[[ "$output" == *"  $c "* ]]
 	done
 	for c in $("$AMPHI" --help | awk '/^Commands:/ { on = 1; next } /^$/ { on = 0 } on { print $1 }'); do
+		[ "$c" != cni ] || continue # run by engines only, takes no words
 		run -0 "$AMPHI" "$c" --help
 		[ -n "$output" ]
 	done
