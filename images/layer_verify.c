@@ -73,7 +73,8 @@ static const char *compare(int tree, const char *path, const struct tar_entry *e
 	ssize_t n;
 
 	if (parent < 0 || fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return rootless && (e->type == TAR_CHAR || e->type == TAR_BLOCK) ? NULL : "missing";
+		/* devices of a rootless store, and links into lower layers, are not in the tree */
+		return e->type == TAR_HARDLINK || (rootless && (e->type == TAR_CHAR || e->type == TAR_BLOCK)) ? NULL : "missing";
 	if (e->type == TAR_HARDLINK)
 		return NULL;
 	if ((st.st_mode & S_IFMT) != kinds[e->type])
