@@ -5,10 +5,9 @@
  * Theory of operation: the plugins of a conflist are run one after the other with ADD, each getting the result of
  * the one before; DEL runs them in reverse with the final result, also after an ADD that failed half-way, and
  * whatever one of them says the others still run. What DEL and CHECK need (configuration as it was, capabilities,
- * interface name, result) is kept in cni/KEY.json, written before the first plugin runs. A container's namespace is
- * shown to the plugins as a descriptor of this process; a machine gets a namespace kept by a mount
- * (cni/KEY.netns), whose links are then joined to its taps (network_join). On DEL the namespace of a container is
- * usually gone, which the specification allows: CNI_NETNS is empty then.
+ * interface name, result) is kept in cni/KEY.json, written before the first plugin runs. The plugins see the
+ * namespace as a file, cni/KEY.netns, on which it is mounted from ADD to DEL: a container's own, or a new one for a
+ * machine, whose links are then joined to its taps (network_join).
  * The network lock is not held while a plugin runs; what is recorded under a living owner is left alone by prune.
  * CNI specification 1.1.0, section 2 (execution protocol), 3 (of lists), 4 (delegation is the plugins' matter).
  */
@@ -308,7 +307,7 @@ static int fill_lease(const struct network_request *req, struct run *u, int netn
 int cni_attach(const struct netdir *nd, const struct network_request *req, struct network_lease *l, struct err *err)
 {
 	struct run u CLEANUP(run_free) = {0};
-	cleanup_fd int own = -1;
+	cleanup_fd int own = -1, dir = -1;
 	char key[NETDIR_KEY];
 	int ns = req->netns_fd, r = run_begin(req, &u, err);
 
@@ -317,17 +316,13 @@ int cni_attach(const struct netdir *nd, const struct network_request *req, struc
 		r = capabilities(req, &u, err);
 	if (r < 0)
 		return r;
-	if (l->kind == NETWORK_MACHINE) {
-		cleanup_fd int dir = netdir_sub(nd, "cni", err);
-
-		u.netns = xasprintf("%s/cni/%s.netns", nd->run, key);
-		r = dir < 0 ? dir : record_save(nd, key, &u, err);
-		if (r >= 0)
-			r = ns = own = netns_keep(u.netns, err);
-	} else {
-		u.netns = xasprintf("/proc/%d/fd/%d", (int)getpid(), req->netns_fd);
-		r = record_save(nd, key, &u, err);
-	}
+	dir = netdir_sub(nd, "cni", err);
+	u.netns = xasprintf("%s/cni/%s.netns", nd->run, key);
+	r = dir < 0 ? dir : record_save(nd, key, &u, err);
+	if (r >= 0 && l->kind == NETWORK_MACHINE)
+		r = ns = own = netns_keep(u.netns, err);
+	else if (r >= 0)
+		r = netns_bind(u.netns, ns, err);
 	l->netns_path = xstrdup(u.netns);
 	if (r >= 0)
 		r = add_all(nd, key, &u, err);

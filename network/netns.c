@@ -52,3 +52,20 @@ int netns_drop(const char *path, struct err *err)
 		return err_sys(err, -errno, "remove %s", path);
 	return 0;
 }
+
+int netns_bind(const char *path, int netns_fd, struct err *err)
+{
+	char from[64];
+	cleanup_fd int file = open(path, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
+
+	if (file < 0)
+		return err_sys(err, -errno, "create %s", path);
+	snprintf(from, sizeof(from), "/proc/thread-self/fd/%d", netns_fd);
+	if (mount(from, path, NULL, MS_BIND, NULL) < 0) {
+		int r = err_sys(err, -errno, "mount network namespace on %s", path);
+
+		unlink(path);
+		return r;
+	}
+	return 0;
+}
