@@ -317,13 +317,12 @@ int cni_attach(const struct netdir *nd, const struct network_request *req, struc
 	if (r < 0)
 		return r;
 	dir = netdir_sub(nd, "cni", err);
-	u.netns = xasprintf("%s/cni/%s.netns", nd->run, key);
+	u.netns = xstrdup(l->netns_path);
 	r = dir < 0 ? dir : record_save(nd, key, &u, err);
 	if (r >= 0 && l->kind == NETWORK_MACHINE)
 		r = ns = own = netns_keep(u.netns, err);
 	else if (r >= 0)
 		r = netns_bind(u.netns, ns, err);
-	l->netns_path = xstrdup(u.netns);
 	if (r >= 0)
 		r = add_all(nd, key, &u, err);
 	if (r >= 0)

@@ -8,8 +8,8 @@
 #include "network/network.h"
 
 /*
- * Runs the conflist's plugins with ADD in the request's namespace; on failure DEL in reverse. Fills the lease:
- * netns_path, one iface per interface with a sandbox in the result. What ran is kept below cni/KEY for cni_detach().
+ * Runs the conflist's plugins with ADD in the request's namespace; on failure DEL in reverse. The lease's
+ * netns_path says where to mount the namespace; filled in: one iface per interface with a sandbox in the result. What ran is kept below cni/KEY for cni_detach().
  */
 int cni_attach(const struct netdir *nd, const struct network_request *req, struct network_lease *l, struct err *err);
 /* DEL of what cni_attach() recorded, in reverse order with the final result. Repeatable. */

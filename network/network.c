@@ -163,6 +163,8 @@ static int attach_cni(const struct netdir *nd, const struct network_request *req
 	int r;
 
 	netdir_key(req->ref.id, req->ref.owner, key);
+	/* Tells the undo whose business this is. */
+	l->netns_path = xasprintf("%s/cni/%s.netns", nd->run, key);
 	r = attached_save(nd, key, l, err);
 	if (r >= 0)
 		r = cni_attach(nd, req, l, err);

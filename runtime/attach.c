@@ -74,16 +74,14 @@ static int attach_wish(const struct globals *g, const struct create_request *req
 	size_t ours = attach_count(req->networks);
 
 	if (req->cni_config) {
-		if (req->networks || req->publish)
-			return err_set(err, EINVAL, "option --cni-config: stands alone (its plugins publish ports)");
-		w->edit_netns = w->netns = true;
+		if (req->networks)
+			return err_set(err, EINVAL, "option --cni-config: cannot be combined with --network");
+		w->req = req;
+		w->edit_netns = w->netns = w->files = true;
 		return 0;
 	}
 	if (strv_len(req->networks) > 1 && ours < strv_len(req->networks))
 		return err_set(err, EINVAL, "option --network: none, host, ns:, container: and pasta stand alone");
-	for (char **p = req->networks; ours > 1 && *p; p++)
-		if (str_starts(*p, "cni:"))
-			return err_set(err, EINVAL, "option --cni-config: cannot be combined with --network");
 	if (!ours && req->publish && !(req->networks && !strcmp(req->networks[0], "pasta")))
 		return err_set(err, EINVAL, "option --publish: needs --network");
 	w->req = req;
@@ -251,7 +249,7 @@ int attach_files(struct sandbox *sb, struct err *err)
 {
 	const struct create_request *req = sb->request;
 
-	if (!attach_count(req->networks) && !req->dns && !req->add_hosts)
+	if (!attach_count(req->networks) && !req->cni_config && !req->dns && !req->add_hosts)
 		return 0;
 	for (size_t i = 0; i < ARRAY_SIZE(attach_names); i++) {
 		cleanup_fd int fd = openat(sb->dir.fd, attach_names[i], O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
@@ -271,9 +269,7 @@ static int attach_request(struct sandbox *sb, enum network_kind kind, struct net
 	nr->hostname = sb->config->hostname;
 	nr->files_dir = sb->dir.path;
 	for (char **w = req->networks; !r && w && *w; w++)
-		if (str_starts(*w, "cni:"))
-			nr->cni_config = *w + strlen("cni:");
-		else if (attach_is_ours(*w))
+		if (attach_is_ours(*w))
 			r = network_request_add_network(nr, *w, err);
 	for (char **w = req->publish; !r && w && *w; w++)
 		r = network_request_add_port(nr, *w, err);

@@ -5,17 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "base/cleanup.h"
-#include "base/path.h"
-
-int createopts_request(struct createopts *o, const char *id, struct create_request *ret, struct err *err)
+int createopts_request(const struct createopts *o, const char *id, struct create_request *ret, struct err *err)
 {
-	/* a conflist is one more kind of network, by its absolute path */
-	if (o->cni_config) {
-		cleanup_free char *path = path_abs(o->cni_config);
-
-		strv_add_take(&o->networks, xasprintf("cni:%s", path ? path : o->cni_config));
-	}
 	*ret = (struct create_request){
 		.id = id,
 		.bundle = o->bundle && *o->bundle ? o->bundle : ".",

@@ -31,7 +31,6 @@ struct createopts {
 	OPTION_FLAG("no-new-keyring", 0, struct createopts, no_new_keyring, "keep the session keyring"),        \
 	OPTION_STRV("network", 0, struct createopts, networks, "NAME",                                          \
 		    "none, host, ns:PATH, container:ID, pasta or a network (repeatable)"),                      \
-	OPTION_STRING("cni-config", 0, struct createopts, cni_config, "FILE", "conflist whose CNI plugins make the network"), \
 	OPTION_STRV("publish", 'p', struct createopts, publish, "PORTS", "[HOST:]PORT:PORT[/PROTO] (repeatable)"), \
 	OPTION_STRV("dns", 0, struct createopts, dns, "ADDRESS", "name server (repeatable)"),                   \
 	OPTION_STRV("add-host", 0, struct createopts, add_hosts, "NAME:ADDRESS", "line of hosts (repeatable)"), \
@@ -43,7 +42,7 @@ struct createopts {
 	OPTION_FLAG("dry-run", 0, struct createopts, dry_run, "print the plan and do nothing")
 
 /* Options and id to a request that borrows from both. */
-int createopts_request(struct createopts *o, const char *id, struct create_request *ret, struct err *err);
+int createopts_request(const struct createopts *o, const char *id, struct create_request *ret, struct err *err);
 void createopts_free(struct createopts *o);
 #define cleanup_createopts CLEANUP(createopts_free)
 
