@@ -215,6 +215,10 @@ static int del_all(const struct netdir *nd, struct run *u, struct err *err)
 	for (size_t i = u->list.n_plugins; i-- > 0;) {
 		int r = run_plugin(nd, u, u->list.plugins[i], "DEL", NULL, &e);
 
+		if (r == -ENOENT) { /* no such program: it cannot have made anything, or nobody can undo it */
+			log_warn("network: %s", e.msg);
+			continue;
+		}
 		if (r < 0 && !first) {
 			first = r;
 			if (err)
