@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Container engines as clients: private roots and daemons below the test file's directory, images made here from
+# busybox, no registry, no network. Nothing but the runtime's path differs from what the engine does with runc.
+# AMPHI_ENGINE_VM=1 runs the same tests with machines (amphi under the name amphi-vm).
+
+# The runtime's path as engines get it.
+engine_runtime() {
+	if [ "${AMPHI_ENGINE_VM:-0}" = 1 ]; then
+		ln -sf "$AMPHI" "$BATS_FILE_TMPDIR/amphi-vm"
+		echo "$BATS_FILE_TMPDIR/amphi-vm"
+	else
+		echo "$AMPHI"
+	fi
+}
+
+engine_is_vm() { [ "${AMPHI_ENGINE_VM:-0}" = 1 ]; }
+
+# A tar of a busybox root: engine_rootfs FILE
+engine_rootfs() {
+	local dir=$BATS_FILE_TMPDIR/image
+	mkdir -p "$dir"
+	fill_rootfs "$dir"
+	tar -C "$dir" -cf "$1" .
+	rm -rf "$dir"
+}
+
+# podman with everything of its own below $E.
+engine_podman() {
+	timeout 120 podman --root "$E/root" --runroot "$E/run" --tmpdir "$E/tmp" --storage-driver vfs --events-backend file \
+		--cgroup-manager cgroupfs --runtime "$(engine_runtime)" "$@"
+}
+
+# Containers of this test get a parent cgroup of their own, so that nothing of the host's is touched.
+engine_setup() {
+	E=$BATS_FILE_TMPDIR/engine
+	mkdir -p "$E"
+	export CONTAINERS_CONF=$E/containers.conf CONTAINERS_STORAGE_CONF=$E/storage.conf
+	[ -e "$E/containers.conf" ] || {
+		# limits that any host can give: podman's own defaults need CAP_SYS_RESOURCE
+		printf '[containers]\nlog_driver = "k8s-file"\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n' >"$E/containers.conf"
+		printf '[storage]\ndriver = "vfs"\ngraphroot = "%s"\nrunroot = "%s"\n' "$E/root" "$E/run" >"$E/storage.conf"
+	}
+}
+
+# Kills a process that this test started and waits for its end.
+engine_stop() {
+	[ -n "${1:-}" ] || return 0
+	kill "$1" 2>/dev/null || return 0
+	wait_for gone "$1" || kill -9 "$1"
+}
+
+# A containerd of our own at $E/containerd.sock; its pid in $E/containerd.pid.
+engine_containerd() {
+	cat >"$E/containerd.toml" <<-END
+		version = 2
+		root = "$E/containerd-root"
+		state = "$E/containerd-state"
+		disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.aufs"]
+		[grpc]
+		address = "$E/containerd.sock"
+		[ttrpc]
+		address = "$E/containerd.ttrpc"
+	END
+	containerd --config "$E/containerd.toml" >"$E/containerd.log" 2>&1 3>&- &
+	echo $! >"$E/containerd.pid"
+	wait_for command ctr --address "$E/containerd.sock" version || { tail -5 "$E/containerd.log" >&2; return 1; }
+}
+
+# A dockerd of our own at $E/docker.sock on that containerd, our runtime its default.
+engine_dockerd() {
+	dockerd --data-root "$E/docker-root" --exec-root "$E/docker-exec" --pidfile "$E/docker.pidfile" -H "unix://$E/docker.sock" \
+		--containerd "$E/containerd.sock" --containerd-namespace amphi-docker \
+		--add-runtime "amphi=$(engine_runtime)" --default-runtime amphi --storage-driver vfs --bridge none --iptables=false \
+		--ip6tables=false --ip-masq=false --exec-opt native.cgroupdriver=cgroupfs >"$E/dockerd.log" 2>&1 3>&- &
+	echo $! >"$E/dockerd.pid"
+	wait_for command docker -H "unix://$E/docker.sock" version || { tail -5 "$E/dockerd.log" >&2; return 1; }
+}
