@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Node ids and file handles: identity, counts, growth, stale numbers. */
+#include "vm/inode.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/path.h"
+#include "tests/unit/tap.h"
+#include "vm/handle.h"
+
+#define FILES 2000
+
+static char dir[] = "/tmp/amphi-inode-XXXXXX";
+static int dir_fd;
+
+/* Enters name; the node, referenced. */
+static struct inode *enter(struct inode_table *t, const char *name)
+{
+	struct inode *i = NULL;
+	struct statx stx;
+	int fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID, &stx) < 0)
+		return NULL;
+	return inode_enter(t, fd, &stx, &i) == 0 ? i : NULL;
+}
+
+static void touch(const char *name)
+{
+	close(openat(dir_fd, name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+}
+
+static void test_identity(struct inode_table *t)
+{
+	struct inode *a, *b, *root = inode_get(t, INODE_ROOT), *self;
+	uint64_t id;
+
+	need(root);
+	self = enter(t, ".");
+	ok(self == root);
+	inode_put(t, self);
+	inode_put(t, root);
+	touch("a");
+	is_int(linkat(dir_fd, "a", dir_fd, "b", 0), 0);
+	a = enter(t, "a");
+	b = enter(t, "b");
+	ok(a && a == b);
+	is_int(a->nlookup, 2);
+	id = a->id;
+	inode_put(t, a);
+	inode_put(t, b);
+	/* Known by the guest's lookups alone, then by nobody. */
+	a = inode_get(t, id);
+	ok(a == b);
+	inode_forget(t, id, 2);
+	ok(inode_get(t, id) == a); /* in use: the reference of a */
+	inode_put(t, a);
+	inode_put(t, a);
+	ok(!inode_get(t, id));
+	inode_forget(t, id, 5);
+	inode_forget(t, 0, 1);
+	inode_forget(t, UINT64_MAX, UINT64_MAX);
+	is_int(inode_table_count(t), 1);
+	/* A file that took the inode number of a removed one is another node. */
+	a = enter(t, "a");
+	ok(a->id != id);
+	inode_keep(t, a);
+	inode_put(t, a);
+	id = a->id;
+	inode_forget(t, id, 100);
+	a = inode_get(t, id); /* kept */
+	ok(a);
+	inode_put(t, a);
+	inode_table_clear(t);
+	is_int(inode_table_count(t), 1);
+}
+
+static void test_growth(struct inode_table *t)
+{
+	static uint64_t ids[FILES];
+	char name[32];
+	int bad = 0;
+
+	for (int n = 0; n < FILES; n++) {
+		struct inode *i;
+
+		snprintf(name, sizeof(name), "f%d", n);
+		touch(name);
+		i = enter(t, name);
+		if (!i) {
+			skip("descriptors ran out");
+			break;
+		}
+		ids[n] = i->id;
+		inode_put(t, i);
+	}
+	for (int n = 0; n < FILES; n++) {
+		struct inode *i = inode_get(t, ids[n]);
+
+		bad += !i || i->id != ids[n];
+		inode_put(t, i);
+	}
+	is_int(bad, 0);
+	for (int n = 0; n < FILES; n += 2)
+		inode_forget(t, ids[n], 1);
+	is_int(inode_table_count(t), 1 + FILES / 2);
+	inode_table_clear(t);
+	is_int(inode_table_count(t), 1);
+}
+
+static void test_told(struct inode_table *t)
+{
+	struct inode *a = enter(t, "a");
+	struct statx stx = {.stx_size = 7, .stx_mtime = {.tv_sec = 5, .tv_nsec = 6}};
+
+	ok(!inode_unchanged(t, a, &stx));
+	inode_told(t, a, &stx);
+	ok(inode_unchanged(t, a, &stx));
+	stx.stx_mtime.tv_nsec++;
+	ok(!inode_unchanged(t, a, &stx));
+	inode_put(t, a);
+}
+
+static void test_handles(void)
+{
+	struct handle_table *t = handle_table_new();
+	uint64_t a, b;
+	struct handle *h;
+
+	need(t);
+	is_int(handle_open(t, openat(dir_fd, "a", O_RDONLY | O_CLOEXEC), 5, false, &a), 0);
+	is_int(handle_open(t, openat(dir_fd, ".", O_RDONLY | O_CLOEXEC), 1, true, &b), 0);
+	ok(a != b);
+	ok(!handle_get(t, a, 6, false)); /* another node */
+	ok(!handle_get(t, a, 5, true));  /* another kind */
+	ok(!handle_get(t, a + 100, 5, false));
+	h = handle_get(t, a, 5, false);
+	need(h);
+	is_int(handle_release(t, a, 5, false), 0);
+	ok(fcntl(h->fd, F_GETFD) >= 0); /* still open for its user */
+	handle_put(t, h);
+	ok(!handle_get(t, a, 5, false));
+	is_int(handle_release(t, a, 5, false), -EBADF);
+	handle_table_clear(t);
+	is_int(handle_release(t, b, 1, true), -EBADF);
+	handle_table_free(t);
+}
+
+int main(void)
+{
+	struct err err = {0};
+	struct inode_table *t;
+
+	need(mkdtemp(dir));
+	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	t = inode_table_new(dir_fd, &err);
+	need(t);
+	test_identity(t);
+	test_told(t);
+	inode_table_clear(t);
+	if (sysconf(_SC_OPEN_MAX) > FILES + 100)
+		test_growth(t);
+	else
+		skip("fewer descriptors than files");
+	test_handles();
+	inode_table_free(t);
+	ok(!inode_table_new(-1, &err));
+	close(dir_fd);
+	path_remove_tree(AT_FDCWD, dir, true);
+	return tap_done();
+}
