@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # backends: container
+# bats file_tags=lab:container
 load helpers
 load cgroup
 
