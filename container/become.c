@@ -175,6 +175,9 @@ int become_user(struct init *in, struct err *err)
 	if (r < 0)
 		return r;
 	make_env(in);
+	/* no directory fd of ours may serve as a working directory (CVE-2024-21626) */
+	close(steal_fd(in->procfd));
+	close(steal_fd(in->rootfd));
 	r = limits(in, err);
 	if (r < 0)
 		return r;

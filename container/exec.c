@@ -20,6 +20,7 @@
 
 #include "base/child.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "base/sys.h"
 #include "container/attr.h"
@@ -132,6 +133,11 @@ static int make_child(struct exec *e, struct err *err)
 		return r;
 	if (p->cgroup && (enter || !e->child.in_cgroup))
 		r = cgroup_enter_exec(p->cgroup, e->child.pid, p->sub_cgroups, p->pid, err);
+	if (p->rootless && !p->sub_cgroups && (r == -ENOENT || r == -EACCES || r == -EPERM)) {
+		/* nothing was delegated to us: the container itself is where we are */
+		log_debug("exec: %s", err->msg);
+		r = err->code = 0;
+	}
 	if (!r)
 		r = rlimit_oom_score(e->child.pid, p->process, p->rootless, err);
 	if (!r && enter) {

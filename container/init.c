@@ -194,7 +194,8 @@ static int build_root(struct init *in, struct err *err)
 	if (r < 0)
 		return r;
 	init_stop_at("mounts");
-	in->rootfd = has_mounts(in) ? rootfs_prepare(c, in->rootfs, err) : open(in->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	in->rootfd = has_mounts(in) ? rootfs_prepare(c, in->rootfs, setup_take_tree(&q, c->n_mounts), err) :
+				      open(in->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (in->rootfd < 0)
 		return err->code ? err->code : err_sys(err, -errno, "root.path: open %s", in->rootfs);
 	return all_mounts(in, &q, err);
@@ -267,8 +268,6 @@ static int set_up(struct init *in, struct err *err)
 		init_stop_at("user");
 		r = become_user(in, err);
 	}
-	close(steal_fd(in->procfd));
-	close(steal_fd(in->rootfd));
 	return r;
 }
 
@@ -399,6 +398,8 @@ _Noreturn void init_exec_main(struct init *in)
 		pts = path_open_in(in->rootfd, "/dev/pts", O_PATH | O_DIRECTORY, 0);
 		r = pts < 0 ? err_sys(&err, pts, "process.terminal: open /dev/pts") :
 			      become_terminal(in, pts, &slave, &err);
+		close(steal_fd(pts));
+		close(slave);
 	}
 	if (!r)
 		r = become_user(in, &err);

@@ -155,7 +155,7 @@ static bool may_cover_proc(const char *clean)
 static int check_proc(const struct oci_mount *m, const char *clean, int target, int tree, struct err *err)
 {
 	if (!strcmp(clean, "/proc"))
-		return tree < 0 || on_fs(tree, PROC_SUPER_MAGIC) ?
+		return (tree < 0 && !strcmp(m->type, "proc")) || on_fs(tree, PROC_SUPER_MAGIC) ?
 			       0 :
 			       err_set(err, EPERM, "\"%s\" cannot be mounted because it is not of type proc",
 				       m->destination);
@@ -203,7 +203,7 @@ static int apply_bind(struct mount_context *c, const struct oci_mount *m, const 
 	cleanup_free char *clean = clean_destination(m);
 	cleanup_fd int own = -1;
 	cleanup_fd int target = -1;
-	struct stat st;
+	struct stat st, at;
 	int r;
 
 	if (tree < 0) {
@@ -218,6 +218,9 @@ static int apply_bind(struct mount_context *c, const struct oci_mount *m, const 
 	target = mount_target(c->rootfd, clean, !S_ISDIR(st.st_mode), S_ISDIR(st.st_mode) ? 0755 : 0644);
 	if (target < 0)
 		return err_sys(err, target, "mount \"%s\" to \"%s\": make the mount point", m->source, m->destination);
+	/* move_mount(2) would only say "invalid argument" */
+	if (!fstat(target, &at) && S_ISDIR(at.st_mode) != S_ISDIR(st.st_mode))
+		return fail(m, -ENOTDIR, err);
 	r = check_proc(m, clean, target, tree, err);
 	if (r < 0)
 		return r;

@@ -44,13 +44,19 @@ static int make_parent_private(const char *path, struct err *err)
 	}
 }
 
-int rootfs_prepare(const struct oci_config *config, const char *path, struct err *err)
+int rootfs_prepare(const struct oci_config *config, const char *path, int tree, struct err *err)
 {
 	unsigned long propagation = config->linux_.rootfs_propagation;
-	cleanup_fd int root = -1;
+	cleanup_fd int root = tree;
 
 	if (mount(NULL, "/", NULL, propagation ? propagation : MS_SLAVE | MS_REC, NULL) < 0)
 		return err_sys(err, -errno, "set propagation of \"/\"");
+	if (root >= 0) {
+		/* the path may be out of our reach: "/" is not, and lookups from "/" do not see what lies on it */
+		if (move_mount(root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)
+			return err_sys(err, -errno, "root.path: attach %s", path);
+		return steal_fd(root);
+	}
 	if ((propagation & (MS_SHARED | MS_UNBINDABLE)) && make_parent_private(path, err) < 0)
 		return err ? err->code : -EIO;
 	root = mount_clone(AT_FDCWD, path, true);

@@ -11,9 +11,9 @@ struct oci_config;
 
 /*
  * In the child's own mount namespace: cuts propagation as configured and mounts a copy of the tree at path onto
- * itself. Returns an O_PATH fd of the new root (owned).
+ * itself, or the detached tree of it that the parent made (tree not -1, consumed). Returns an fd of the new root (owned).
  */
-int rootfs_prepare(const struct oci_config *config, const char *path, struct err *err);
+int rootfs_prepare(const struct oci_config *config, const char *path, int tree, struct err *err);
 /* Hides linux.maskedPaths and makes linux.readonlyPaths read-only, below rootfd. Missing paths are fine. */
 int rootfs_protect(const struct oci_config *config, int rootfd, struct err *err);
 /* root.readonly. */

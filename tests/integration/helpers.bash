@@ -66,6 +66,11 @@ config_args() {
 	config ".process.args = \$a" --argjson a "$json"
 }
 
+# Runs the bundle in the background; the workload's output goes to $BATS_TEST_TMPDIR/out.
+detached() {
+	amphi run -d --bundle "$BUNDLE" "$ID" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1 || { cat "$BATS_TEST_TMPDIR/out" >&2; return 1; }
+}
+
 # Waits (60 s by default, WAIT=seconds) until the command succeeds.
 wait_for() {
 	local end=$((SECONDS + ${WAIT:-60}))

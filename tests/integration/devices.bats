@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+# backends: container
+# /dev: default nodes and links, configured devices, what an image may have there.
+load helpers
+
+setup() {
+	need_root
+	setup_bundle
+}
+teardown() { teardown_all; }
+go() {
+	config_args sh -c "$1"
+	run amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	check_status 0
+}
+nodes='for d in null zero full random urandom tty; do stat -c "%n %t:%T %a" /dev/$d; done'
+want=$'/dev/null 1:3 666\n/dev/zero 1:5 666\n/dev/full 1:7 666\n/dev/random 1:8 666\n/dev/urandom 1:9 666\n/dev/tty 5:0 666'
+
+@test "devices: default nodes and links" {
+	go "$nodes; for l in fd stdin stdout stderr ptmx; do readlink /dev/\$l; done; head -c 3 /dev/zero | wc -c; echo x >/dev/null && echo ok"
+	[ "$output" = "$want"$'\n/proc/self/fd\n/proc/self/fd/0\n/proc/self/fd/1\n/proc/self/fd/2\npts/ptmx\n3\nok' ]
+}
+
+@test "devices: configured ones with mode and owner" {
+	config '.linux.devices = [{path: "/dev/x/fuse", type: "c", major: 10, minor: 229, fileMode: 384, uid: 7, gid: 8},
+		{path: "/dev/loopy", type: "b", major: 7, minor: 3}, {path: "/run/fifo", type: "p"}]'
+	go 'stat -c "%F %t:%T %a %u %g" /dev/x/fuse /dev/loopy /run/fifo'
+	[ "${lines[0]}" = "character special file a:e5 600 7 8" ]
+	[ "${lines[1]}" = "block special file 7:3 666 0 0" ]
+	[[ "${lines[2]}" == fifo* ]]
+}
+
+@test "devices: something else in the node's place is an error" {
+	config '.mounts |= map(select(.destination | startswith("/dev") | not))'
+	config '.linux.devices = [{path: "/etc", type: "c", major: 1, minor: 3}]'
+	run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	check_output "device /etc: something else is there already"
+}
+
+@test "devices: in a user namespace the host's nodes are bound" {
+	config '.linux.namespaces += [{type: "user"}] | .linux.uidMappings = [{containerID: 0, hostID: 100000, size: 65536}] |
+		.linux.gidMappings = [{containerID: 0, hostID: 100000, size: 65536}]'
+	go "$nodes; echo x >/dev/null && head -c 4 /dev/urandom | wc -c"
+	[ "$output" = "$want"$'\n4' ]
+}
+
+@test "devices: an image without /dev mount, with its own and with empty files there" {
+	config '.mounts |= map(select(.destination | startswith("/dev") | not))'
+	touch "$BUNDLE/rootfs/dev/null" "$BUNDLE/rootfs/dev/console"
+	mknod -m 666 "$BUNDLE/rootfs/dev/zero" c 1 5
+	go "$nodes"
+	[ "$output" = "$want" ]
+}
+
+@test "devices: /dev bound from the host is left alone" {
+	mkdir "$BATS_TEST_TMPDIR/dev"
+	config '.mounts |= map(select(.destination | startswith("/dev") | not)) | .mounts += [{destination: "/dev", type: "bind", source: $s, options: ["bind"]}]' --arg s "$BATS_TEST_TMPDIR/dev"
+	go 'ls -A /dev | wc -l'
+	[ "$output" = 0 ]
+	[ -z "$(ls -A "$BATS_TEST_TMPDIR/dev")" ]
+}

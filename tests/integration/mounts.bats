@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+# backends: container
+# Mounts of the configuration: order, targets, option words, propagation, root.
+load helpers
+
+setup() {
+	need_root
+	setup_bundle
+	SRC=$BATS_TEST_TMPDIR/src
+	mkdir -p "$SRC/sub"
+	echo host >"$SRC/file"
+}
+teardown() {
+	local m
+	for m in $(awk -v d="$BATS_TEST_TMPDIR/src" 'index($5, d) == 1 { print $5 }' /proc/self/mountinfo | sort -r); do umount -l "$m"; done
+	teardown_all
+}
+
+# the workload's output for a shell script
+go() {
+	config_args sh -c "$1"
+	run amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	check_status 0
+}
+mount_json() { config '.mounts += [$m]' --argjson m "$1"; }
+bind() { # DESTINATION OPTIONS [SOURCE]
+	mount_json "$(jq -n --arg d "$1" --arg s "${3:-$SRC}" --arg o "$2" '{destination: $d, type: "bind", source: $s, options: ($o | split(","))}')"
+}
+# options of a mount point, from inside
+flags_of() { printf "awk '\$5 == \"%s\" { print \$6 }' /proc/self/mountinfo" "$1"; }
+
+@test "mounts: binds of directories and files, missing targets are made" {
+	bind /new/deep/dir rbind,rw
+	bind /new/file bind,ro "$SRC/file"
+	go 'cat /new/deep/dir/file /new/file; echo x > /new/deep/dir/out && echo written; echo x 2>/dev/null > /new/file || echo refused'
+	[ "$output" = $'host\nhost\nwritten\nrefused' ]
+	[ "$(cat "$SRC/out")" = x ]
+}
+
+@test "mounts: flag words set and clear, the last one wins" {
+	bind /a bind,ro,nosuid,nodev,noexec,noatime,nodiratime
+	bind /b bind,ro,rw,nosuid,suid
+	bind /c bind,nosymfollow,strictatime
+	mount_json '{"destination":"/t","type":"tmpfs","source":"tmpfs","options":["nosuid","strictatime","mode=711","size=64k"]}'
+	go "$(flags_of /a); $(flags_of /b); $(flags_of /c); stat -c %a /t; df -k /t | tail -1 | awk '{ print \$2 }'"
+	[[ "${lines[0]}" == *ro,nosuid,nodev,noexec,noatime,nodiratime* ]]
+	[[ "${lines[1]}" == rw* && "${lines[1]}" != *nosuid* ]]
+	[[ "${lines[2]}" == *nosymfollow* && "${lines[2]}" != *relatime* ]]
+	[ "${lines[3]}" = 711 ]
+	[ "${lines[4]}" = 64 ]
+}
+
+@test "mounts: recursive words reach the mounts below" {
+	mount -t tmpfs tmpfs "$SRC/sub"
+	bind /plain rbind,ro
+	bind /deep rbind,rro,rnosuid
+	bind /flat bind
+	go 'touch /plain/sub/x && echo below-is-writable; touch /deep/sub/x 2>/dev/null || echo below-is-read-only; ls /flat/sub | wc -l; '"$(flags_of /deep/sub)"
+	[ "${lines[0]}" = below-is-writable ]
+	[ "${lines[1]}" = below-is-read-only ]
+	[ "${lines[2]}" = 0 ]
+	[[ "${lines[3]}" == *nosuid* ]]
+}
+
+@test "mounts: propagation words" {
+	mount -t tmpfs tmpfs "$SRC"
+	mount --make-shared "$SRC"
+	mkdir "$SRC/late"
+	bind /private rbind,rprivate
+	bind /slave rbind,rslave
+	config_args sh -c 'until [ -e /slave/go ]; do sleep 0.05; done; ls /private/late /slave/late; sleep 1000'
+	detached
+	mount -t tmpfs tmpfs "$SRC/late"
+	touch "$SRC/late/seen" "$SRC/go"
+	wait_for grep -q seen "$BATS_TEST_TMPDIR/out"
+	[ "$(grep -c seen "$BATS_TEST_TMPDIR/out")" = 1 ]
+}
+
+@test "mounts: tmpcopyup begins with what the image has" {
+	mkdir -p "$BUNDLE/rootfs/data/sub"
+	echo image >"$BUNDLE/rootfs/data/sub/file"
+	chmod 640 "$BUNDLE/rootfs/data/sub/file"
+	ln -s sub/file "$BUNDLE/rootfs/data/link"
+	mount_json '{"destination":"/data","type":"tmpfs","source":"tmpfs","options":["tmpcopyup","ro"]}'
+	go 'cat /data/link; stat -c %a /data/sub/file; touch /data/x 2>/dev/null || echo read-only'
+	[ "$output" = $'image\n640\nread-only' ]
+}
+
+@test "mounts: a tmpfs takes the mode of the directory it covers" {
+	mkdir -m 1750 "$BUNDLE/rootfs/cover"
+	mount_json '{"destination":"/cover","type":"tmpfs","source":"tmpfs"}'
+	go 'stat -c %a /cover'
+	[ "$output" = 1750 ]
+}
+
+@test "mounts: a dangling link as target is made inside the root" {
+	ln -s ../run/resolve/stub "$BUNDLE/rootfs/etc/resolv.conf"
+	ln -s /run/abs "$BUNDLE/rootfs/etc/abs"
+	bind /etc/resolv.conf bind,ro "$SRC/file"
+	bind /etc/abs bind,ro "$SRC/file"
+	go 'cat /etc/resolv.conf /run/resolve/stub /etc/abs'
+	[ "$output" = $'host\nhost\nhost' ]
+	[ ! -e /run/resolve/stub ]
+	[ ! -e /run/abs ]
+}
+
+@test "mounts: idmapped binds" {
+	touch "$SRC/owned"
+	chown 1000:1000 "$SRC/owned"
+	config '.mounts += [{destination: "/m", type: "bind", source: $s, options: ["bind", "idmap"],
+		uidMappings: [{containerID: 1000, hostID: 5000, size: 1}], gidMappings: [{containerID: 1000, hostID: 6000, size: 1}]}]' --arg s "$SRC"
+	config_args sh -c 'stat -c "%u %g" /m/owned'
+	run amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	if [[ "$output" == *"does the filesystem support it"* ]]; then skip "needs a filesystem with idmapped mounts"; fi
+	check_status 0
+	[ "$output" = "5000 6000" ]
+}
+
+@test "mounts: mistakes are told and leave nothing" {
+	bind /x bind /no/such/source
+	run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	check_output "no such file or directory"
+	config '.mounts |= map(select(.destination != "/x"))'
+	bind /etc/passwd bind
+	run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	check_output "not a directory"
+	config '.mounts |= map(select(.destination != "/etc/passwd"))'
+	mount_json '{"destination":"/x","type":"nosuchfs","source":"x"}'
+	run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	check_output "no such device"
+	config '.mounts |= map(select(.destination != "/x"))'
+	bind /proc/sys/kernel bind
+	run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	check_output "cannot be mounted because it is inside /proc"
+	[ ! -e "$ROOT/$ID" ]
+}
+
+@test "mounts: read-only root; masked and read-only paths" {
+	config '.root.readonly = true | .linux.maskedPaths = ["/proc/keys", "/proc/acpi", "/etc/passwd", "/no/such", "/etc/passwd"] |
+		.linux.readonlyPaths = ["/tmp", "/proc/sys", "/no/such"] | .process.cwd = "/made/here"'
+	go 'touch /x 2>/dev/null || echo root-ro; wc -c </etc/passwd; wc -c </proc/keys; ls /proc/acpi 2>/dev/null | wc -l
+		echo 1 2>/dev/null >/proc/sys/kernel/domainname || echo sys-ro; pwd; touch /dev/x && echo dev-rw'
+	[ "$output" = $'root-ro\n0\n0\n0\nsys-ro\n/made/here\ndev-rw' ]
+}
+
+@test "mounts: rootfsPropagation" {
+	local p
+	for p in slave private shared rshared unbindable; do
+		config '.linux.rootfsPropagation = $p' --arg p "$p"
+		go "awk '\$5 == \"/\" { print \$7, \$8 }' /proc/self/mountinfo"
+		case $p in
+		*shared) check_output "shared:" ;;
+		unbindable) check_output "unbindable" ;;
+		private) [[ "$output" == "- "* ]] ;;
+		*) [[ "$output" == master:* || "$output" == "- "* ]] ;;
+		esac
+	done
+}
+
+@test "mounts: --no-pivot shows no proc of the host" {
+	config_args sh -c 'cat /proc/self/mountinfo | grep -c " - proc "; ls / | grep -c rootfs; [ "$(cat /proc/1/comm)" = sh ] && echo own'
+	run -0 amphi run --no-pivot --bundle "$BUNDLE" "$ID" </dev/null
+	[ "${lines[1]}" = 0 ]
+	[ "${lines[2]}" = own ]
+}
+
+@test "mounts: cgroup is the container's own" {
+	go 'ls -d /sys/fs/cgroup; cat /proc/self/cgroup | head -1; mkdir /sys/fs/cgroup/x 2>/dev/null || echo read-only'
+	check_output read-only
+	[[ "${lines[1]}" == *:/ ]]
+}
