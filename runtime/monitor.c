@@ -191,7 +191,9 @@ int monitor_main(void *arg, struct err *err)
 		return r;
 	}
 	close(m->control);
-	return relay(m, &mc, &s);
+	/* from here on this thread only relays; the machine's threads are locked already */
+	r = lockdown_thread(LOCKDOWN_MAIN, err);
+	return r < 0 ? r : relay(m, &mc, &s);
 }
 
 int monitor_boot(int control, const struct vm_nic *nics, unsigned int n, struct err *err)
