@@ -209,9 +209,14 @@ static int import_oci(struct import *im, struct err *err)
 			const struct oci_descriptor *d = &index->manifests[i];
 			const char *said = d->ref_name;
 
-			for (size_t k = 0; k < d->n_annotations; k++)
-				if (!strcmp(d->annotations[k].key, CONTAINERD_NAME))
+			/* containerd's whole name, unless somebody renamed the tag without knowing of it */
+			for (size_t k = 0; k < d->n_annotations; k++) {
+				cleanup_free char *tag = d->ref_name ? xasprintf(":%s", d->ref_name) : NULL;
+
+				if (!strcmp(d->annotations[k].key, CONTAINERD_NAME) &&
+				    (!tag || str_ends(d->annotations[k].value, tag)))
 					said = d->annotations[k].value;
+			}
 			r = import_descriptor(im, d, said, 0, err);
 		}
 	}

@@ -188,8 +188,8 @@ static struct curl_slist *header_list(char *const *headers)
 
 static int failure(CURLcode rc, const char *url, const char *errbuf, struct err *err)
 {
-	int code = rc == CURLE_SSL_CONNECT_ERROR || rc == CURLE_PEER_FAILED_VERIFICATION || rc == CURLE_SSL_CACERT_BADFILE ?
-			   -EPROTO
+	int code = rc == CURLE_PEER_FAILED_VERIFICATION || rc == CURLE_SSL_CACERT_BADFILE ? -EKEYREJECTED
+		 : rc == CURLE_SSL_CONNECT_ERROR ? -EPROTO
 		 : rc == CURLE_COULDNT_CONNECT || rc == CURLE_COULDNT_RESOLVE_HOST ? -EHOSTUNREACH
 										  : -EIO;
 

@@ -28,8 +28,9 @@
 #define TRIES 6
 
 /* What we understand under manifests/. */
-static char *const accept_headers[] = { (char *)"Accept: " OCI_MT_INDEX, (char *)"Accept: " OCI_MT_MANIFEST,
-					(char *)"Accept: " OCI_MT_DOCKER_LIST, (char *)"Accept: " OCI_MT_DOCKER_MANIFEST, NULL };
+static char *const accept_headers[] = {
+	(char *)"Accept: " OCI_MT_INDEX ", " OCI_MT_MANIFEST ", " OCI_MT_DOCKER_LIST ", " OCI_MT_DOCKER_MANIFEST, NULL
+};
 
 struct registry {
 	/* identity */
@@ -272,20 +273,28 @@ static int refused(const struct registry *r, const char *what, const struct http
 		       resp->status);
 }
 
+/* Is the URL on the registry's own host, to which alone the authorization goes? */
+static bool is_ours(const struct registry *r, const char *url)
+{
+	size_t n = strlen(r->base);
+
+	return !strncmp(url, r->base, n) && url[n] == '/';
+}
+
 /* One request with authorization and retries; *ret is any final answer. */
 static int call(struct registry *r, const struct http_request *q, struct http_response *ret, struct err *err)
 {
-	bool authorized = false;
+	bool ours = is_ours(r, q->url), authorized = !ours;
 
 	for (unsigned int tries = 0;; tries++) {
-		unsigned int generation;
-		cleanup_strv char **headers = with_authorization(r, q->headers, &generation);
+		unsigned int generation = 0;
+		cleanup_strv char **headers = ours ? with_authorization(r, q->headers, &generation) : strv_dup(q->headers);
 		struct http_request with = *q;
 		int rc;
 
 		with.headers = headers;
 		rc = http_do(&r->http, &with, ret, err);
-		if (rc == -EPROTO || (rc < 0 && tries + 1 >= TRIES))
+		if (rc == -EPROTO || rc == -EKEYREJECTED || (rc < 0 && tries + 1 >= TRIES))
 			return rc;
 		if (rc < 0) {
 			log_debug("%s; trying again", err ? err->msg : "request failed");
@@ -341,6 +350,8 @@ static int find_scheme(struct registry *r, const struct registry_options *o, str
 			return ret;
 		for (unsigned int tries = 0;; tries++) {
 			ret = http_do(&r->http, &q, &resp, err);
+			if (ret == -EKEYREJECTED)
+				return ret;
 			if (ret == 0 || ret == -EPROTO || tries >= 2 || (https && plain))
 				break;
 			pause_for(tries, 0);
@@ -463,7 +474,7 @@ static int blob_connect(struct blob_stream *b, struct err *err)
 		unsigned int after;
 
 		if (rc < 0) {
-			if (rc == -EPROTO || b->tries + 1 >= TRIES)
+			if (rc == -EPROTO || rc == -EKEYREJECTED || b->tries + 1 >= TRIES)
 				return rc;
 			pause_for(b->tries, 0);
 			continue;
@@ -582,9 +593,8 @@ static int upload(struct registry *r, const struct oci_descriptor *d, int fd, st
 	http_response_clear(&resp);
 	if (rc < 0)
 		return rc;
-	/* an upload's place may be elsewhere: the authorization is for our host alone */
 	q = (struct http_request){ .method = "PUT", .url = url, .headers = headers, .body_fd = fd, .body_len = d->size };
-	rc = strncmp(url, r->base, strlen(r->base)) ? http_do(&r->http, &q, &resp, err) : call(r, &q, &resp, err);
+	rc = call(r, &q, &resp, err);
 	if (rc < 0)
 		return rc;
 	if (resp.status != 201 && resp.status != 204)
