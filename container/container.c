@@ -31,6 +31,7 @@
 #include "container/init.h"
 #include "container/lsm.h"
 #include "container/mount_words.h"
+#include "container/netdev.h"
 #include "container/rlimit.h"
 #include "container/seccomp.h"
 #include "container/setup.h"
@@ -148,6 +149,8 @@ static int help_child(struct container *c, struct init *in, struct cgroup_manage
 		r = cgroup_enter(cgroup, c->pid, err);
 	if (!r)
 		r = rlimit_oom_score(c->pid, in->process, c->rootless, err);
+	if (!r)
+		r = netdev_move(&c->config->linux_, c->pid, err);
 	if (!r)
 		r = tell(c, SYNC_ENTERED, NULL, err);
 	if (!r) {

@@ -143,3 +143,23 @@ userns() {
 	run -0 amphi exec "$ID" sh -c 'ls -d /bin/busybox /usr/bin/gcc 2>/dev/null; pwd' </dev/null
 	[ "$output" = $'/bin/busybox\n/' ]
 }
+
+@test "namespaces: network devices of the host are moved in with their addresses" {
+	need_program ip
+	local a="am$$"
+	ip link add "${a}a" type veth peer name "${a}b" 2>/dev/null || skip "needs veth devices"
+	ip address add 192.0.2.7/24 dev "${a}a"
+	ip -6 address add 2001:db8::7/64 dev "${a}a" nodad 2>/dev/null || true
+	config '.linux.netDevices = {($a + "a"): {name: "eth0"}, ($a + "b"): {name: "x%d"}}' --arg a "$a"
+	config_args sh -c 'ip -o link show; ip -o -4 addr show dev eth0'
+	run amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	ip link del "${a}a" 2>/dev/null || true
+	ip link del "${a}b" 2>/dev/null || true
+	check_status 0
+	[[ "$output" =~ eth0:.*UP ]]
+	[[ "$output" =~ x0:.*UP ]]
+	check_output "192.0.2.7/24"
+	config '.linux.netDevices = {"nosuchdev0": {}}'
+	run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	check_output 'linux.netDevices["nosuchdev0"]: no such device'
+}
