@@ -114,6 +114,21 @@ static int make_group(const char *dir, bool *made, struct err *err)
 	return 0;
 }
 
+void intelrdt_plan(const struct oci_intel_rdt *rdt, const char *id, struct intelrdt_group *ret)
+{
+	bool root = rdt->clos_id && !strcmp(rdt->clos_id, "/");
+
+	*ret = (struct intelrdt_group){
+		.dir = root ? xstrdup(RESCTRL) : path_join(RESCTRL, rdt->clos_id ? rdt->clos_id : id),
+	};
+	ret->made = !root && access(ret->dir, F_OK) < 0;
+	if (wants_monitoring(rdt)) {
+		cleanup_free char *groups = path_join(ret->dir, "mon_groups");
+
+		ret->mon_dir = path_join(groups, id);
+	}
+}
+
 int intelrdt_apply(const struct oci_intel_rdt *rdt, const char *id, pid_t pid, struct intelrdt_group *ret, struct err *err)
 {
 	bool root = rdt && rdt->clos_id && !strcmp(rdt->clos_id, "/");

@@ -23,6 +23,8 @@ bool intelrdt_enabled(void);
 bool intelrdt_has_monitoring(void);
 /* Before any side effect: fields and host; errors name "linux.intelRdt.…". rdt may be NULL. */
 int intelrdt_check(const struct oci_intel_rdt *rdt, struct err *err);
+/* What intelrdt_apply() is going to make, for a record before it does. No side effects. */
+void intelrdt_plan(const struct oci_intel_rdt *rdt, const char *id, struct intelrdt_group *ret);
 /* Makes or joins the class ("/" is the default one), writes L3, MB and schemata lines in this order, adds pid. */
 int intelrdt_apply(const struct oci_intel_rdt *rdt, const char *id, pid_t pid, struct intelrdt_group *ret,
 		   struct err *err);

@@ -25,6 +25,7 @@
 #include "base/path.h"
 #include "container/container.h"
 #include "container/hook.h"
+#include "container/intelrdt.h"
 #include "oci/bundle.h"
 #include "runtime/attach.h"
 #include "runtime/steps.h"
@@ -249,7 +250,8 @@ static int sandbox_plan_cgroup(struct sandbox *sb, struct err *err)
 		return r;
 	p->annotations = config->annotations;
 	p->n_annotations = config->n_annotations;
-	return cgroup_new(p, &sb->cgroup, err);
+	r = intelrdt_check(config->linux_.intel_rdt, err);
+	return r < 0 ? r : cgroup_new(p, &sb->cgroup, err);
 }
 
 /* Bundle, facts, plan, checks: everything before the first side effect. */

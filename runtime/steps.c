@@ -30,6 +30,7 @@
 #include "oci/bundle.h"
 #include "runtime/attach.h"
 #include "runtime/cmd_images.h"
+#include "runtime/rdt.h"
 #include "runtime/sandbox.h"
 
 struct step {
@@ -141,12 +142,15 @@ static int run_create(struct sandbox *sb, struct err *err)
 	int r = sb->backend->create(sb, err);
 
 	steps_stop_at("create-record");
-	return r < 0 ? r : sandbox_save(sb, err);
+	r = r < 0 ? r : sandbox_save(sb, err);
+	return r < 0 ? r : rdt_apply(sb, err);
 }
 
 static int undo_create(struct sandbox *sb, struct err *err)
 {
-	return sb->backend->delete(sb, err);
+	int r = sb->backend->delete(sb, err);
+
+	return r < 0 ? r : rdt_undo(sb, err);
 }
 
 static int run_hooks(struct sandbox *sb, struct err *err)

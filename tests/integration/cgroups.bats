@@ -227,3 +227,14 @@ teardown() { teardown_all; }
 	amphi delete "$ID"
 	cgroup_gone
 }
+
+@test "intelRdt is refused by name where the host has none" {
+	! mountpoint -q /sys/fs/resctrl || skip "resctrl is mounted here"
+	config '.linux.intelRdt = {closID: "guaranteed", l3CacheSchema: "L3:0=f"}'
+	run ! amphi run "$ID"
+	check_output "linux.intelRdt"
+	config '.linux.intelRdt = {closID: "../x"}'
+	run ! amphi run "$ID"
+	check_output "linux.intelRdt.closID"
+	cgroup_gone
+}
