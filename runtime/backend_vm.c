@@ -101,7 +101,9 @@ static int create_jail(struct sandbox *sb, struct machine *mc, const int stdio[3
 	if (mkdir(root, 0700) < 0 && errno != EEXIST)
 		return err_sys(err, -errno, "%s", root);
 	jail.root = root;
-	r = jail_config(&jail, &mc->jail_config, err);
+	r = jail_mount_points(sb->config, sb->bundle->rootfs, err);
+	if (!r)
+		r = jail_config(&jail, &mc->jail_config, err);
 	if (r < 0)
 		return r;
 	p.config = mc->jail_config;

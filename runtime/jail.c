@@ -11,11 +11,13 @@
 #include "runtime/jail.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/json.h"
+#include "base/path.h"
 #include "base/str.h"
 #include "oci/config.h"
 #include "vm/proto.h"
@@ -170,6 +172,51 @@ int jail_config(const struct jail_request *req, struct oci_config **ret, struct 
 	text = json_w_steal(&w);
 	r = oci_config_parse(text, strlen(text), ret, err);
 	return r < 0 ? err_wrap(err, "the monitor's jail") : 0;
+}
+
+/* Does a mount before the i-th one cover its destination? */
+static bool covered(const struct oci_config *c, size_t i, const char *destination)
+{
+	for (size_t k = 0; k < i; k++) {
+		cleanup_free char *above = path_clean(c->mounts[k].destination);
+
+		if (strcmp(above, "/") && path_is_below(destination, above))
+			return true;
+	}
+	return false;
+}
+
+static bool is_file_bind(const struct oci_mount *m)
+{
+	struct stat st;
+
+	return oci_mount_is_bind(m) && m->source && stat(m->source, &st) == 0 && !S_ISDIR(st.st_mode);
+}
+
+int jail_mount_points(const struct oci_config *config, const char *rootfs, struct err *err)
+{
+	cleanup_fd int root = -1;
+
+	if (!config->root.readonly)
+		return 0;
+	root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (root < 0)
+		return err_sys(err, -errno, "root.path: %s", rootfs);
+	for (size_t i = 0; i < config->n_mounts; i++) {
+		const struct oci_mount *m = &config->mounts[i];
+		cleanup_free char *path = path_clean(m->destination);
+		int fd;
+
+		if (covered(config, i, path))
+			continue;
+		fd = path_open_in(root, path, O_PATH, 0);
+		if (fd == -ENOENT)
+			fd = is_file_bind(m) ? path_touch_in(root, path, 0644) : path_mkdirs_in(root, path, 0755, -1, -1);
+		/* what cannot be made is the guest's error to tell, with the mount's name */
+		if (fd >= 0)
+			close(fd);
+	}
+	return 0;
 }
 
 int jail_guest_config(const struct oci_config *config, const char *json, size_t len, char **ret, struct err *err)
