@@ -205,3 +205,31 @@ teardown() { teardown_all; }
 	[ "$(cat "$BUNDLE/rootfs/hook")" != "$(uname -r)" ]
 	[ -e "$BATS_TEST_TMPDIR/stop" ]
 }
+
+@test "network: a namespace that somebody prepared, with its address and routes" {
+	need_program ip
+	ns=amphi-vm-$$ host=av$$
+	ip netns add "$ns" || skip "needs network namespaces"
+	ip link add "$host" type veth peer name eth0 netns "$ns"
+	ip addr add 10.213.7.1/24 dev "$host" && ip link set "$host" up
+	ip -n "$ns" addr add 10.213.7.2/24 dev eth0 && ip -n "$ns" link set eth0 up && ip -n "$ns" route add default via 10.213.7.1
+	config '.linux.namespaces |= map(if .type == "network" then .path = $p else . end)
+		| .process.capabilities |= map_values(. + ["CAP_NET_RAW"])' --arg p "/run/netns/$ns"
+	config_args sh -c 'ip -4 addr show eth0; ip route; ping -c 1 -W 30 10.213.7.1'
+	run amphi run --bundle "$BUNDLE" "$ID"
+	after=$(ip -n "$ns" -4 addr show eth0)
+	ip netns del "$ns"
+	ip link del "$host" 2>/dev/null || :
+	check_status 0
+	check_output "10.213.7.2/24"
+	check_output "default via 10.213.7.1"
+	check_output "1 packets received"
+	[[ "$after" == *10.213.7.2/24* ]]
+}
+
+@test "mount points are made in a read-only root, which stays read-only" {
+	config '.root.readonly = true | .mounts += [{destination: "/new/dir", type: "bind", source: "/etc", options: ["rbind", "ro"]}]'
+	config_args sh -c 'test -e /new/dir/passwd && ! echo x 2>/dev/null >/x'
+	run -0 amphi run --bundle "$BUNDLE" "$ID"
+	[ ! -e "$BUNDLE/rootfs/x" ]
+}
