@@ -148,7 +148,7 @@ static int verb_exec(struct sandbox *sb, const struct exec_request *req, struct 
 	p.process = req->process;
 	p.pid = sb->rec.pid;
 	p.start_time = sb->rec.start_time;
-	p.cgroup = sb->cgroup;
+	p.cgroup = sb->cgroup && cgroup_exists(sb->cgroup) ? sb->cgroup : NULL;
 	p.sub_cgroups = req->cgroups;
 	p.seccomp_cache_fd = cache;
 	memcpy(p.stdio, req->stdio, sizeof(p.stdio));
@@ -241,6 +241,36 @@ static int verb_stats(struct sandbox *sb, struct cgroup_stats *ret, struct err *
 	return r < 0 ? r : cgroup_stats_read(sb->cgroup, ret, err);
 }
 
+/* Without a control group: the first process and its descendants. */
+static int container_descendants(const struct sandbox *sb, struct ps_entry **ret, struct err *err)
+{
+	struct ps_entry *e = NULL;
+	size_t n;
+	int k = 0, r = proctable_all(&e, &n);
+
+	if (r < 0)
+		return err_sys(err, r, "/proc");
+	/* parents come before their children unless ids wrapped: repeat until nothing is added */
+	for (bool more = true; more;) {
+		more = false;
+		for (size_t i = (size_t)k; i < n; i++) {
+			bool ours = e[i].pid == sb->rec.pid;
+
+			for (int j = 0; j < k && !ours; j++)
+				ours = e[j].pid == e[i].ppid;
+			if (ours) {
+				struct ps_entry found = e[i];
+
+				e[i] = e[k];
+				e[k++] = found;
+				more = true;
+			}
+		}
+	}
+	*ret = e;
+	return k;
+}
+
 static int verb_ps(struct sandbox *sb, struct ps_entry **ret, struct err *err)
 {
 	cleanup_free pid_t *pids = NULL;
@@ -248,8 +278,11 @@ static int verb_ps(struct sandbox *sb, struct ps_entry **ret, struct err *err)
 	size_t n, k = 0;
 	int r = sandbox_cgroup(sb, err);
 
-	if (!r)
-		r = cgroup_procs(sb->cgroup, &pids, &n, err);
+	if (r < 0)
+		return r;
+	if (!cgroup_exists(sb->cgroup))
+		return container_descendants(sb, ret, err);
+	r = cgroup_procs(sb->cgroup, &pids, &n, err);
 	if (r < 0)
 		return r;
 	e = xcalloc(n + 1, sizeof(*e));

@@ -255,15 +255,6 @@ static void look_machine_kernel(const struct globals *g, struct finding *f)
 	kernel_store_list_free(e, n);
 }
 
-static void look_criu(const struct globals *g, struct finding *f)
-{
-	(void)g;
-	if (in_path("criu"))
-		say(f, DOCTOR_OK, NULL, "criu");
-	else
-		say(f, DOCTOR_PARTLY, "install criu", "no criu: containers cannot be checkpointed");
-}
-
 static const struct examination examinations[] = {
 	{ "kernel", "containers", look_kernel },
 	{ "namespaces", "containers", look_namespaces },
@@ -276,7 +267,6 @@ static const struct examination examinations[] = {
 	{ "kvm", "fast machines", look_kvm },
 	{ "qemu", "machines without kvm", look_qemu },
 	{ "machine kernel", "machines", look_machine_kernel },
-	{ "criu", "checkpoint", look_criu },
 };
 
 struct doctor_options {

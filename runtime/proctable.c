@@ -6,10 +6,12 @@
  */
 #include "runtime/proctable.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -99,6 +101,37 @@ int proctable_read(pid_t pid, struct ps_entry *ret)
 	tty_name((unsigned int)tty, e.tty);
 	command_line(dir, open_paren + 1, (size_t)(close_paren - open_paren - 1), e.command);
 	*ret = e;
+	return 0;
+}
+
+static int by_pid(const void *a, const void *b)
+{
+	const struct ps_entry *x = a, *y = b;
+
+	return x->pid < y->pid ? -1 : x->pid > y->pid;
+}
+
+int proctable_all(struct ps_entry **ret, size_t *ret_n)
+{
+	cleanup_dir DIR *dir = opendir("/proc");
+	struct ps_entry *e = NULL;
+	struct dirent *d;
+	size_t n = 0;
+	uint32_t pid;
+
+	if (!dir)
+		return -errno;
+	while ((d = readdir(dir))) {
+		if (parse_u32(d->d_name, &pid) < 0)
+			continue;
+		e = xreallocarray(e, n + 1, sizeof(*e));
+		if (proctable_read((pid_t)pid, &e[n]) == 0)
+			n++;
+	}
+	if (n)
+		qsort(e, n, sizeof(*e), by_pid);
+	*ret = e;
+	*ret_n = n;
 	return 0;
 }
 

@@ -12,6 +12,8 @@ struct ps_entry;
 
 /* Fills *ret from /proc/PID. 0, or -ESRCH when the process is gone. */
 int proctable_read(pid_t pid, struct ps_entry *ret);
+/* Every process of /proc in the order of ids. 0 with *ret owned, or -errno. */
+int proctable_all(struct ps_entry **ret, size_t *ret_n);
 /* Adds the table of ps -ef (UID PID PPID C STIME TTY TIME CMD). */
 void proctable_print(const struct ps_entry *e, size_t n, struct str *out);
 

@@ -99,14 +99,21 @@ static int undo_poststop(struct sandbox *sb, struct err *err)
 
 /* ---- control group -------------------------------------------------------------------------------------- */
 
-static int run_cgroup(struct sandbox *sb, struct err *err)
+/* The manager's present view: before create what there may be, afterwards what there is. */
+static void record_cgroup(struct sandbox *sb)
 {
 	struct json_writer w = { 0 };
-	int r;
 
 	cgroup_save(sb->cgroup, NULL, &w);
 	free(sb->rec.cgroup);
 	sb->rec.cgroup = json_w_steal(&w);
+}
+
+static int run_cgroup(struct sandbox *sb, struct err *err)
+{
+	int r;
+
+	record_cgroup(sb);
 	r = sandbox_save(sb, err);
 	if (r < 0)
 		return r;
@@ -142,7 +149,10 @@ static int run_create(struct sandbox *sb, struct err *err)
 	int r = sb->backend->create(sb, err);
 
 	steps_stop_at("create-record");
-	r = r < 0 ? r : sandbox_save(sb, err);
+	if (r < 0)
+		return r;
+	record_cgroup(sb);
+	r = sandbox_save(sb, err);
 	return r < 0 ? r : rdt_apply(sb, err);
 }
 
