@@ -82,6 +82,7 @@ struct vm {
 
 	pthread_mutex_t lock;
 	pthread_cond_t call_done;
+	int statm_fd;            /* /proc/self/statm; -1: none */
 	int event_fd;            /* wakes main */
 	struct call *calls;
 	bool main_runs;          /* calls are served */
@@ -385,6 +386,8 @@ static void vm_kvm_free(struct vm *vm)
 	kvm_close(&vm->kvm);
 	memory_free(&vm->memory);
 	report_free(&vm->report);
+	if (vm->statm_fd >= 0)
+		close(vm->statm_fd);
 	if (vm->event_fd >= 0)
 		close(vm->event_fd);
 	free(vm);
@@ -403,6 +406,7 @@ static int vm_kvm_build(const struct vm_spec *spec, struct vm **ret, struct err 
 	vm->n_vcpus = spec->vcpus_max > spec->vcpus ? spec->vcpus_max : spec->vcpus;
 	vm->kvm = KVM_NONE;
 	vm->serial_line = -1;
+	vm->statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 	pthread_mutex_init(&vm->lock, NULL);
 	pthread_cond_init(&vm->call_done, NULL);
 	vm->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -523,15 +527,17 @@ static int vm_kvm_set_balloon(struct vm *vm, uint64_t bytes, struct err *err)
 	return 0;
 }
 
-/* Resident pages of this process from /proc, or 0 where the jail has none. */
-static uint64_t resident(void)
+/* Resident bytes of this process, or 0 where the jail has no /proc. Threads that ask may not open files. */
+static uint64_t resident(const struct vm *vm)
 {
-	cleanup_file FILE *f = fopen("/proc/self/statm", "re");
 	unsigned long long size, pages;
+	char buf[128];
+	ssize_t n = vm->statm_fd < 0 ? -1 : pread(vm->statm_fd, buf, sizeof(buf) - 1, 0);
 
-	if (!f || fscanf(f, "%llu %llu", &size, &pages) != 2)
+	if (n <= 0)
 		return 0;
-	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+	buf[n] = 0;
+	return sscanf(buf, "%llu %llu", &size, &pages) == 2 ? pages * 4096 : 0;
 }
 
 static int vm_kvm_stats(struct vm *vm, struct vm_stats *ret, struct err *err)
@@ -539,7 +545,7 @@ static int vm_kvm_stats(struct vm *vm, struct vm_stats *ret, struct err *err)
 	*ret = (struct vm_stats){
 		.memory_bytes = memory_total(&vm->memory),
 		.balloon_bytes = vm->balloon ? virtio_balloon_get(vm->balloon) : 0,
-		.rss_bytes = resident(),
+		.rss_bytes = resident(vm),
 		.vcpus = vm->n_vcpus,
 	};
 	return 0;
