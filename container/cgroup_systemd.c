@@ -240,9 +240,11 @@ int cgroup_systemd_start(struct cgroup_manager *m, pid_t pid, struct err *err)
 		r = start_once(&d, m, pid, &job, err);
 	}
 	if (r == -EEXIST) {
-		/* somebody else's: our undo must not stop it */
+		/* somebody else's: our undo must neither stop it nor kill what is in it */
 		free(m->scope);
 		m->scope = NULL;
+		while (m->n_dirs)
+			cgroup_dir_release(&m->dirs[--m->n_dirs]);
 	}
 	r = r < 0 ? r : wait_job(&d, &job, err);
 	for (size_t i = 0; r == 0 && i < m->n_dirs; i++) {
