@@ -463,7 +463,9 @@ static void leave_network(struct sandbox *sb)
 	if (sandbox_config(sb, NULL) < 0)
 		return;
 	net = &sb->config->linux_.namespaces[OCI_NS_NETWORK];
-	if (!net->path || strv_len(sb->rec.networks))
+	/* ours have no path; --network ns:PATH and container:ID are somebody else's like an engine's */
+	if (!net->path || (strv_len(sb->rec.networks) && !str_starts(sb->rec.networks[0], "ns:") &&
+			   !str_starts(sb->rec.networks[0], "container:")))
 		return;
 	netns = open(net->path, O_RDONLY | O_CLOEXEC);
 	if (netns >= 0 && network_join_undo(&ref, netns, &err) < 0)

@@ -2,15 +2,18 @@
 # SPDX-License-Identifier: Apache-2.0
 # backends: container
 # A process killed at any point of attach or detach: delete --force and prune leave nothing.
-# Needs a build with DEBUG=1, which has the stopping points ($AMPHI_STOP_AT).
+# Needs the debug build, whose AMPHI_STOP_AT names the place.
 
 load helpers
 load network
 
+setup_file() {
+	[ -z "${AMPHI_DEBUG_BUILD:-}" ] || return 0
+	make -s -C "$AMPHI_TOP" -j2 DEBUG=1 build/debug/amphi >/dev/null 2>&3
+}
+
 setup() {
-	DEBUG_AMPHI=$AMPHI_TOP/build/debug/amphi
-	[ ! -x "$DEBUG_AMPHI" ] || AMPHI=$DEBUG_AMPHI
-	grep -q -a AMPHI_STOP_AT "$AMPHI" || skip "needs a debug build (make DEBUG=1)"
+	AMPHI=${AMPHI_DEBUG_BUILD:-$AMPHI_TOP/build/debug}/amphi
 	setup_host
 	setup_bundle
 	mkdir "$BATS_TEST_TMPDIR/bin"
