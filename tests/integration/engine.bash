@@ -43,6 +43,13 @@ engine_setup() {
 	}
 }
 
+# What engines leave: mounts below our directory, and empty parent cgroups of theirs.
+engine_clean() {
+	awk -v d="$BATS_FILE_TMPDIR" 'index($5, d) == 1 { print $5 }' /proc/self/mountinfo | sort -r | xargs -r umount -l
+	find /sys/fs/cgroup -mindepth 1 -maxdepth 4 -depth -type d \( -path '*/libpod_parent*' -o -path '*/docker' -o -path '*/amphi' -o \
+		-path '*/amphi-docker' -o -path '*/buildah-buildah*' \) -exec rmdir {} + 2>/dev/null || :
+}
+
 # Kills a process that this test started and waits for its end.
 engine_stop() {
 	[ -n "${1:-}" ] || return 0
@@ -69,7 +76,8 @@ engine_containerd() {
 
 # A dockerd of our own at $E/docker.sock on that containerd, our runtime its default.
 engine_dockerd() {
-	dockerd --data-root "$E/docker-root" --exec-root "$E/docker-exec" --pidfile "$E/docker.pidfile" -H "unix://$E/docker.sock" \
+	echo '{}' >"$E/docker.json" # the host's own is not for this one
+	dockerd --config-file "$E/docker.json" --data-root "$E/docker-root" --exec-root "$E/docker-exec" --pidfile "$E/docker.pidfile" -H "unix://$E/docker.sock" \
 		--containerd "$E/containerd.sock" --containerd-namespace amphi-docker \
 		--add-runtime "amphi=$(engine_runtime)" --default-runtime amphi --storage-driver vfs --bridge none --iptables=false \
 		--ip6tables=false --ip-masq=false --exec-opt native.cgroupdriver=cgroupfs >"$E/dockerd.log" 2>&1 3>&- &

@@ -28,7 +28,7 @@ setup() {
 teardown_file() {
 	load helpers
 	load engine
-	awk -v d="$BATS_FILE_TMPDIR" 'index($5, d) == 1 { print $5 }' /proc/self/mountinfo | sort -r | xargs -r umount -l
+	engine_clean
 }
 
 @test "buildah run: output, exit code, files that stay" {

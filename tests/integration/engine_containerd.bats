@@ -37,7 +37,7 @@ teardown_file() {
 	load engine
 	engine_setup
 	engine_stop "$(cat "$E/containerd.pid" 2>/dev/null)"
-	awk -v d="$BATS_FILE_TMPDIR" 'index($5, d) == 1 { print $5 }' /proc/self/mountinfo | sort -r | xargs -r umount -l
+	engine_clean
 }
 
 running() { ctr task ls | grep -q "^$1 .*RUNNING"; }

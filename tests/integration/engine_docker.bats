@@ -34,7 +34,7 @@ teardown_file() {
 	engine_setup
 	engine_stop "$(cat "$E/dockerd.pid" 2>/dev/null)"
 	engine_stop "$(cat "$E/containerd.pid" 2>/dev/null)"
-	awk -v d="$BATS_FILE_TMPDIR" 'index($5, d) == 1 { print $5 }' /proc/self/mountinfo | sort -r | xargs -r umount -l
+	engine_clean
 }
 
 @test "docker run: output, exit codes, errors" {

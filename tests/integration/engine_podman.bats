@@ -28,7 +28,7 @@ teardown_file() {
 	engine_setup
 	engine_podman rm -f -t 0 -a >/dev/null 2>&1 || :
 	engine_podman pod rm -f -a >/dev/null 2>&1 || :
-	awk -v d="$BATS_FILE_TMPDIR" 'index($5, d) == 1 { print $5 }' /proc/self/mountinfo | sort -r | xargs -r umount -l
+	engine_clean
 }
 
 # In a network namespace of its own without links.
