@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# backends: container vm
+# backends: container
 # amphi is killed (SIGKILL) at every step of create, start, exec and delete: delete --force leaves nothing, and the
 # same bundle runs again. Needs the debug build, whose AMPHI_STOP_AT names the place.
 load helpers
