@@ -1,0 +1,67 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# backends: vm
+# Machines on the networks that containers are on: the same leases, names, ports; and in a namespace of somebody else.
+
+load helpers
+load network
+
+setup() {
+	setup_host
+	setup_bundle
+	[ -w /dev/net/tun ] || skip "needs /dev/net/tun"
+}
+teardown() { teardown_host; }
+
+# A container beside the machines, whatever the backend under test: container NAME [OPTION...] -- COMMAND...
+container() { AMPHI_BACKEND=container "$@"; }
+
+@test "container and machine, machine and host, published port, names" {
+	start_on m --network bridge --hostname machine -p 8080:80 -- sh -c "$(serve 80 machine)"
+	# host to machine, published port by localhost
+	wait_for answer_is machine on_host socat -T5 - TCP:10.89.0.2:80
+	wait_for answer_is machine on_host socat -T5 - TCP:127.0.0.1:8080
+	# container to machine, by name
+	run -0 container run_on c --network bridge -- sh -c 'cat /etc/hosts; until nc -w 5 machine 80 </dev/null; do sleep 0.2; done'
+	check_output "10.89.0.2	machine m"
+	check_output "
+machine"
+	# machine to container
+	container start_on d --network bridge --hostname box -- sh -c "$(serve 81 box)"
+	wait_for answer_is box on_host socat -T5 - TCP:10.89.0.4:81
+	run -0 hamphi exec m sh -c 'ip -o -4 addr show eth0; ip route; cat /etc/hosts; nc -w 20 box 81 </dev/null'
+	check_output "10.89.0.2/24"
+	check_output "default via 10.89.0.1"
+	check_output "box"
+	container hamphi delete -f d
+	hamphi delete -f m
+	run -0 on_host ip -o link
+	[[ "$output" != *": at"* ]]
+	[ "$(find "$AMPHI_NETWORK_DIR/run/attached" -type f | wc -l)" = 0 ]
+}
+
+@test "a machine in a namespace that somebody prepared" {
+	ip netns add "$HOST-x"
+	HOSTS+=("$HOST-x")
+	ip -n "$HOST" link add pre0 type veth peer name eth7 netns "$HOST-x"
+	ip -n "$HOST" addr add 10.50.0.1/24 dev pre0
+	ip -n "$HOST" link set pre0 up
+	ip -n "$HOST-x" addr add 10.50.0.2/24 dev eth7
+	ip -n "$HOST-x" link set eth7 mtu 1400 up
+	ip -n "$HOST-x" route add default via 10.50.0.1
+	start_on m --network "ns:/run/netns/$HOST-x" -- sh -c "$(serve 80 joined)"
+	wait_for answer_is joined on_host socat -T5 - TCP:10.50.0.2:80
+	run -0 hamphi exec m sh -c 'ip -o addr; ip route; cat /sys/class/net/eth7/mtu'
+	check_output "10.50.0.2/24"
+	check_output "default via 10.50.0.1"
+	[ "${lines[-1]}" = 1400 ]
+	hamphi delete -f m
+	run -0 nsenter --net="/run/netns/$HOST-x" tc qdisc show dev eth7
+	[[ "$output" != *ingress* ]]
+}
+
+@test "host mode is refused for machines" {
+	run ! run_on m --network host -- true
+	check_output "host"
+	[ ! -e "$ROOT/m" ]
+}
