@@ -76,7 +76,7 @@ links() { on_host ip -o link | wc -l; }
 
 @test "a container has address, route, names and reaches its neighbours and the host" {
 	start_on a --network bridge --hostname web -- sh -c "$(serve 80 hello)"
-	run -0 run_on b --network bridge:alias=second -- sh -c 'ip -o -4 addr show eth0; ip route; cat /etc/hosts; until nc web 80 </dev/null; do sleep 0.1; done'
+	run -0 run_on b --network bridge:alias=second -- sh -c 'ip -o -4 addr show eth0; ip route; cat /etc/hosts; for i in $(seq 60); do nc -w 5 web 80 </dev/null && break; sleep 1; done'
 	check_output "10.89.0.3/24"
 	check_output "default via 10.89.0.1"
 	check_output "10.89.0.2	web a"

@@ -7,6 +7,7 @@ load helpers
 load network
 
 setup() {
+	export WAIT=30
 	setup_host
 	setup_bundle
 	need_program socat
@@ -16,14 +17,15 @@ teardown() { teardown_host; }
 @test "tcp from outside, from the host, by localhost, from a neighbour and from itself" {
 	setup_outside
 	start_on a --network bridge -p 8080:80 -- sh -c "$(serve 80 web)"
-	wait_for answer_is web on_outside socat -T5 - TCP:192.0.2.1:8080
-	wait_for answer_is web on_host socat -T5 - TCP:192.0.2.1:8080
-	wait_for answer_is web on_host socat -T5 - TCP:127.0.0.1:8080
-	wait_for answer_is web hamphi exec a nc -w 5 192.0.2.1 8080
-	run -0 run_on b --network bridge -- sh -c 'until nc -w 5 10.89.0.1 8080 </dev/null; do sleep 0.1; done'
+	wait_for answer_is web on_outside socat -T2 - TCP:192.0.2.1:8080
+	wait_for answer_is web on_host socat -T2 - TCP:192.0.2.1:8080
+	wait_for answer_is web on_host socat -T2 - TCP:127.0.0.1:8080
+	run -0 hamphi exec a sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do nc -w 2 192.0.2.1 8080 </dev/null && break; done'
+	check_output web
+	run -0 run_on b --network bridge -- sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do nc -w 2 10.89.0.1 8080 </dev/null && break; done'
 	check_output web
 	net create --subnet 10.20.0.0/24 other
-	run -0 run_on c --network other -- sh -c 'until nc -w 5 10.20.0.1 8080 </dev/null; do sleep 0.1; done'
+	run -0 run_on c --network other -- sh -c 'for i in 1 2 3 4 5 6 7 8 9 10; do nc -w 2 10.20.0.1 8080 </dev/null && break; done'
 	check_output web
 }
 
@@ -31,8 +33,8 @@ teardown() { teardown_host; }
 	setup_outside
 	on_host ip addr add 192.0.2.9/24 dev up0
 	start_on a --network bridge -p 192.0.2.9:8080:80 -p 127.0.0.1:8081:80 -- sh -c "$(serve 80 web)"
-	wait_for answer_is web on_outside socat -T5 - TCP:192.0.2.9:8080
-	wait_for answer_is web on_host socat -T5 - TCP:127.0.0.1:8081
+	wait_for answer_is web on_outside socat -T2 - TCP:192.0.2.9:8080
+	wait_for answer_is web on_host socat -T2 - TCP:127.0.0.1:8081
 	run ! on_outside socat -T2 - TCP:192.0.2.1:8080,connect-timeout=2
 	run ! on_outside socat -T2 - TCP:192.0.2.9:8081,connect-timeout=2
 }
@@ -41,16 +43,16 @@ teardown() { teardown_host; }
 	setup_outside
 	net create --subnet 10.20.0.0/24 --subnet fd00:20::/64 six
 	start_on a --network six -p 8080:80 -p '[2001:db8::1]:8082:80' -- sh -c "$(serve 80 six)"
-	wait_for answer_is six on_outside socat -T5 - 'TCP6:[2001:db8::1]:8080'
-	wait_for answer_is six on_outside socat -T5 - 'TCP6:[2001:db8::1]:8082'
+	wait_for answer_is six on_outside socat -T2 - 'TCP6:[2001:db8::1]:8080'
+	wait_for answer_is six on_outside socat -T2 - 'TCP6:[2001:db8::1]:8082'
 }
 
 @test "ranges, udp" {
 	setup_outside
 	start_on a --network bridge -p 7000-7002:70-72 -p 5353:53/udp -- \
 		sh -c "($(serve 70 zero)) & ($(serve 72 two)) & while :; do echo udp | nc -u -l -p 53 -w 1; done"
-	wait_for answer_is zero on_outside socat -T5 - TCP:192.0.2.1:7000
-	wait_for answer_is two on_outside socat -T5 - TCP:192.0.2.1:7002
+	wait_for answer_is zero on_outside socat -T2 - TCP:192.0.2.1:7000
+	wait_for answer_is two on_outside socat -T2 - TCP:192.0.2.1:7002
 	run -0 on_host nft list map inet amphi ports4
 	check_output "udp . 5353 : 10.89.0.2 . 53"
 	check_output "tcp . 7001 : 10.89.0.2 . 71"
@@ -92,7 +94,7 @@ teardown() { teardown_host; }
 @test "beside other rules: a forward chain that drops in another table" {
 	setup_outside
 	start_on a --network bridge -p 8080:80 -- sh -c "$(serve 80 web)"
-	wait_for answer_is web on_outside socat -T5 - TCP:192.0.2.1:8080
+	wait_for answer_is web on_outside socat -T2 - TCP:192.0.2.1:8080
 	on_host nft -f - <<-END
 		table inet theirs {
 			chain forward {

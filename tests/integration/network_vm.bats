@@ -22,7 +22,7 @@ container() { AMPHI_BACKEND=container "$@"; }
 	wait_for answer_is machine on_host socat -T5 - TCP:10.89.0.2:80
 	wait_for answer_is machine on_host socat -T5 - TCP:127.0.0.1:8080
 	# container to machine, by name
-	run -0 container run_on c --network bridge -- sh -c 'cat /etc/hosts; until nc -w 5 machine 80 </dev/null; do sleep 0.2; done'
+	run -0 container run_on c --network bridge -- sh -c 'cat /etc/hosts; for i in 1 2 3 4 5 6 7 8 9 10; do nc -w 5 machine 80 </dev/null && break; sleep 1; done'
 	check_output "10.89.0.2	machine m"
 	check_output "
 machine"
