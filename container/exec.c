@@ -77,12 +77,14 @@ static int fill(struct exec *e, struct err *err)
 	e->in.container_pidfd = fd_pidfd_open(p->pid);
 	if (e->in.container_pidfd < 0 || !container_alive(p->pid, p->start_time))
 		return err_set(err, ESRCH, "cannot exec in a stopped container");
-	if (!p->config->linux_.namespaces[OCI_NS_MOUNT].present) {
-		snprintf(path, sizeof(path), "/proc/%d/root", (int)p->pid);
-		e->in.root_dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-		if (e->in.root_dir < 0)
-			return err_sys(err, -errno, "open the container's root");
-	}
+	/*
+	 * The root to change to: without a mount namespace setns(2) leaves ours, and where the runtime itself was
+	 * chrooted the namespace's own root is not the container's.
+	 */
+	snprintf(path, sizeof(path), "/proc/%d/root", (int)p->pid);
+	e->in.root_dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (e->in.root_dir < 0 && !p->config->linux_.namespaces[OCI_NS_MOUNT].present)
+		return err_sys(err, -errno, "open the container's root");
 	return 0;
 }
 

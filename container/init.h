@@ -41,7 +41,7 @@ struct init {
 	/* exec only */
 	int container_pidfd; /* namespaces to enter by setns(2) of join_flags; -1: entered already */
 	int join_flags;
-	int root_dir; /* root directory to change to where there is no mount namespace */
+	int root_dir; /* exec: the container's root directory, changed to after the namespaces were joined; or -1 */
 
 	/* the child's own: set between clone and execve */
 	bool entered; /* SYNC_ENTERED came, the cgroup namespace is made */
