@@ -381,6 +381,8 @@ static int exec_enter(struct init *in, struct err *err)
 					err_sys(err, -errno, "join the container's namespaces");
 	if (in->root_dir >= 0 && (fchdir(in->root_dir) < 0 || chroot(".") < 0))
 		return err_sys(err, -errno, "enter the container's root");
+	if (in->root_dir >= 0)
+		close(steal_fd(in->root_dir)); /* no descriptor of a directory is left for process.cwd to name */
 	in->rootfd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return in->rootfd < 0 ? err_sys(err, -errno, "open the container's root") : 0;
 }
