@@ -93,7 +93,7 @@ running() { amphi run -d --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1; }
 	local n pids=()
 	running
 	for n in $(seq 10); do
-		amphi exec "$ID" sh -c "exit $n" </dev/null &
+		amphi exec "$ID" sh -c "exit $n" </dev/null 3>&- &
 		pids+=($!)
 	done
 	for n in $(seq 10); do

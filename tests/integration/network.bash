@@ -33,6 +33,8 @@ setup_outside() {
 # nsenter, not "ip netns exec": that one mounts a /sys without control groups.
 on_host() { nsenter --net="/run/netns/$HOST" "$@"; }
 on_outside() { nsenter --net="/run/netns/$OUTSIDE" "$@"; }
+# A command in the background on a host: in_background on_outside COMMAND...; ended by teardown_host.
+in_background() { "$@" </dev/null >/dev/null 2>&1 3>&- & }
 net() { on_host "$AMPHI" network "$@"; }
 # amphi on the host, with this test's root and backend.
 hamphi() {
@@ -83,7 +85,11 @@ teardown_host() {
 	for id in $(ls "${ROOT:-/nonexistent}" 2>/dev/null); do
 		[ ! -d "$ROOT/$id" ] || hamphi delete --force "$id" >/dev/null 2>&1 || r=1
 	done
-	for id in "${HOSTS[@]}"; do ip netns del "$id" 2>/dev/null; done
+	for id in "${HOSTS[@]}"; do
+		# servers of the test: one that stays would keep the test's output open
+		ip netns pids "$id" 2>/dev/null | xargs -r kill -9
+		ip netns del "$id" 2>/dev/null
+	done
 	teardown_all || r=1
 	return $r
 }

@@ -124,9 +124,8 @@ links() { on_host ip -o link | wc -l; }
 @test "masquerade to the outside; MTU of the uplink" {
 	setup_outside 1420
 	on_host ip route add default via 192.0.2.2
-	on_outside socat TCP-LISTEN:90,fork,reuseaddr SYSTEM:'echo $SOCAT_PEERADDR' &
+	in_background on_outside socat TCP-LISTEN:90,fork,reuseaddr SYSTEM:'echo $SOCAT_PEERADDR'
 	run -0 run_on a --network bridge -- sh -c 'cat /sys/class/net/eth0/mtu; for i in 1 2 3 4 5 6 7 8 9 10; do nc 192.0.2.2 90 </dev/null && break; sleep 1; done'
-	kill %1
 	check_output 1420
 	check_output 192.0.2.1
 }

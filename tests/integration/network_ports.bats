@@ -72,10 +72,9 @@ teardown() { teardown_host; }
 	check_output "8080/tcp is published by container a (on all addresses)"
 	run ! run_on b --network bridge -p 8090:81 -- true
 	check_output "8090/tcp is published by container a (on 127.0.0.1)"
-	on_host socat TCP-LISTEN:8099,fork,reuseaddr PIPE &
+	in_background on_host socat TCP-LISTEN:8099,fork,reuseaddr PIPE
 	wait_for on_host socat -T1 -u OPEN:/dev/null TCP:127.0.0.1:8099
 	run ! run_on b --network bridge -p 8099:81 -- true
-	kill %1
 	check_output "8099/tcp of the host is in use"
 	net create --internal closed
 	run ! run_on b --network closed -p 8100:81 -- true

@@ -16,7 +16,7 @@ qemu_of() { pgrep -P "$(pid_of "$1")" -f qemu-system; }
 
 @test "a killed QEMU is a lost machine, never a success" {
 	config_args sleep 1000
-	timeout 200 "$AMPHI" --root "$ROOT" --isolation vm --vmm qemu run -b "$BUNDLE" "$ID" </dev/null 2>"$BATS_TEST_TMPDIR/err" &
+	timeout 200 "$AMPHI" --root "$ROOT" --isolation vm --vmm qemu run -b "$BUNDLE" "$ID" </dev/null 2>"$BATS_TEST_TMPDIR/err" 3>&- &
 	run_pid=$!
 	wait_for status_is "$ID" running
 	kill -9 "$(qemu_of "$ID")"
