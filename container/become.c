@@ -41,11 +41,15 @@ static int by_number(const void *a, const void *b)
 
 static void reset_signals(void)
 {
-	struct sigaction dfl = { .sa_handler = SIG_DFL };
+	/*
+	 * The kernel's struct sigaction, all zero: SIG_DFL. By the system call itself, since the C library's function
+	 * leaves 32 and 33 alone, which posix_spawn(3) of a caller may have ignored.
+	 */
+	static const unsigned long dfl[4];
 	sigset_t none;
 
 	for (int sig = 1; sig < NSIG; sig++)
-		(void)sigaction(sig, &dfl, NULL);
+		(void)syscall(SYS_rt_sigaction, sig, dfl, NULL, sizeof(unsigned long));
 	sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
 }
