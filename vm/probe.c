@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The probe guest: long mode, ring 0, one locked 16-byte compare-exchange, halt. On a KVM with hardware behind it the
+ * The probe guest: long mode, ring 0, a locked 16-byte compare-exchange and a bit count, halt. On a KVM with hardware behind it the
  * guest reaches HLT at once. A KVM that interprets ring-0 code in software gives up with an internal error at the
  * first instruction its interpreter lacks, as it would in any stock kernel. No interrupt controllers: HLT comes out.
  */
@@ -27,6 +27,7 @@ static const uint8_t guest_code[] = {
 	0x31, 0xc9,                   /* xor ecx, ecx */
 	0xbe, 0x00, 0x80, 0x00, 0x00, /* mov esi, 0x8000 */
 	0xf0, 0x48, 0x0f, 0xc7, 0x0e, /* lock cmpxchg16b [rsi] */
+	0xf3, 0x0f, 0xb8, 0xc0,       /* popcnt eax, eax */
 	0xf4,                         /* hlt */
 };
 
