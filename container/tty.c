@@ -21,6 +21,7 @@
 #include <sys/vfs.h>
 
 #include "base/fd.h"
+#include "base/sys.h"
 
 int tty_open(int pts_dirfd, int *ret_master, int *ret_slave, char name[TTY_NAME_MAX], struct err *err)
 {
@@ -76,6 +77,18 @@ void tty_copy_size(int from, int to)
 
 	if (!ioctl(from, TIOCGWINSZ, &ws))
 		(void)ioctl(to, TIOCSWINSZ, &ws);
+}
+
+int tty_of_process(pid_t pid)
+{
+	cleanup_fd int pidfd = fd_pidfd_open(pid), fd = -1;
+
+	if (pidfd < 0)
+		return pidfd;
+	fd = sys_pidfd_getfd(pidfd, 0);
+	if (fd < 0)
+		return -errno;
+	return isatty(fd) ? steal_fd(fd) : -ENOTTY;
 }
 
 int tty_make_controlling(int fd)

@@ -20,6 +20,11 @@ int tty_set_size(int fd, unsigned int rows, unsigned int columns);
 int tty_get_size(int fd, unsigned int *ret_rows, unsigned int *ret_columns);
 /* Copies the size of one terminal to another; no error where from is no terminal. */
 void tty_copy_size(int from, int to);
+/*
+ * A terminal that is standard input of the process pid, borrowed by pidfd_getfd(2): nothing is opened by name. Owned,
+ * or -errno (-ENOTTY).
+ */
+int tty_of_process(pid_t pid);
 /* New session with fd as controlling terminal. 0 or -errno. */
 int tty_make_controlling(int fd);
 /* Sends the master with its slave's name over a connected unix socket, as engines expect. 0 or -errno. */

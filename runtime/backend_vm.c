@@ -273,12 +273,17 @@ static int verb_pending(struct sandbox *sb)
 static int verb_start(struct sandbox *sb, struct err *err)
 {
 	cleanup_free char *sock = agent_socket(sb), *state = NULL;
+	unsigned int rows = 0, cols = 0;
+	cleanup_fd int tty = -1;
 	int r = sandbox_config(sb, err);
 
 	if (r < 0)
 		return r;
 	state = sandbox_state_json(sb, OCI_STATUS_CREATED, true, NULL);
-	return agent_start(sock, sb->rec.id, state, err);
+	tty = sb->config->process.terminal ? tty_of_process(sb->rec.pid) : -1;
+	if (tty >= 0)
+		(void)tty_get_size(tty, &rows, &cols);
+	return agent_start(sock, sb->rec.id, state, rows, cols, err);
 }
 
 static char *exec_options(char *const *cgroups)

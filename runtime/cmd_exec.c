@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "container/selfexe.h"
+#include "container/tty.h"
 #include "oci/config.h"
 #include "runtime/commands.h"
 #include "runtime/sandbox.h"
@@ -116,12 +117,16 @@ static int exec_caps(char *const *caps, struct oci_process *p, struct err *err)
 
 static int exec_overlay(const struct exec_options *o, char *const *args, struct oci_process *p, struct err *err)
 {
+	unsigned int rows = 0, cols = 0;
 	int r = 0;
 
 	strv_free(p->args);
 	p->args = strv_dup(args);
 	p->terminal = o->tty;
-	p->has_console_size = false;
+	/* Our own terminal's size is the new one's from the start. */
+	p->has_console_size = o->tty && str_empty(o->console_socket) && tty_get_size(STDIN_FILENO, &rows, &cols) == 0 && rows;
+	p->console_height = rows;
+	p->console_width = cols;
 	if (o->cwd)
 		set_string(&p->cwd, o->cwd);
 	if (p->cwd[0] != '/')

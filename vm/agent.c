@@ -307,13 +307,16 @@ static int verb(const char *sock, enum proto_type type, const char *id, enum pro
 	return simple(sock, &w, want, ret_text, err);
 }
 
-int agent_start(const char *sock, const char *id, const char *state_json, struct err *err)
+int agent_start(const char *sock, const char *id, const char *state_json, unsigned int rows, unsigned int cols,
+		struct err *err)
 {
 	struct proto_writer w = { 0 };
 
 	proto_begin(&w, PROTO_START);
 	proto_add_string(&w, PROTO_F_ID, id);
 	proto_add_string(&w, PROTO_F_TEXT, state_json);
+	proto_add_u32(&w, PROTO_F_ROWS, rows);
+	proto_add_u32(&w, PROTO_F_COLS, cols);
 	return simple(sock, &w, PROTO_OK, NULL, err);
 }
 

@@ -57,8 +57,9 @@ void agent_session_close(struct agent_session *s);
 int agent_session_resize(const struct agent_session *s, unsigned int rows, unsigned int cols);
 int agent_session_signal(const struct agent_session *s, int sig);
 
-/* state_json: the state document for startContainer hooks. */
-int agent_start(const char *sock, const char *id, const char *state_json, struct err *err);
+/* state_json: the state document for startContainer hooks. rows, cols: size its terminal has when it starts; 0: unset. */
+int agent_start(const char *sock, const char *id, const char *state_json, unsigned int rows, unsigned int cols,
+		struct err *err);
 /* -ESRCH "container not running" when the workload is gone. */
 int agent_kill(const char *sock, const char *id, int sig, bool all, struct err *err);
 /* JSON array of the guest's processes; owned by the caller. */

@@ -38,7 +38,7 @@ enum proto_type {
 	PROTO_HELLO,   /* → DATA {release} */
 	PROTO_MACHINE, /* NETWORK, HOSTNAME, CLOCK, ENTROPY: what belongs to the machine → OK */
 	PROTO_CREATE,  /* ID, CONFIG, BUNDLE → SESSION */
-	PROTO_START,   /* ID, TEXT: state document for hooks → OK once the workload runs */
+	PROTO_START,   /* ID, TEXT: state document for hooks, ROWS, COLS → OK once the workload runs */
 	PROTO_EXEC,    /* ID, PROCESS → SESSION */
 	PROTO_KILL,    /* ID, SIGNAL, ALL → OK */
 	PROTO_PS,      /* ID → DATA: JSON array of {pid, uid, comm, args…} */

@@ -34,6 +34,7 @@
 #include "base/str.h"
 #include "container/cgroup.h"
 #include "container/container.h"
+#include "container/tty.h"
 #include "oci/config.h"
 #include "vm/guest/guest_mount.h"
 #include "vm/guest/guest_net.h"
@@ -407,6 +408,16 @@ static int serve_machine(const struct proto_msg *m, struct err *err)
 	return 0;
 }
 
+/* The size the terminal has on the host now: the session's RESIZE may still be on its way. */
+static void size_before_start(const struct proto_msg *m, pid_t pid)
+{
+	uint32_t rows = proto_u32_or(m, PROTO_F_ROWS, 0), cols = proto_u32_or(m, PROTO_F_COLS, 0);
+	cleanup_fd int tty = rows && cols ? tty_of_process(pid) : -1;
+
+	if (tty >= 0)
+		(void)tty_set_size(tty, rows, cols);
+}
+
 static int serve_start(const struct proto_msg *m, struct err *err)
 {
 	cleanup_record struct record rec = { .dirfd = -1 };
@@ -417,6 +428,7 @@ static int serve_start(const struct proto_msg *m, struct err *err)
 		return r;
 	if (proto_get(m, PROTO_F_TEXT) && (r = proto_get_string(m, PROTO_F_TEXT, &state, err)) < 0)
 		return r;
+	size_before_start(m, rec.pid);
 	return container_start_at(rec.dirfd, rec.config, rec.pid, rec.start_time, state, err);
 }
 
