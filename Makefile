@@ -30,7 +30,7 @@ endif
 CC ?= cc
 AR ?= ar
 Q := $(if $(V),,@)
-OPT := $(if $(DEBUG),-O0 -g3 -DAMPHI_DEBUG -Wno-format-truncation,$(if $(SANITIZE),-O1 -g,-O2 -g1))
+OPT := $(if $(DEBUG),-O0 -g3 -DAMPHI_DEBUG -Wno-format-truncation,$(if $(SANITIZE),-O1 -g -Wno-format-truncation -Wno-maybe-uninitialized,-O2 -g1))
 WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wundef \
 	-Wno-unused-parameter $(if $(filter 0,$(WERROR)),,-Werror)
 CFLAGS_ALL := -std=gnu11 $(OPT) $(WARN) -fno-strict-aliasing -fno-common -ffunction-sections -fdata-sections \
@@ -100,7 +100,7 @@ FUZZ_SRCS := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ := $(FUZZ_SRCS:tests/fuzz/%.c=build/fuzz/%)
 .PHONY: fuzz
 fuzz: $(FUZZ)
-FUZZ_FLAGS := $(filter-out -Werror -fPIE -O2 -g1,$(CFLAGS_ALL)) -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
+FUZZ_FLAGS := $(filter-out -Werror -fPIE -O2 -g1 -Wno-format-truncation -Wno-maybe-uninitialized,$(CFLAGS_ALL)) -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=undefined
 build/fuzz/obj/%.o: %.c
 	@mkdir -p $(@D)
