@@ -95,7 +95,7 @@ static void test_repeated_argument(void)
 	is_int(under(p, SYS_personality, 0, 0), 0);
 }
 
-static void test_newer_calls(void)
+static void __attribute__((unused)) test_newer_calls(void)
 {
 	const char *p = "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":1,\"architectures\":[\"SCMP_ARCH_X86_64\","
 			"\"SCMP_ARCH_X86\",\"SCMP_ARCH_X32\"],\"syscalls\":[{\"names\":[" COMMON
@@ -239,7 +239,11 @@ int main(void)
 {
 	test_actions();
 	test_repeated_argument();
+#ifdef __SANITIZE_ADDRESS__
+	skip("not under the address sanitizer: its own calls at exit meet a default action that refuses");
+#else
 	test_newer_calls();
+#endif
 	test_refusals();
 	test_cache();
 	test_listener();
