@@ -61,11 +61,24 @@ static void start(void)
 }
 
 /* The guest sends a packet; waits while the queue is full. */
+/* Gives the device a packet, waiting for room in the queue. */
+static void put_tx(const void *data, uint32_t len)
+{
+	uint32_t used;
+
+	while (ring_used(&k, TX, &used))
+		;
+	while (!ring_add(&k, TX, data, len, 0)) {
+		must(ring_wait(&k));
+		while (ring_used(&k, TX, &used))
+			;
+	}
+}
+
 static void send_packet(uint32_t src, uint32_t dst, unsigned int op, uint32_t flags, const void *data, uint32_t len,
 			uint32_t fwd)
 {
 	uint8_t buf[RING_BUF];
-	uint32_t used;
 	struct virtio_vsock_hdr h = {
 		.src_cid = CID,
 		.dst_cid = 2,
@@ -82,13 +95,7 @@ static void send_packet(uint32_t src, uint32_t dst, unsigned int op, uint32_t fl
 	memcpy(buf, &h, sizeof(h));
 	if (len)
 		memcpy(buf + sizeof(h), data, len);
-	while (ring_used(&k, TX, &used))
-		;
-	while (!ring_add(&k, TX, buf, (uint32_t)sizeof(h) + len, 0)) {
-		must(ring_wait(&k));
-		while (ring_used(&k, TX, &used))
-			;
-	}
+	put_tx(buf, (uint32_t)sizeof(h) + len);
 }
 
 /* The next packet for the guest in *h, its data in data. */
@@ -371,11 +378,8 @@ static void test_many(void)
 static void test_malformed(void)
 {
 	uint8_t short_packet[20] = {0};
-	uint32_t len;
 
-	while (ring_used(&k, TX, &len))
-		;
-	ok(ring_add(&k, TX, short_packet, sizeof(short_packet), 0));
+	put_tx(short_packet, sizeof(short_packet));
 	while (!__atomic_load_n(&k.failures, __ATOMIC_SEQ_CST))
 		must(ring_wait(&k));
 	is_int(k.failures, 1);
