@@ -180,6 +180,8 @@ static int verb_create(struct sandbox *sb, struct err *err)
 	r = create_jail(sb, mc, stdio, keep, n, err);
 	if (r < 0)
 		return r;
+	/* The monitor's alone from now on: with it ends the socket, and whoever waits at it for an answer. */
+	close(steal_fd(mc->monitor.spec.agent_listen_fd));
 	sb->rec.pid = container_pid(mc->jail);
 	sb->rec.start_time = container_start_time(mc->jail);
 	sb->rec.vmm = mc->qemu ? VMM_QEMU : VMM_KVM;
