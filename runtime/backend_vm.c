@@ -117,28 +117,6 @@ static int create_jail(struct sandbox *sb, struct machine *mc, const int stdio[3
 	return container_create(&p, &mc->jail, err);
 }
 
-/* The workload's terminal: the monitor holds the slave, the caller's socket gets the master. */
-static int open_terminal(struct sandbox *sb, int *ret_slave, struct err *err)
-{
-	const struct oci_process *p = &sb->config->process;
-	cleanup_fd int pts = open("/dev/pts", O_PATH | O_DIRECTORY | O_CLOEXEC), master = -1, slave = -1;
-	char name[TTY_NAME_MAX];
-	int r;
-
-	if (pts < 0)
-		return err_sys(err, -errno, "/dev/pts");
-	r = tty_open(pts, &master, &slave, name, err);
-	if (r < 0)
-		return r;
-	if (p->has_console_size)
-		(void)tty_set_size(master, p->console_height, p->console_width);
-	r = tty_send(sb->console_socket, master, name);
-	if (r < 0)
-		return err_sys(err, r, "send the terminal to the console socket");
-	*ret_slave = steal_fd(slave);
-	return 0;
-}
-
 static int verb_create(struct sandbox *sb, struct err *err)
 {
 	cleanup_free char *sock = agent_socket(sb);
@@ -163,7 +141,7 @@ static int verb_create(struct sandbox *sb, struct err *err)
 		return err_sys(err, mc->monitor.spec.agent_listen_fd, "%s", sock);
 	memcpy(stdio, sb->stdio, sizeof(stdio));
 	if (mc->monitor.terminal) {
-		r = open_terminal(sb, &slave, err);
+		r = proxy_open_terminal(&sb->config->process, sb->console_socket, &slave, err);
 		if (r < 0)
 			return r;
 		stdio[0] = stdio[1] = stdio[2] = slave;

@@ -27,21 +27,24 @@
 #define EXIT_LOST 255
 #define FIRST_FD 3
 
-static int open_terminal(const struct proxy_request *req, int *ret_slave, struct err *err)
+int proxy_open_terminal(const struct oci_process *p, int console_socket, int *ret_slave, struct err *err)
 {
-	cleanup_fd int pts = open("/dev/pts", O_PATH | O_DIRECTORY | O_CLOEXEC), master = -1;
+	cleanup_fd int pts = open("/dev/pts", O_PATH | O_DIRECTORY | O_CLOEXEC), master = -1, slave = -1;
 	char name[TTY_NAME_MAX];
 	int r;
 
 	if (pts < 0)
 		return err_sys(err, -errno, "/dev/pts");
-	r = tty_open(pts, &master, ret_slave, name, err);
+	r = tty_open(pts, &master, &slave, name, err);
 	if (r < 0)
 		return r;
-	if (req->process->has_console_size)
-		(void)tty_set_size(master, req->process->console_height, req->process->console_width);
-	r = tty_send(req->console_socket, master, name);
-	return r < 0 ? err_sys(err, r, "send the terminal to the console socket") : 0;
+	if (p->has_console_size)
+		(void)tty_set_size(master, p->console_height, p->console_width);
+	r = tty_send(console_socket, master, name);
+	if (r < 0)
+		return err_sys(err, r, "send the terminal to the console socket");
+	*ret_slave = steal_fd(slave);
+	return 0;
 }
 
 /* Keeps 0, 1, 2 and the session alone: locks, sockets and pipes of the command must not live on in us. */
@@ -101,7 +104,7 @@ int proxy_start(const struct proxy_request *req, struct err *err)
 	int r;
 
 	if (req->process->terminal) {
-		r = open_terminal(req, &slave, err);
+		r = proxy_open_terminal(req->process, req->console_socket, &slave, err);
 		if (r < 0)
 			return r;
 	}

@@ -18,4 +18,10 @@ struct proxy_request {
 /* Forks the proxy, which holds nothing but its stdio and the session. Its pid (> 0) or -errno. */
 int proxy_start(const struct proxy_request *req, struct err *err);
 
+/*
+ * The terminal of a process in a machine: its master goes to console_socket, the slave is ours to relay (owned by
+ * the caller). Its size is the process's consoleSize where there is one. 0 or negative with *err.
+ */
+int proxy_open_terminal(const struct oci_process *p, int console_socket, int *ret_slave, struct err *err);
+
 #endif
