@@ -36,6 +36,7 @@
 #include "runtime/sandbox.h"
 #include "runtime/vm_check.h"
 #include "vm/agent.h"
+#include "vm/proto.h"
 
 /* How long a killed monitor may take to die. */
 #define BACKEND_KILL_TIMEOUT_MS 60000
@@ -46,9 +47,19 @@ static int verb_check(const struct plan *plan, struct err *err)
 	return vm_check(plan, err);
 }
 
+/* The machine's agent: a member of a pod talks to that of its sandbox. */
 static char *agent_socket(const struct sandbox *sb)
 {
-	return path_join(sb->dir.path, "agent.sock");
+	struct machine *mc = sb->backend_data;
+	struct pod pod = { 0 };
+	char *path;
+
+	if (mc && mc->pod.sandbox)
+		return path_join(mc->pod.dir, "agent.sock");
+	machine_saved_pod(sb->globals, sb->rec.machine, &pod);
+	path = path_join(pod.sandbox ? pod.dir : sb->dir.path, "agent.sock");
+	pod_free(&pod);
+	return path;
 }
 
 static int not_running(struct err *err)
@@ -64,7 +75,10 @@ static int machine_data(struct sandbox *sb, struct machine **ret, struct err *er
 	if (!sb->backend_data) {
 		sb->backend_data = xcalloc(1, sizeof(struct machine));
 		machine_init(sb->backend_data);
-		r = machine_decide(sb->backend_data, &sb->plan, err);
+		*ret = sb->backend_data;
+		r = pod_find(sb->globals, sb->config, &(*ret)->pod, err);
+		if (!r && !(*ret)->pod.sandbox)
+			r = machine_decide(*ret, &sb->plan, err);
 		if (r < 0)
 			return r;
 	}
@@ -80,6 +94,9 @@ static int verb_limits(struct sandbox *sb, const struct oci_resources **ret, str
 	if (r < 0)
 		return r;
 	jail_limits(sb->config, mc->config.memory_bytes, mc->qemu, &mc->limits);
+	/* what is here of a pod's member only relays: its limits hold in the machine */
+	if (mc->pod.sandbox)
+		mc->limits = (struct oci_resources){ .devices = mc->limits.devices, .n_devices = mc->limits.n_devices };
 	*ret = &mc->limits;
 	return 0;
 }
@@ -90,7 +107,7 @@ static int create_jail(struct sandbox *sb, struct machine *mc, const int stdio[3
 	struct container_params p = CONTAINER_PARAMS_INIT;
 	struct jail_request jail = {
 		.config = sb->config,
-		.rootfs = sb->bundle->rootfs,
+		.rootfs = mc->pod.sandbox ? NULL : sb->bundle->rootfs,
 		.qemu = mc->qemu,
 		.kernel = mc->kernel.vmlinux,
 		.initrd = mc->kernel.initrd,
@@ -110,7 +127,7 @@ static int create_jail(struct sandbox *sb, struct machine *mc, const int stdio[3
 	p.rootfs = root;
 	p.cgroup = sb->cgroup;
 	memcpy(p.stdio, stdio, sizeof(p.stdio));
-	p.entry = monitor_main;
+	p.entry = mc->pod.sandbox ? monitor_member_main : monitor_main;
 	p.entry_arg = &mc->monitor;
 	p.keep_fds = keep;
 	p.n_keep_fds = n_keep;
@@ -126,7 +143,9 @@ static int verb_create(struct sandbox *sb, struct err *err)
 	size_t n = 0;
 
 	r = machine_data(sb, &mc, err);
-	if (!r)
+	if (!r && mc->pod.sandbox)
+		mc->monitor.spec.name = sb->rec.id;
+	else if (!r)
 		r = machine_prepare(mc, sb->rec.id, sb->globals->debug ? sb->dir.path : NULL, err);
 	if (r < 0)
 		return r;
@@ -136,8 +155,9 @@ static int verb_create(struct sandbox *sb, struct err *err)
 	child = sv[1];
 	mc->monitor.control = child;
 	mc->monitor.terminal = sb->config->process.terminal;
-	mc->monitor.spec.agent_listen_fd = fd_unix_listen(sock, 128, SOCK_STREAM);
-	if (mc->monitor.spec.agent_listen_fd < 0)
+	if (!mc->pod.sandbox)
+		mc->monitor.spec.agent_listen_fd = fd_unix_listen(sock, 128, SOCK_STREAM);
+	if (!mc->pod.sandbox && mc->monitor.spec.agent_listen_fd < 0)
 		return err_sys(err, mc->monitor.spec.agent_listen_fd, "%s", sock);
 	memcpy(stdio, sb->stdio, sizeof(stdio));
 	if (mc->monitor.terminal) {
@@ -147,10 +167,9 @@ static int verb_create(struct sandbox *sb, struct err *err)
 		stdio[0] = stdio[1] = stdio[2] = slave;
 	}
 	keep[n++] = child;
-	keep[n++] = mc->monitor.spec.agent_listen_fd;
-	for (size_t i = 0; i < 4; i++) {
-		int fd = (const int[]){ mc->monitor.spec.kernel_fd, mc->monitor.spec.initrd_fd, mc->monitor.spec.kvm_fd,
-					mc->monitor.spec.console_fd }[i];
+	for (size_t i = 0; i < 5; i++) {
+		int fd = (const int[]){ mc->monitor.spec.agent_listen_fd, mc->monitor.spec.kernel_fd, mc->monitor.spec.initrd_fd,
+					mc->monitor.spec.kvm_fd, mc->monitor.spec.console_fd }[i];
 
 		if (fd >= 0)
 			keep[n++] = fd;
@@ -159,10 +178,12 @@ static int verb_create(struct sandbox *sb, struct err *err)
 	if (r < 0)
 		return r;
 	/* The monitor's alone from now on: with it ends the socket, and whoever waits at it for an answer. */
-	close(steal_fd(mc->monitor.spec.agent_listen_fd));
+	if (mc->monitor.spec.agent_listen_fd >= 0)
+		close(steal_fd(mc->monitor.spec.agent_listen_fd));
 	sb->rec.pid = container_pid(mc->jail);
 	sb->rec.start_time = container_start_time(mc->jail);
-	sb->rec.vmm = mc->qemu ? VMM_QEMU : VMM_KVM;
+	if (!mc->pod.sandbox)
+		sb->rec.vmm = mc->qemu ? VMM_QEMU : VMM_KVM;
 	sb->pidfd = fcntl(container_pidfd(mc->jail), F_DUPFD_CLOEXEC, 3);
 	free(sb->rec.machine);
 	sb->rec.machine = machine_save(mc);
@@ -189,6 +210,19 @@ static int join_network(struct sandbox *sb, struct network_lease *joined, const 
 	return r;
 }
 
+/* CREATE's options: the container whose namespaces a pod's member shares. */
+static char *create_options(const struct pod *pod)
+{
+	struct json_writer w = { 0 };
+
+	if (!pod->sandbox)
+		return NULL;
+	json_w_object(&w, NULL);
+	json_w_string(&w, "sandbox", pod->sandbox);
+	json_w_object_end(&w);
+	return json_w_steal(&w);
+}
+
 static int boot(struct sandbox *sb, struct machine *mc, const struct network_lease *lease, struct err *err)
 {
 	struct vm_nic nics[VM_NICS_MAX];
@@ -203,12 +237,27 @@ static int boot(struct sandbox *sb, struct machine *mc, const struct network_lea
 	return monitor_boot(mc->control, nics, (unsigned int)lease->n_ifaces, err);
 }
 
+/* The parked workload in the machine; its session goes to the process here. */
+static int create_workload(struct sandbox *sb, struct machine *mc, const char *sock, struct err *err)
+{
+	cleanup_free char *dir = mc->pod.sandbox ? pod_guest_dir(&mc->pod) : xstrdup(PROTO_EXPORT_DIR);
+	cleanup_free char *config = NULL, *options = create_options(&mc->pod);
+	struct agent_session s = AGENT_SESSION_NONE;
+	int r = jail_guest_config(sb->config, sb->config_json, sb->config_json_len, dir, &config, err);
+
+	if (!r)
+		r = agent_create(sock, sb->rec.id, config, strlen(config), options, sb->config->process.terminal, &s, err);
+	if (!r)
+		r = monitor_hand_over(mc->control, &s, err);
+	agent_session_close(&s);
+	return r;
+}
+
 /* From the running machine to the parked workload in it. */
 static int create_in_guest(struct sandbox *sb, struct machine *mc, const struct network_lease *lease, struct err *err)
 {
 	struct agent_machine am = { .hostname = sb->config->hostname, .set_clock = true, .set_entropy = true };
-	cleanup_free char *sock = agent_socket(sb), *net = NULL, *config = NULL;
-	struct agent_session s = AGENT_SESSION_NONE;
+	cleanup_free char *sock = agent_socket(sb), *net = NULL;
 	int r = agent_wait_ready(sock, mc->control, AGENT_BOOT_TIMEOUT_MS, NULL, err);
 
 	if (r < 0)
@@ -216,14 +265,16 @@ static int create_in_guest(struct sandbox *sb, struct machine *mc, const struct 
 	if (lease->n_ifaces)
 		am.network = net = network_lease_guest(lease);
 	r = agent_machine(sock, &am, err);
-	if (!r)
-		r = jail_guest_config(sb->config, sb->config_json, sb->config_json_len, &config, err);
-	if (!r)
-		r = agent_create(sock, sb->rec.id, config, strlen(config), NULL, sb->config->process.terminal, &s, err);
-	if (!r)
-		r = monitor_hand_over(mc->control, &s, err);
-	agent_session_close(&s);
-	return r;
+	return r < 0 ? r : create_workload(sb, mc, sock, err);
+}
+
+/* Setup of a pod's member: its files go into the sandbox's machine, then it is created there. */
+static int setup_member(struct sandbox *sb, struct machine *mc, struct err *err)
+{
+	cleanup_free char *sock = agent_socket(sb);
+	int r = pod_attach(&mc->pod, sb->config, sb->bundle->rootfs, err);
+
+	return r < 0 ? r : create_workload(sb, mc, sock, err);
 }
 
 static int verb_setup(struct sandbox *sb, struct err *err)
@@ -235,6 +286,8 @@ static int verb_setup(struct sandbox *sb, struct err *err)
 
 	if (r < 0)
 		return err_wrap(err, "the monitor's jail");
+	if (mc->pod.sandbox)
+		return setup_member(sb, mc, err);
 	r = join_network(sb, &joined, &lease, err);
 	if (!r)
 		r = boot(sb, mc, lease, err);
@@ -457,6 +510,25 @@ static void leave_network(struct sandbox *sb)
 		log_debug("network: %s", err.msg);
 }
 
+/* Undoes what was done outside of the process and its jail. */
+static void leave(struct sandbox *sb)
+{
+	cleanup_free char *sock = agent_socket(sb);
+	struct pod pod;
+
+	machine_saved_pod(sb->globals, sb->rec.machine, &pod);
+	if (!pod.sandbox) {
+		leave_network(sb);
+		return;
+	}
+	/* with the sandbox gone everything of its members is */
+	if (pod.pid > 0 && sandbox_config(sb, NULL) == 0) {
+		(void)agent_delete(sock, sb->rec.id, NULL);
+		pod_detach(&pod, sb->config);
+	}
+	pod_free(&pod);
+}
+
 static int verb_delete(struct sandbox *sb, struct err *err)
 {
 	struct machine *mc = sb->plan.config ? sb->backend_data : NULL;
@@ -473,7 +545,7 @@ static int verb_delete(struct sandbox *sb, struct err *err)
 			return r;
 	}
 	if (sb->rec.machine)
-		leave_network(sb);
+		leave(sb);
 	return 0;
 }
 

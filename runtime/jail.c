@@ -20,7 +20,6 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "oci/config.h"
-#include "vm/proto.h"
 #include "vm/qemu.h"
 
 #define MONITOR_BYTES (64ULL << 20)
@@ -57,7 +56,7 @@ static void write_export(struct json_writer *w, const char *destination, const c
 	write_mount(w, destination, "bind", source, options);
 }
 
-static bool mount_readonly(const struct oci_mount *m)
+bool jail_mount_readonly(const struct oci_mount *m)
 {
 	bool ro = false;
 
@@ -93,20 +92,26 @@ static void write_mounts(struct json_writer *w, const struct jail_request *req)
 	json_w_array(w, "mounts");
 	write_mount(w, "/proc", "proc", "proc", proc);
 	write_mount(w, "/dev", "tmpfs", "tmpfs", dev);
+	if (!req->rootfs) {
+		json_w_array_end(w);
+		return;
+	}
 	write_export(w, JAIL_EXPORT "/rootfs", req->rootfs, NULL, c->root.readonly);
 	for (size_t i = 0; i < c->n_mounts; i++) {
 		cleanup_free char *to = xasprintf(JAIL_EXPORT "/mounts/%zu", i);
 
 		if (oci_mount_is_bind(&c->mounts[i]))
-			write_export(w, to, c->mounts[i].source, &c->mounts[i], mount_readonly(&c->mounts[i]));
+			write_export(w, to, c->mounts[i].source, &c->mounts[i], jail_mount_readonly(&c->mounts[i]));
 	}
 	if (req->qemu)
 		write_qemu(w, req);
 	json_w_array_end(w);
 }
 
-static void write_process(struct json_writer *w, const struct oci_config *c)
+static void write_process(struct json_writer *w, const struct jail_request *req)
 {
+	const struct oci_config *c = req->config;
+	static const char *const none[] = { NULL };
 	static const char *const caps[] = { "CAP_CHOWN",  "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER",
 					    "CAP_FSETID", "CAP_SETGID",	      "CAP_SETUID",	     "CAP_MKNOD",
 					    "CAP_SETFCAP", NULL };
@@ -123,7 +128,7 @@ static void write_process(struct json_writer *w, const struct oci_config *c)
 	json_w_object_end(w);
 	json_w_object(w, "capabilities");
 	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
-		json_w_strv(w, sets[i], (char *const *)caps);
+		json_w_strv(w, sets[i], (char *const *)(req->rootfs ? caps : none));
 	json_w_object_end(w);
 	json_w_bool(w, "noNewPrivileges", true);
 	if (c->process.has_oom_score_adj)
@@ -164,7 +169,7 @@ int jail_config(const struct jail_request *req, struct oci_config **ret, struct 
 	json_w_object_end(&w);
 	json_w_string(&w, "hostname", "amphi-vmm");
 	write_mounts(&w, req);
-	write_process(&w, req->config);
+	write_process(&w, req);
 	json_w_object(&w, "linux");
 	write_namespaces(&w, req->config);
 	json_w_object_end(&w);
@@ -219,16 +224,18 @@ int jail_mount_points(const struct oci_config *config, const char *rootfs, struc
 	return 0;
 }
 
-int jail_guest_config(const struct oci_config *config, const char *json, size_t len, char **ret, struct err *err)
+int jail_guest_config(const struct oci_config *config, const char *json, size_t len, const char *dir, char **ret,
+		      struct err *err)
 {
+	cleanup_free char *root = path_join(dir, "rootfs");
 	size_t n = config->n_mounts;
 	char **sources = xcalloc(n + 1, sizeof(*sources));
 	int r;
 
 	for (size_t i = 0; i < n; i++)
 		if (oci_mount_is_bind(&config->mounts[i]))
-			sources[i] = xasprintf(PROTO_EXPORT_DIR "/mounts/%zu", i);
-	r = oci_config_rewrite(json, len, PROTO_EXPORT_DIR "/rootfs", sources, n, ret, err);
+			sources[i] = xasprintf("%s/mounts/%zu", dir, i);
+	r = oci_config_rewrite(json, len, root, sources, n, ret, err);
 	for (size_t i = 0; i < n; i++)
 		free(sources[i]);
 	free(sources);

@@ -9,6 +9,7 @@
 #include "base/err.h"
 
 struct oci_config;
+struct oci_mount;
 struct oci_resources;
 
 /* Inside the jail. */
@@ -18,7 +19,7 @@ struct oci_resources;
 
 struct jail_request {
 	const struct oci_config *config; /* the container's */
-	const char *rootfs;              /* of the container, absolute */
+	const char *rootfs;              /* of the container, absolute; NULL: the jail of a relay, with nothing exported */
 	bool qemu;                       /* show QEMU's files and the kernel's */
 	const char *kernel, *initrd;     /* host paths, with qemu */
 	const char *root;                /* existing empty directory that becomes the jail's root */
@@ -32,10 +33,13 @@ int jail_config(const struct jail_request *req, struct oci_config **ret, struct 
  */
 int jail_mount_points(const struct oci_config *config, const char *rootfs, struct err *err);
 /*
- * The container's config.json for the guest: root and bind sources are places in the guest's export tree. Owned
- * text. 0 or -errno.
+ * The container's config.json for the guest: root and bind sources are places below dir, where the guest has what is
+ * exported for this container. Owned text. 0 or -errno.
  */
-int jail_guest_config(const struct oci_config *config, const char *json, size_t len, char **ret, struct err *err);
+int jail_guest_config(const struct oci_config *config, const char *json, size_t len, const char *dir, char **ret,
+		      struct err *err);
+/* Does the mount end up read-only (the last word wins)? */
+bool jail_mount_readonly(const struct oci_mount *m);
 /*
  * The limits of the monitor's cgroup on the host: cpu and block I/O as the container's; memory, when limited, with
  * room for the machine; devices denied but the harmless ones. The members of *ret are borrowed

@@ -129,6 +129,12 @@ char *machine_save(const struct machine *mc)
 
 	json_w_object(&w, NULL);
 	json_w_u64(&w, "version", MACHINE_VERSION);
+	if (mc->pod.sandbox) {
+		json_w_string(&w, "sandbox", mc->pod.sandbox);
+		json_w_string(&w, "slot", mc->pod.slot);
+		json_w_object_end(&w);
+		return json_w_steal(&w);
+	}
 	json_w_u64(&w, "memory", mc->config.memory_bytes);
 	json_w_u64(&w, "vcpus", mc->config.vcpus);
 	json_w_string(&w, "kernel", mc->kernel.name);
@@ -148,6 +154,17 @@ unsigned long long machine_saved_memory(const char *record)
 	return n;
 }
 
+void machine_saved_pod(const struct globals *g, const char *record, struct pod *ret)
+{
+	cleanup_json_doc struct json_doc *doc = record ? json_parse(record, strlen(record), "machine", NULL) : NULL;
+	cleanup_free char *sandbox = NULL, *slot = NULL;
+
+	*ret = (struct pod){ 0 };
+	if (doc && json_opt_string(json_root(doc), "sandbox", &sandbox, NULL) > 0 &&
+	    json_opt_string(json_root(doc), "slot", &slot, NULL) > 0)
+		pod_restore(g, sandbox, slot, ret);
+}
+
 void machine_free(struct machine *mc)
 {
 	if (!mc)
@@ -156,6 +173,7 @@ void machine_free(struct machine *mc)
 	oci_config_free(mc->jail_config);
 	kernel_store_entry_free(&mc->kernel);
 	vm_config_free(&mc->config);
+	pod_free(&mc->pod);
 	vm_spec_close(&mc->monitor.spec);
 	if (mc->control >= 0)
 		close(mc->control);

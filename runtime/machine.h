@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "oci/config.h"
 #include "runtime/monitor.h"
+#include "runtime/pod.h"
 #include "vm/kernel_store.h"
 #include "vm/vm_config.h"
 
@@ -18,6 +19,7 @@ struct machine {
 	/* decided */
 	struct vm_config config;
 	bool qemu;
+	struct pod pod; /* with a sandbox: no machine of its own but that one's */
 	struct oci_resources limits; /* of the monitor's cgroup; members borrowed from the container's config */
 	/* owned */
 	struct kernel_store_entry kernel;
@@ -36,6 +38,8 @@ int machine_prepare(struct machine *mc, const char *id, const char *log_dir, str
 char *machine_save(const struct machine *mc);
 /* The machine's memory in bytes from that record; 0: not known. */
 unsigned long long machine_saved_memory(const char *record);
+/* The pod's machine that the record names; ret->sandbox NULL: an own machine. */
+void machine_saved_pod(const struct globals *g, const char *record, struct pod *ret);
 /* NULL allowed. Ends nothing that runs. */
 void machine_free(struct machine *mc);
 

@@ -8,6 +8,8 @@
  * that dies before the hand-over closes the socket, and the monitor ends with it. FAILED tells why the machine could
  * not run. When the guest reports the exit, the process exits: what the guest wrote is on the host by then, and
  * everything else (vCPUs, devices, QEMU by its pid namespace) ends with the process.
+ *
+ * A member of a pod has a process of the same kind without a machine: it knows SESSION and READY only.
  */
 #include "runtime/monitor.h"
 
@@ -148,27 +150,54 @@ static int relay(struct monitor *m, struct machine *mc, struct agent_session *s)
 	return EXIT_LOST;
 }
 
-int monitor_main(void *arg, struct err *err)
+/* What both kinds of process begin with. */
+static int begin(struct monitor *m, const char *title, struct err *err)
 {
-	struct monitor *m = arg;
-	struct machine mc = { .m = m, .lost_fd = -1 };
-	struct agent_session s = AGENT_SESSION_NONE;
-	pthread_t thread;
 	sigset_t set;
 	int r;
 
-	child_title("amphi:[vmm]");
+	child_title(title);
 	(void)signal(SIGPIPE, SIG_IGN);
 	/* what streams_run() forwards later must wait until then */
 	sigemptyset(&set);
 	for (size_t i = 0; i < 6; i++)
 		sigaddset(&set, ((const int[]){ SIGTERM, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2 })[i]);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
-	if (m->terminal) {
-		r = tty_make_controlling(0);
-		if (r < 0)
-			return err_sys(err, r, "make the terminal the controlling one");
+	r = m->terminal ? tty_make_controlling(0) : 0;
+	return r < 0 ? err_sys(err, r, "make the terminal the controlling one") : 0;
+}
+
+int monitor_member_main(void *arg, struct err *err)
+{
+	struct monitor *m = arg;
+	struct machine mc = { .m = m, .lost_fd = -1 };
+	struct agent_session s = AGENT_SESSION_NONE;
+	int r = begin(m, "amphi:[pod]", err);
+
+	if (!r)
+		r = lockdown_process((enum lockdown_mode)m->spec.lockdown, err);
+	if (!r)
+		r = lockdown_thread(LOCKDOWN_MAIN, err);
+	if (!r)
+		r = take_session(m, &mc, &s, err);
+	if (r < 0) {
+		tell_failure(m->control, err);
+		return r;
 	}
+	close(m->control);
+	return relay(m, &mc, &s);
+}
+
+int monitor_main(void *arg, struct err *err)
+{
+	struct monitor *m = arg;
+	struct machine mc = { .m = m, .lost_fd = -1 };
+	struct agent_session s = AGENT_SESSION_NONE;
+	pthread_t thread;
+	int r = begin(m, "amphi:[vmm]", err);
+
+	if (r < 0)
+		return r;
 	r = take_boot(m, err);
 	if (r < 0)
 		return r;

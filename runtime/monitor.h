@@ -20,6 +20,12 @@ struct monitor {
 /* Entry function of the jail; arg is struct monitor. Returns the workload's exit status. */
 int monitor_main(void *arg, struct err *err);
 
+/*
+ * The same for a member of a pod: no machine, only the relay of a workload in another one's. Ends with its status, with
+ * 255 when that machine goes.
+ */
+int monitor_member_main(void *arg, struct err *err);
+
 /* The parent's end. Boots the machine with these taps (consumed by the child as copies). 0 or -errno. */
 int monitor_boot(int control, const struct vm_nic *nics, unsigned int n, struct err *err);
 /* Gives the session of the workload to the monitor and waits until it has it. 0 or -errno. */

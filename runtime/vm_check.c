@@ -16,20 +16,25 @@
 #include "base/str.h"
 #include "oci/config.h"
 #include "runtime/plan.h"
+#include "runtime/pod.h"
 
 static int refuse(struct err *err, const char *path, const char *why)
 {
 	return err_set(err, -ENOTSUP, "%s: %s in a machine (--isolation vm)", path, why);
 }
 
-static int check_namespaces(const struct oci_linux *l, struct err *err)
+/* member: of a pod; pod_find() sees to it that what it joins is its sandbox's. */
+static int check_namespaces(const struct oci_linux *l, bool member, struct err *err)
 {
 	for (int k = 0; k < OCI_NS_MAX; k++) {
 		const struct oci_namespace *ns = &l->namespaces[k];
 		char path[64];
 
 		snprintf(path, sizeof(path), "linux.namespaces: %s", oci_namespace_word((enum oci_namespace_kind)k));
-		if (k != OCI_NS_NETWORK && ns->path)
+		bool shared = k == OCI_NS_NETWORK ||
+			      (member && (k == OCI_NS_IPC || k == OCI_NS_UTS || k == OCI_NS_PID));
+
+		if (!shared && ns->path)
 			return refuse(err, path, "a namespace of the host cannot be joined");
 		if ((k == OCI_NS_NETWORK || k == OCI_NS_PID || k == OCI_NS_IPC || k == OCI_NS_MOUNT) && !ns->present)
 			return refuse(err, path, "the host's own namespace cannot be shared");
@@ -105,9 +110,9 @@ static int check_resources(const struct oci_resources *r, struct err *err)
 	return 0;
 }
 
-static int check_linux(const struct oci_linux *l, struct err *err)
+static int check_linux(const struct oci_linux *l, bool member, struct err *err)
 {
-	int r = check_namespaces(l, err);
+	int r = check_namespaces(l, member, err);
 
 	if (!r)
 		r = check_devices(l, err);
@@ -150,5 +155,5 @@ int vm_check(const struct plan *plan, struct err *err)
 	if (c->hooks[OCI_HOOK_CREATE_CONTAINER].n)
 		return refuse(err, "hooks.createContainer", "a program of the host cannot run");
 	r = check_mounts(c, err);
-	return r < 0 ? r : check_linux(&c->linux_, err);
+	return r < 0 ? r : check_linux(&c->linux_, pod_role(c, NULL) == POD_MEMBER, err);
 }

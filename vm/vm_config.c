@@ -111,6 +111,36 @@ static void from_resources(const struct oci_resources *r, struct vm_config *c)
 	}
 }
 
+/*
+ * A pod's machine is made before its containers: the CRI engine sums up what they will ask for (containerd's
+ * pkg/cri/annotations). 0 means nothing was asked for.
+ */
+static void from_pod(const struct oci_config *config, struct vm_config *c)
+{
+	const char *type = oci_annotation(config, "io.kubernetes.cri.container-type");
+	const char *memory = oci_annotation(config, "io.kubernetes.cri.sandbox-memory");
+	const char *quota = oci_annotation(config, "io.kubernetes.cri.sandbox-cpu-quota");
+	const char *period = oci_annotation(config, "io.kubernetes.cri.sandbox-cpu-period");
+	struct oci_resources r = { 0 };
+	uint64_t n;
+
+	if (!type || strcmp(type, "sandbox") != 0)
+		return;
+	if (memory && parse_u64(memory, &n) == 0 && n && n <= MEMORY_MAX) {
+		r.has_memory = r.memory.has_limit = true;
+		r.memory.limit = (int64_t)n;
+	}
+	if (quota && parse_u64(quota, &n) == 0 && n && n <= INT64_MAX) {
+		r.has_cpu = r.cpu.has_quota = true;
+		r.cpu.quota = (int64_t)n;
+	}
+	if (period && parse_u64(period, &n) == 0) {
+		r.cpu.has_period = true;
+		r.cpu.period = n;
+	}
+	from_resources(&r, c);
+}
+
 static int from_vm_object(const struct oci_vm *vm, const struct vm_config_defaults *d, struct vm_config *c,
 			  struct err *err)
 {
@@ -196,6 +226,7 @@ int vm_config_from_oci(const struct oci_config *config, const struct vm_config_d
 	c.kernel = xstrdup(d->kernel);
 	if (config->has_linux && config->linux_.has_resources)
 		from_resources(&config->linux_.resources, &c);
+	from_pod(config, &c);
 	if (config->vm)
 		r = from_vm_object(config->vm, d, &c, err);
 	for (size_t i = 0; i < config->n_annotations && r >= 0; i++) {

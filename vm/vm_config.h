@@ -6,6 +6,8 @@
  *	amphi.vm.memory      size ("512m"); rounded up to 2 MiB
  *	amphi.vm.kernel      name of a kernel in the administrator's store
  *	amphi.vm.vmm         kvm | qemu | auto
+ * The sandbox of a pod counts what a CRI engine announces for its members: io.kubernetes.cri.sandbox-memory (bytes),
+ * -cpu-quota and -cpu-period, in the place of linux.resources.
  * Unknown amphi.vm.* annotations are refused by name. Host paths (vm.kernel.path …) are accepted only when
  * defaults->allow_paths.
  */

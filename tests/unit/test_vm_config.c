@@ -110,12 +110,30 @@ static void test_annotations(void)
 	refused("\"annotations\":{\"amphi.vm.gpu\":\"1\"}", NULL, "annotations[\"amphi.vm.gpu\"]: not known");
 }
 
+static void test_pod(void)
+{
+	is_int(decide("\"annotations\":{\"io.kubernetes.cri.container-type\":\"sandbox\",\"io.kubernetes.cri.sandbox-memory\":"
+		      "\"134217728\",\"io.kubernetes.cri.sandbox-cpu-quota\":\"250000\","
+		      "\"io.kubernetes.cri.sandbox-cpu-period\":\"100000\"}", NULL), 0);
+	is_int(got.memory_bytes, 128 * MIB + VM_CONFIG_MEMORY_OVERHEAD);
+	is_int(got.vcpus, 3);
+	is_int(decide("\"annotations\":{\"io.kubernetes.cri.container-type\":\"sandbox\",\"io.kubernetes.cri.sandbox-memory\":"
+		      "\"0\",\"io.kubernetes.cri.sandbox-cpu-quota\":\"0\"}", NULL), 0);
+	is_int(got.memory_bytes, VM_CONFIG_MEMORY_DEFAULT);
+	is_int(got.vcpus, 1);
+	/* a member has no machine: what it says counts for nothing */
+	is_int(decide("\"annotations\":{\"io.kubernetes.cri.container-type\":\"container\",\"io.kubernetes.cri.sandbox-memory\":"
+		      "\"134217728\"}", NULL), 0);
+	is_int(got.memory_bytes, VM_CONFIG_MEMORY_DEFAULT);
+}
+
 int main(void)
 {
 	test_defaults();
 	test_resources();
 	test_vm_object();
 	test_annotations();
+	test_pod();
 	vm_config_free(&got);
 	return tap_done();
 }

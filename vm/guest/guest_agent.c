@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -44,11 +45,13 @@
 
 #define RECORD_DIR "/run/amphi/containers"
 #define ROOTFS PROTO_EXPORT_DIR "/rootfs"
+#define PODS_DIR PROTO_EXPORT_DIR "/pods/"
 #define ID_MAX 1024u
 
 /* A container of this machine, loaded for one verb. */
 struct record {
 	char *id;
+	char *sandbox; /* of a pod's member: the container whose namespaces it shares; NULL */
 	int dirfd;
 	struct oci_config *config;
 	struct cgroup_manager *cgroup;
@@ -59,6 +62,7 @@ struct record {
 static void record_free(struct record *r)
 {
 	free(r->id);
+	free(r->sandbox);
 	if (r->dirfd >= 0)
 		close(r->dirfd);
 	oci_config_free(r->config);
@@ -78,16 +82,20 @@ int guest_agent_listen(struct err *err)
 
 /* ---- records -------------------------------------------------------------------------------------------- */
 
-static int take_id(const struct proto_msg *m, char **ret, struct err *err)
+static bool id_valid(const char *id)
 {
 	static const char set[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-";
+
+	return *id && *id != '.' && strlen(id) <= ID_MAX && strspn(id, set) == strlen(id);
+}
+
+static int take_id(const struct proto_msg *m, char **ret, struct err *err)
+{
 	int r = proto_get_string(m, PROTO_F_ID, ret, err);
 
 	if (r < 0)
 		return r;
-	if (!**ret || **ret == '.' || strlen(*ret) > ID_MAX || strspn(*ret, set) != strlen(*ret))
-		return err_set(err, -EINVAL, "invalid container id");
-	return 0;
+	return id_valid(*ret) ? 0 : err_set(err, -EINVAL, "invalid container id");
 }
 
 /* What the machine itself stands for; see the head of the file. */
@@ -102,6 +110,24 @@ static void adapt_config(struct oci_config *c, const char *id)
 			c->hooks[k].n = 0;
 	free(c->linux_.cgroups_path);
 	c->linux_.cgroups_path = xasprintf("/%s", id);
+}
+
+/* The host has seen to it that a namespace with a path is the sandbox's: here it is the one of its first process. */
+static void share_namespaces(struct oci_config *c, pid_t sandbox)
+{
+	static const struct {
+		enum oci_namespace_kind kind;
+		const char *file;
+	} shared[] = { { OCI_NS_IPC, "ipc" }, { OCI_NS_UTS, "uts" }, { OCI_NS_PID, "pid" } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(shared); i++) {
+		struct oci_namespace *ns = &c->linux_.namespaces[shared[i].kind];
+
+		if (!ns->path)
+			continue;
+		free(ns->path);
+		ns->path = xasprintf("/proc/%d/ns/%s", (int)sandbox, shared[i].file);
+	}
 }
 
 static int new_cgroup(const struct oci_config *c, const char *id, struct cgroup_manager **ret, struct err *err)
@@ -142,7 +168,7 @@ static int open_record_dir(const char *id)
 	return fd < 0 ? -errno : fd;
 }
 
-static int load_record(const struct proto_msg *m, struct record *rec, struct err *err)
+static int load_record_of(struct record *rec, struct err *err)
 {
 	cleanup_free char *text = NULL, *config = NULL;
 	cleanup_json_doc struct json_doc *doc = NULL;
@@ -150,10 +176,8 @@ static int load_record(const struct proto_msg *m, struct record *rec, struct err
 	size_t len, config_len;
 	int64_t pid = 0;
 	uint64_t start = 0;
-	int r = take_id(m, &rec->id, err);
+	int r;
 
-	if (r < 0)
-		return r;
 	rec->dirfd = open_record_dir(rec->id);
 	if (rec->dirfd < 0 || fd_slurp_at(rec->dirfd, "record.json", 1 << 20, &text, &len) < 0 ||
 	    fd_slurp_at(rec->dirfd, "config.json", PROTO_MSG_MAX, &config, &config_len) < 0)
@@ -175,6 +199,23 @@ static int load_record(const struct proto_msg *m, struct record *rec, struct err
 	return 0;
 }
 
+static int load_record(const struct proto_msg *m, struct record *rec, struct err *err)
+{
+	int r = take_id(m, &rec->id, err);
+
+	return r < 0 ? r : load_record_of(rec, err);
+}
+
+/* What a pod's member had of the host's tree: the host takes its mounts away when nobody holds them. */
+static void leave_export(const struct oci_config *c)
+{
+	for (size_t i = 0; i < c->n_mounts; i++)
+		if (oci_mount_is_bind(&c->mounts[i]) && str_starts(c->mounts[i].source, PODS_DIR))
+			(void)umount2(c->mounts[i].source, MNT_DETACH | UMOUNT_NOFOLLOW);
+	if (c->has_root && str_starts(c->root.path, PODS_DIR))
+		(void)umount2(c->root.path, MNT_DETACH | UMOUNT_NOFOLLOW);
+}
+
 /* The container is over: nothing of it may run on, its cgroup and record go. */
 static void forget(struct record *rec)
 {
@@ -185,6 +226,8 @@ static void forget(struct record *rec)
 		(void)cgroup_kill(rec->cgroup, SIGKILL, &err);
 		(void)cgroup_destroy(rec->cgroup, &err);
 	}
+	if (rec->config)
+		leave_export(rec->config);
 	if (dir >= 0 && rec->id)
 		(void)path_remove_tree(dir, rec->id, true);
 }
@@ -244,6 +287,30 @@ static int create_container(struct record *rec, struct guest_session *s, const c
 	return 0;
 }
 
+/* CREATE's options: {"sandbox": ID} of a pod's member. */
+static int take_sandbox(const struct proto_msg *m, struct record *rec, struct err *err)
+{
+	const struct proto_field *f = proto_get(m, PROTO_F_OPTIONS);
+	cleanup_record struct record sandbox = { .dirfd = -1 };
+	cleanup_json_doc struct json_doc *doc = NULL;
+	int r;
+
+	if (!f)
+		return 0;
+	doc = json_parse((const char *)f->data, f->len, "options", err);
+	if (!doc)
+		return -EINVAL;
+	r = json_opt_string(json_root(doc), "sandbox", &rec->sandbox, err);
+	if (r <= 0)
+		return r;
+	sandbox.id = xstrdup(rec->sandbox);
+	r = id_valid(sandbox.id) ? load_record_of(&sandbox, err) : err_set(err, -EINVAL, "invalid container id");
+	if (r < 0)
+		return err_wrap(err, "the pod's sandbox %s", rec->sandbox);
+	share_namespaces(rec->config, sandbox.pid);
+	return 0;
+}
+
 static int serve_create(int fd, const struct proto_msg *m, struct err *err)
 {
 	cleanup_record struct record rec = { .dirfd = -1 };
@@ -261,6 +328,9 @@ static int serve_create(int fd, const struct proto_msg *m, struct err *err)
 	if (r < 0)
 		return r;
 	adapt_config(rec.config, rec.id);
+	r = take_sandbox(m, &rec, err);
+	if (r < 0)
+		return r;
 	if (!rec.config->has_process)
 		return err_set(err, -EINVAL, "process: required");
 	r = guest_mount_export(err);
