@@ -44,6 +44,7 @@
 #include "container/hook.h"
 #include "container/lsm.h"
 #include "container/mount.h"
+#include "container/netdev.h"
 #include "container/rlimit.h"
 #include "container/rootfs.h"
 #include "container/setup.h"
@@ -91,6 +92,13 @@ static int host_names(const struct oci_config *c, struct err *err)
 	if (c->domainname && setdomainname(c->domainname, strlen(c->domainname)) < 0)
 		return err_sys(err, -errno, "domainname: set \"%s\"", c->domainname);
 	return 0;
+}
+
+static bool own_network(const struct oci_config *c)
+{
+	const struct oci_namespace *net = &c->linux_.namespaces[OCI_NS_NETWORK];
+
+	return net->present && !net->path;
 }
 
 /* The parent has moved us: only now the new cgroup namespace shows our cgroup as "/". */
@@ -217,6 +225,8 @@ static int prepare(struct init *in, struct err *err)
 		r = attr_keyring(in->keyring, err);
 	if (!r)
 		r = host_names(in->config, err);
+	if (!r && own_network(in->config))
+		r = netdev_loopback(err);
 	if (!r)
 		r = build_root(in, err);
 	if (!r)

@@ -240,3 +240,13 @@ int netdev_move(const struct oci_linux *l, pid_t pid, struct err *err)
 		return err_sys(err, -errno, "linux.netDevices: return to our network namespace");
 	return r;
 }
+
+int netdev_loopback(struct err *err)
+{
+	struct ifreq ifr = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+	cleanup_fd int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || (ioctl(fd, SIOCSIFFLAGS, &ifr) < 0 && errno != EPERM))
+		return err_sys(err, -errno, "bring up the loopback link");
+	return 0;
+}

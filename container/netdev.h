@@ -16,4 +16,10 @@ struct oci_linux;
  */
 int netdev_move(const struct oci_linux *linux_, pid_t pid, struct err *err);
 
+/*
+ * Brings the loopback link of our network namespace up, as engines expect of a namespace that the runtime made (a pod without
+ * a network talks over it). Without the privilege for it (CAP_NET_ADMIN) it stays down and that is no error.
+ */
+int netdev_loopback(struct err *err);
+
 #endif

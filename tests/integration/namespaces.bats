@@ -163,3 +163,9 @@ userns() {
 	run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
 	check_output 'linux.netDevices["nosuchdev0"]: no such device'
 }
+
+@test "the loopback link of a new network namespace is up" {
+	config_args sh -c 'echo word | nc -l -p 8080 & while ! nc 127.0.0.1 8080 2>/dev/null; do sleep 0.1; done'
+	run -0 amphi run --bundle "$BUNDLE" "$ID"
+	check_output word
+}
