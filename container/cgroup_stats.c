@@ -491,9 +491,8 @@ static void write_memory(struct json_writer *w, const struct cgroup_stats *s)
 	json_w_object_end(w);
 }
 
-void cgroup_stats_write(const struct cgroup_stats *s, const char *key, struct json_writer *w)
+void cgroup_stats_write(const struct cgroup_stats *s, struct json_writer *w)
 {
-	json_w_object(w, key);
 	write_cpu(w, s);
 	write_memory(w, s);
 	json_w_object(w, "pids");
@@ -521,7 +520,5 @@ void cgroup_stats_write(const struct cgroup_stats *s, const char *key, struct js
 	}
 	json_w_object_end(w);
 	json_w_object(w, "intel_rdt");
-	json_w_object_end(w);
-	json_w_null(w, "network_interfaces");
 	json_w_object_end(w);
 }

@@ -77,7 +77,7 @@ struct cgroup_stats {
 void cgroup_stats_free(struct cgroup_stats *s);
 #define cleanup_cgroup_stats CLEANUP(cgroup_stats_free)
 
-/* The object "data" of runc's events, as member key. */
-void cgroup_stats_write(const struct cgroup_stats *s, const char *key, struct json_writer *w);
+/* The members of the object "data" of runc's events, but for network_interfaces, which are not a cgroup's. */
+void cgroup_stats_write(const struct cgroup_stats *s, struct json_writer *w);
 
 #endif

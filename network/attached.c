@@ -21,6 +21,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "network/cni.h"
+#include "network/conntrack.h"
 #include "network/dns.h"
 #include "network/endpoint.h"
 #include "network/nat.h"
@@ -158,12 +159,14 @@ static int remove_elements(const struct netdir *nd, const struct network_lease *
 	cleanup_str struct str text = {0};
 	int r = nat_present(err);
 
-	if (r <= 0)
-		return r;
-	nat_elements(&text, "delete", l);
-	if (!text.len || nat_run(str_get(&text), NULL) >= 0)
-		return 0;
-	return attached_rebuild_nat(nd, key, err);
+	if (r > 0) {
+		nat_elements(&text, "delete", l);
+		r = 0;
+		if (text.len && nat_run(str_get(&text), NULL) < 0)
+			r = attached_rebuild_nat(nd, key, err);
+	}
+	conntrack_forget(l);
+	return r;
 }
 
 /* Keeps the first failure. */

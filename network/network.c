@@ -24,6 +24,7 @@
 #include "base/str.h"
 #include "network/attached.h"
 #include "network/cni.h"
+#include "network/conntrack.h"
 #include "network/dns.h"
 #include "network/endpoint.h"
 #include "network/nat.h"
@@ -153,6 +154,8 @@ static int carry_out(const struct netdir *nd, const struct network_request *req,
 		nat_elements(&text, "add", l);
 		r = nat_run(str_get(&text), err);
 	}
+	if (r >= 0)
+		conntrack_forget(l);
 	netdir_stop_at("elements");
 	return r;
 }
@@ -440,7 +443,8 @@ int network_stats(const struct network_lease *lease, int netns_fd, struct networ
 		r = rtnl_link_list(&nl, &links, &n_links, err);
 	for (size_t i = 0; r >= 0 && i < n_links; i++) {
 		if (netns_fd >= 0) {
-			if (!(links[i].flags & IFF_LOOPBACK))
+			/* a machine's tap repeats what its link counts */
+			if (!(links[i].flags & IFF_LOOPBACK) && !str_starts(links[i].name, ENDPOINT_TAP))
 				add_stats(&v, &n, links[i].name, &links[i], false);
 			continue;
 		}

@@ -3,14 +3,18 @@
 /*
  * Theory of operation: events prints one JSON object a line, in runc's form: {"type":"stats"} once (--stats) or at
  * each interval, {"type":"oom"} as the kernel reports it, until the container's first process ends. stats is the
- * table for people. In VM mode the counters are those of the monitor's control group on the host.
+ * table for people. In VM mode the counters are those of the monitor's control group on the host. Network counters
+ * are seen from inside: a container's are those of its network namespace, a machine's those of its taps, or of the
+ * links its taps are joined to; without a network of its own there are none.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -18,6 +22,7 @@
 #include "base/loop.h"
 #include "container/cgroup_oom.h"
 #include "container/cgroup_stats.h"
+#include "network/network.h"
 #include "runtime/commands.h"
 #include "runtime/sandbox.h"
 
@@ -42,7 +47,89 @@ struct events_run {
 /* The loop ends successfully. */
 #define EVENTS_END 1
 
-static int events_print(const char *type, const char *id, const struct cgroup_stats *s, struct err *err)
+/* All counters of one container. */
+struct events_data {
+	struct cgroup_stats cgroup;
+	struct network_stats *net; /* owned */
+	size_t n_net;
+};
+
+static void events_data_free(struct events_data *d)
+{
+	cgroup_stats_free(&d->cgroup);
+	free(d->net);
+}
+#define cleanup_events_data CLEANUP(events_data_free)
+
+/* The lease of a machine on networks of ours: its taps are links of the host. */
+static int events_lease(struct sandbox *sb, struct network_lease *ret)
+{
+	cleanup_json_doc struct json_doc *doc = NULL;
+
+	if (sb->rec.isolation != ISOLATION_VM || !sb->rec.network)
+		return -ENOENT;
+	doc = json_parse(sb->rec.network, strlen(sb->rec.network), "network", NULL);
+	return doc ? network_lease_load(json_root(doc), ret, NULL) : -EINVAL;
+}
+
+/* The network's counters; best effort: a namespace that is the caller's own has none to tell. */
+static void events_read_network(struct sandbox *sb, struct events_data *d)
+{
+	cleanup_network_lease struct network_lease lease = { 0 };
+	cleanup_free char *path = xasprintf("/proc/%d/ns/net", (int)sb->rec.pid);
+	cleanup_fd int netns = -1;
+	struct stat theirs, ours;
+
+	if (events_lease(sb, &lease) >= 0 && lease.n_ifaces && lease.ifaces[0].host_link[0]) {
+		(void)network_stats(&lease, -1, &d->net, &d->n_net, NULL);
+		return;
+	}
+	netns = open(path, O_RDONLY | O_CLOEXEC);
+	if (netns < 0 || fstat(netns, &theirs) < 0 || stat("/proc/self/ns/net", &ours) < 0 ||
+	    (theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino))
+		return;
+	(void)network_stats(NULL, netns, &d->net, &d->n_net, NULL);
+}
+
+static int events_read(struct sandbox *sb, struct events_data *d, struct err *err)
+{
+	int r = sb->backend->stats(sb, &d->cgroup, err);
+
+	if (r >= 0)
+		events_read_network(sb, d);
+	return r;
+}
+
+/* The object "data"; runc has no lower-case names for the interfaces' members. */
+static void events_write_data(struct json_writer *w, const struct events_data *d)
+{
+	json_w_object(w, "data");
+	cgroup_stats_write(&d->cgroup, w);
+	if (!d->n_net)
+		json_w_null(w, "network_interfaces");
+	else
+		json_w_array(w, "network_interfaces");
+	for (size_t i = 0; i < d->n_net; i++) {
+		const struct network_stats *n = &d->net[i];
+
+		json_w_object(w, NULL);
+		json_w_string(w, "Name", n->name);
+		json_w_u64(w, "RxBytes", n->rx_bytes);
+		json_w_u64(w, "RxPackets", n->rx_packets);
+		json_w_u64(w, "RxErrors", n->rx_errors);
+		json_w_u64(w, "RxDropped", n->rx_dropped);
+		json_w_u64(w, "TxBytes", n->tx_bytes);
+		json_w_u64(w, "TxPackets", n->tx_packets);
+		json_w_u64(w, "TxErrors", n->tx_errors);
+		json_w_u64(w, "TxDropped", n->tx_dropped);
+		json_w_object_end(w);
+	}
+	if (d->n_net)
+		json_w_array_end(w);
+	json_w_object_end(w);
+}
+
+static int events_print(const char *type, const char *id, const struct events_data *d, struct err *err)
 {
 	struct json_writer w = { 0 };
 	cleanup_free char *text = NULL;
@@ -50,8 +137,8 @@ static int events_print(const char *type, const char *id, const struct cgroup_st
 	json_w_object(&w, NULL);
 	json_w_string(&w, "type", type);
 	json_w_string(&w, "id", id);
-	if (s)
-		cgroup_stats_write(s, "data", &w);
+	if (d)
+		events_write_data(&w, d);
 	json_w_object_end(&w);
 	str_addc(&w.out, '\n');
 	text = json_w_steal(&w);
@@ -60,10 +147,10 @@ static int events_print(const char *type, const char *id, const struct cgroup_st
 
 static int events_stats(struct sandbox *sb, struct err *err)
 {
-	cleanup_cgroup_stats struct cgroup_stats s = { 0 };
-	int r = sb->backend->stats(sb, &s, err);
+	cleanup_events_data struct events_data d = { 0 };
+	int r = events_read(sb, &d, err);
 
-	return r < 0 ? r : events_print("stats", sb->rec.id, &s, err);
+	return r < 0 ? r : events_print("stats", sb->rec.id, &d, err);
 }
 
 static int events_on_timer(struct loop_source *src, uint32_t events, void *arg)
@@ -191,18 +278,23 @@ static const char *stats_size(uint64_t n, char buf[24])
 	return buf;
 }
 
-static void stats_row(const char *id, const struct cgroup_stats *s, struct str *out)
+static void stats_row(const char *id, const struct events_data *d, struct str *out)
 {
-	char usage[24], limit[24], read[24], written[24];
-	uint64_t in = 0, outb = 0;
+	char usage[24], limit[24], read[24], written[24], received[24], sent[24];
+	const struct cgroup_stats *s = &d->cgroup;
+	uint64_t in = 0, outb = 0, rx = 0, tx = 0;
 
 	for (size_t i = 0; i < s->io_bytes.n; i++) {
 		in += !strcmp(s->io_bytes.v[i].op, "Read") ? s->io_bytes.v[i].value : 0;
 		outb += !strcmp(s->io_bytes.v[i].op, "Write") ? s->io_bytes.v[i].value : 0;
 	}
-	str_addf(out, "%-24s %10.2f %10s %10s %6" PRIu64 " %10s %10s\n", id, (double)s->cpu_total / 1e9,
+	for (size_t i = 0; i < d->n_net; i++) {
+		rx += d->net[i].rx_bytes;
+		tx += d->net[i].tx_bytes;
+	}
+	str_addf(out, "%-24s %10.2f %10s %10s %6" PRIu64 " %10s %10s %10s %10s\n", id, (double)s->cpu_total / 1e9,
 		 stats_size(s->memory.usage, usage), stats_size(s->memory.limit, limit), s->pids_current,
-		 stats_size(in, read), stats_size(outb, written));
+		 stats_size(in, read), stats_size(outb, written), stats_size(rx, received), stats_size(tx, sent));
 }
 
 static int stats_main(const struct globals *g, const struct command *self, int argc, char **argv, struct err *err)
@@ -226,22 +318,23 @@ static int stats_main(const struct globals *g, const struct command *self, int a
 		r = statedir_list(g, &ids, err);
 	if (r < 0)
 		return r;
-	str_addf(&out, "%-24s %10s %10s %10s %6s %10s %10s\n", "ID", "CPU(S)", "MEMORY", "LIMIT", "PIDS", "READ", "WRITTEN");
+	str_addf(&out, "%-24s %10s %10s %10s %6s %10s %10s %10s %10s\n", "ID", "CPU(S)", "MEMORY", "LIMIT", "PIDS", "READ",
+		 "WRITTEN", "RECEIVED", "SENT");
 	json_w_array(&w, NULL);
 	for (char **id = ids; id && *id; id++) {
 		cleanup_sandbox struct sandbox sb = SANDBOX_INIT;
-		cleanup_cgroup_stats struct cgroup_stats s = { 0 };
+		cleanup_events_data struct events_data d = { 0 };
 
 		r = events_load(g, *id, &sb, err);
-		r = r < 0 ? r : sb.backend->stats(&sb, &s, err);
+		r = r < 0 ? r : events_read(&sb, &d, err);
 		if (r < 0 && all)
 			continue; /* stopped, or gone since the list was made */
 		if (r < 0)
 			break;
-		stats_row(*id, &s, &out);
+		stats_row(*id, &d, &out);
 		json_w_object(&w, NULL);
 		json_w_string(&w, "id", *id);
-		cgroup_stats_write(&s, "data", &w);
+		events_write_data(&w, &d);
 		json_w_object_end(&w);
 	}
 	json_w_array_end(&w);

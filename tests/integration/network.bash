@@ -10,6 +10,7 @@ setup_host() {
 	need_program nft
 	HOST=amphi-$$-$BATS_TEST_NUMBER-$RANDOM
 	HOSTS=("$HOST")
+	SERVERS=()
 	ip netns add "$HOST"
 	on_host ip link set lo up
 	export AMPHI_NETWORK_DIR=$BATS_TEST_TMPDIR/networks
@@ -34,7 +35,10 @@ setup_outside() {
 on_host() { nsenter --net="/run/netns/$HOST" "$@"; }
 on_outside() { nsenter --net="/run/netns/$OUTSIDE" "$@"; }
 # A command in the background on a host: in_background on_outside COMMAND...; ended by teardown_host.
-in_background() { "$@" </dev/null >/dev/null 2>&1 3>&- & }
+in_background() {
+	"$@" </dev/null >/dev/null 2>&1 3>&- &
+	SERVERS+=($!)
+}
 net() { on_host "$AMPHI" network "$@"; }
 # amphi on the host, with this test's root and backend.
 hamphi() {
@@ -68,6 +72,17 @@ run_on() {
 serve() { # PORT WORD
 	printf 'while :; do echo %s | nc -l -p %s; done' "$2" "$1"
 }
+# A program of this host in the network of container NAME, in the background: inside NAME COMMAND...
+inside() {
+	local pid
+	pid=$(pid_of "$1") || return 1
+	shift
+	in_background nsenter --net="/proc/$pid/ns/net" "$@"
+}
+# Answers each datagram to a port of container NAME with a word.
+serve_udp() { # NAME PORT WORD
+	inside "$1" socat "UDP-LISTEN:$2,fork,reuseaddr" SYSTEM:"echo $3"
+}
 address_of() { # NETWORK NAME [4|6]
 	net inspect "$1" | jq -r --arg id "$2" --arg p "$([ "${3:-4}" = 4 ] && echo . || echo :)" \
 		'.[0].attachments[] | select(.id == $id) | .interfaces[].inside.addresses[] | select(contains($p)) | split("/")[0]' | head -1
@@ -82,6 +97,7 @@ tcp() { socat -T5 - "TCP:$1,connect-timeout=5"; }
 
 teardown_host() {
 	local r=0 id
+	[ -z "${SERVERS[*]}" ] || kill -9 "${SERVERS[@]}" 2>/dev/null
 	for id in $(ls "${ROOT:-/nonexistent}" 2>/dev/null); do
 		[ ! -d "$ROOT/$id" ] || hamphi delete --force "$id" >/dev/null 2>&1 || r=1
 	done

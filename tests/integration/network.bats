@@ -190,6 +190,20 @@ net_root() { on_host "$AMPHI" --root "$ROOT" network "$@"; }
 	check_output 10.89.0.2
 }
 
+@test "events and stats count what goes over the network" {
+	start_on a --network bridge -- sleep 1000
+	counters() { hamphi events --stats a | jq -e ".data.network_interfaces[] | select(.Name == \"eth0\") | $1"; }
+	before=$(counters .RxBytes)
+	on_host ping -c 3 -i 0.2 -s 1000 -W 10 10.89.0.2
+	[ "$(counters .RxBytes)" -ge $((before + 3000)) ]
+	counters '.RxPackets >= 3 and .TxBytes >= 3000 and .TxPackets >= 3 and .RxErrors == 0 and .TxDropped == 0'
+	run -0 hamphi stats a
+	check_output RECEIVED
+	start_on h --network host -- sleep 1000
+	run -0 hamphi events --stats h
+	[ "$(jq .data.network_interfaces <<<"$output")" = null ]
+}
+
 @test "rates are limited by tc" {
 	start_on a --network bridge:rate-in=8mbit,rate-out=4mbit -- sleep 1000
 	run -0 on_host tc qdisc show

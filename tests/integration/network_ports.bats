@@ -13,6 +13,8 @@ setup() {
 	need_program socat
 }
 teardown() { teardown_host; }
+# What a datagram brings: datagram_is WORD on_outside ADDRESS:PORT[,OPTION...]
+datagram_is() { [ "$("$2" socat -T2 - "UDP:$3" <<<x 2>/dev/null)" = "$1" ]; }
 
 @test "tcp from outside, from the host, by localhost, from a neighbour and from itself" {
 	setup_outside
@@ -47,21 +49,53 @@ teardown() { teardown_host; }
 	wait_for answer_is six on_outside socat -T2 - 'TCP6:[2001:db8::1]:8082'
 }
 
-@test "ranges, udp" {
+@test "ranges of tcp and udp ports" {
 	setup_outside
-	start_on a --network bridge -p 7000-7002:70-72 -p 5353:53/udp -- \
-		sh -c "($(serve 70 zero)) & ($(serve 72 two)) & while :; do echo udp | nc -u -l -p 53 -w 1; done"
+	start_on a --network bridge -p 7000-7002:70-72 -p 5353:53/udp -p 6000-6002:60-62/udp -- \
+		sh -c "($(serve 70 zero)) & $(serve 72 two)"
+	serve_udp a 61 one
+	serve_udp a 53 udp
 	wait_for answer_is zero on_outside socat -T2 - TCP:192.0.2.1:7000
 	wait_for answer_is two on_outside socat -T2 - TCP:192.0.2.1:7002
-	run -0 on_host nft list map inet amphi ports4
-	check_output "udp . 5353 : 10.89.0.2 . 53"
-	check_output "tcp . 7001 : 10.89.0.2 . 71"
+	wait_for datagram_is udp on_outside 192.0.2.1:5353
+	wait_for datagram_is udp on_host 127.0.0.1:5353
+	wait_for datagram_is one on_outside 192.0.2.1:6001
+	run ! datagram_is one on_outside 192.0.2.1:6002
+	run ! on_outside socat -T2 - TCP:192.0.2.1:7001,connect-timeout=2
 }
 
-@test "sctp has its rule" {
+@test "a udp client that keeps sending follows the port to the next container" {
+	setup_outside
+	start_on b --network bridge -p 5454:53/udp -- sleep 1000
+	serve_udp b 53 other
+	wait_for datagram_is other on_outside 192.0.2.1:5454,sourceport=4001
+	# a flow that was there before the port was published
+	run ! datagram_is one on_outside 192.0.2.1:5353,sourceport=4000
+	run -0 on_host cat /proc/net/nf_conntrack
+	check_output "sport=4000"
+	start_on a --network bridge -p 5353:53/udp -- sleep 1000
+	serve_udp a 53 one
+	wait_for datagram_is one on_outside 192.0.2.1:5353,sourceport=4000
+	hamphi delete -f a
+	start_on c --network bridge -p 5353:53/udp -- sleep 1000
+	serve_udp c 53 two
+	[ "$(address_of default c)" != 10.89.0.3 ]
+	wait_for datagram_is two on_outside 192.0.2.1:5353,sourceport=4000
+	# the flow of the other port was left alone
+	run -0 on_host cat /proc/net/nf_conntrack
+	check_output "sport=4001"
+}
+
+# bats test_tags=lab:container
+@test "sctp" {
 	start_on a --network bridge -p 9000:9001/sctp -- sleep 1000
 	run -0 on_host nft list map inet amphi ports4
 	check_output "sctp . 9000 : 10.89.0.2 . 9001"
+	# the traffic itself, where the kernel has it; the server is this host's program in the container's namespace
+	python3 -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)' 2>/dev/null || skip "the kernel has no SCTP; the rule is there"
+	setup_outside
+	inside a socat SCTP-LISTEN:9001,fork,reuseaddr SYSTEM:'echo sctp'
+	wait_for answer_is sctp on_outside socat -T2 - SCTP:192.0.2.1:9000
 }
 
 @test "conflicts are named and leave nothing" {

@@ -34,7 +34,9 @@ static char *json(const struct cgroup_stats *s)
 {
 	struct json_writer w = { 0 };
 
-	cgroup_stats_write(s, NULL, &w);
+	json_w_object(&w, NULL);
+	cgroup_stats_write(s, &w);
+	json_w_object_end(&w);
 	return json_w_steal(&w);
 }
 
@@ -113,7 +115,6 @@ static void test_v1(void)
 
 	has_str(text, "\"percpu\":[100,23]");
 	has_str(text, "\"limit\":9223372036854771712");
-	has_str(text, "\"network_interfaces\":null");
 	free(text);
 	for (size_t i = 0; i < 4; i++)
 		cgroup_dir_release(&d[i]);
