@@ -23,6 +23,17 @@ teardown() { teardown_all; }
 	diff "$BATS_TEST_TMPDIR/container" "$BATS_TEST_TMPDIR/machine"
 }
 
+@test "random operations, mappings, processes, special files and events answer as in a container" {
+	cp "$HELPERS/fsdeep" "$BUNDLE/rootfs/bin/"
+	config_args fsdeep /in-machine
+	timeout 200 "$AMPHI" --root "$ROOT" --isolation vm --vmm "$AMPHI_VMM" run -b "$BUNDLE" "$ID" >"$BATS_TEST_TMPDIR/machine" </dev/null
+	config_args fsdeep /in-container
+	timeout 60 "$AMPHI" --root "$ROOT" --isolation container run -b "$BUNDLE" "$ID" >"$BATS_TEST_TMPDIR/container" </dev/null
+	[ "$(wc -l <"$BATS_TEST_TMPDIR/container")" -gt 60 ]
+	grep -q "all right 1, size right 1, whole right 1" "$BATS_TEST_TMPDIR/container"
+	diff "$BATS_TEST_TMPDIR/container" "$BATS_TEST_TMPDIR/machine"
+}
+
 @test "what either side writes the other sees" {
 	mkdir "$BATS_TEST_TMPDIR/share"
 	echo from host >"$BATS_TEST_TMPDIR/share/host"
