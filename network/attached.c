@@ -27,6 +27,7 @@
 #include "network/nat.h"
 #include "network/network_def.h"
 #include "network/network_lease.h"
+#include "network/resolver.h"
 
 #define RECORD_MAX (4 << 20)
 
@@ -190,6 +191,8 @@ static void undo_iface(const struct netdir *nd, struct rtnl *nl, const struct ne
 		keep(endpoint_remove(nl, &l->ifaces[i], &e), &e, first, err);
 	netdir_stop_at("detach-link");
 	keep(endpoint_release(nd, &l->ifaces[i], key, &e), &e, first, err);
+	if (l->ifaces[i].network)
+		resolver_refresh(nd, l->ifaces[i].network);
 }
 
 int attached_detach(const struct netdir *nd, const struct network_ref *ref, struct err *err)

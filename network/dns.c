@@ -8,6 +8,7 @@
  * attachment writes what it finds there into its own file and appends its own line to the others'; one that goes
  * takes its lines out. A container may have written to its own hosts file: only lines of addresses in question are
  * touched, a symlink or a file beyond 1 MiB is left alone.
+ * resolv.conf names the network's resolver when one runs (resolver.c).
  * resolv.conf(5), hosts(5).
  */
 #include "network/dns.h"
@@ -22,6 +23,7 @@
 #include "base/fd.h"
 #include "network/endpoint.h"
 #include "network/ipam.h"
+#include "network/resolver.h"
 
 #define HOSTS_MAX (1 << 20)
 
@@ -190,6 +192,19 @@ static int write_files(const struct network_lease *l, const char *resolv, const 
 	return r < 0 ? err_sys(err, r, "write resolv.conf, hosts and hostname in %s", l->files_dir) : 0;
 }
 
+/* Whom endpoints of the network ask: its resolver, which asks the network's servers itself, else those. */
+static void add_servers(const struct netdir *nd, const struct network *n, char ***servers)
+{
+	bool runs = n->dns && resolver_runs(nd, n->name);
+	char a[RTNL_ADDR_TEXT];
+
+	for (unsigned int i = 0; runs && i < n->n_subnets; i++)
+		if (n->subnets[i].gateway.family)
+			strv_add(servers, rtnl_addr_text(&n->subnets[i].gateway, false, a));
+	for (char **p = n->dns_servers; !runs && p && *p; p++)
+		strv_add(servers, *p);
+}
+
 int dns_write(const struct netdir *nd, const struct network_request *req, const struct network_lease *l,
 	      const struct network *nets, struct err *err)
 {
@@ -202,8 +217,8 @@ int dns_write(const struct netdir *nd, const struct network_request *req, const 
 	if (!l->files_dir)
 		return 0;
 	for (size_t i = 0; i < l->n_ifaces; i++) {
-		for (char **p = nets[i].dns_servers; !strv_len(req->dns_servers) && p && *p; p++)
-			strv_add(&servers, *p);
+		if (!strv_len(req->dns_servers))
+			add_servers(nd, &nets[i], &servers);
 		for (char **p = nets[i].dns_search; !strv_len(req->dns_search) && p && *p; p++)
 			strv_add(&search, *p);
 		for (char **p = nets[i].dns_options; !strv_len(req->dns_options) && p && *p; p++)

@@ -12,7 +12,7 @@ struct network_ref;
 
 struct netdir {
 	char *conf;  /* definitions: NAME.json */
-	char *run;   /* in use now: attached/KEY.json, ipam/NETWORK/ADDRESS, ports/…, nat, lock */
+	char *run;   /* in use now: attached/KEY.json, ipam/NETWORK/ADDRESS, ports/…, dns/NETWORK/…, nat, lock */
 	int conf_fd, run_fd;
 	int lock_fd; /* holds the flock; -1 without */
 };

@@ -31,6 +31,7 @@
 #include "network/netdir.h"
 #include "network/network_def.h"
 #include "network/network_lease.h"
+#include "network/resolver.h"
 
 static void lease_begin(struct network_lease *l, const struct network_request *req)
 {
@@ -192,11 +193,16 @@ static int attach(const struct netdir *nd, const struct network_request *req, st
 	netdir_stop_at("recorded");
 	if (r >= 0)
 		r = carry_out(nd, req, l, 0, nets, key, err);
+	for (size_t i = 0; r >= 0 && l->files_dir && i < l->n_ifaces; i++)
+		resolver_start(nd, &nets[i]);
+	netdir_stop_at("resolver");
 	if (r >= 0)
 		r = dns_write(nd, req, l, nets, err);
 	for (size_t i = 0; r >= 0 && i < l->n_ifaces; i++)
-		if (nets[i].dns)
+		if (nets[i].dns) {
 			dns_publish(nd, l, &l->ifaces[i], true);
+			resolver_refresh(nd, nets[i].name);
+		}
 	netdir_stop_at("names");
 	/* Once more: the MTU is known only now. */
 	return r < 0 ? r : attached_save(nd, key, l, err);
@@ -297,6 +303,7 @@ static int connect_one(const struct netdir *nd, const struct network_request *re
 	if (r >= 0 && n.dns) {
 		dns_publish(nd, l, &l->ifaces[l->n_ifaces - 1], true);
 		dns_learn(nd, l, &l->ifaces[l->n_ifaces - 1]);
+		resolver_refresh(nd, n.name);
 	}
 	if (r < 0 && l->n_ifaces > 0 && n.name)
 		(void)attached_drop_iface(nd, l, l->n_ifaces - 1, NULL);

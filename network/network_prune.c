@@ -28,6 +28,7 @@
 #include "network/network.h"
 #include "network/network_def.h"
 #include "network/network_lease.h"
+#include "network/resolver.h"
 
 struct prune {
 	struct netdir nd;
@@ -233,6 +234,11 @@ static void drop_bridges(struct prune *p, bool unused)
 	}
 }
 
+static bool keeps_resolver(const void *arg, const char *network)
+{
+	return in_use(arg, network);
+}
+
 /* The table as the records want it; gone when there is nothing in it to keep. */
 static int settle_nat(struct prune *p, struct err *err)
 {
@@ -259,6 +265,7 @@ int network_prune(const char *dir, bool unused, unsigned int *ret_removed, struc
 		drop_addresses(&p);
 		drop_ports(&p);
 		drop_links(&p);
+		p.removed += resolver_sweep(&p.nd, keeps_resolver, &p);
 		drop_bridges(&p, unused);
 		keep(&p, settle_nat(&p, &e), &e);
 		keep(&p, cni_gc(&p.nd, p.leases, p.n_leases, &e), &e);
@@ -268,6 +275,20 @@ int network_prune(const char *dir, bool unused, unsigned int *ret_removed, struc
 	}
 	prune_end(&p);
 	return r;
+}
+
+/* Starts a resolver that ended, when an endpoint's resolv.conf names it. */
+static void reload_resolver(struct prune *p, const struct network *n)
+{
+	for (size_t i = 0; i < p->n_leases; i++)
+		for (size_t k = 0; p->leases[i].files_dir && k < p->leases[i].n_ifaces; k++)
+			if (p->leases[i].ifaces[k].network && !strcmp(p->leases[i].ifaces[k].network, n->name)) {
+				if (!resolver_runs(&p->nd, n->name))
+					(void)resolver_stop(&p->nd, n->name, NULL); /* forget a failure */
+				resolver_start(&p->nd, n);
+				resolver_refresh(&p->nd, n->name);
+				return;
+			}
 }
 
 /* Plugs the endpoints' links in again and repairs the bridge. */
@@ -291,7 +312,10 @@ static int reload_network(struct prune *p, const struct network *n, struct err *
 				continue;
 			r = rtnl_link_change(&p->nl, l.index, &(struct rtnl_change){.master = index, .up = 1}, err);
 		}
-	return r < 0 ? err_wrap(err, "network %s", n->name) : 0;
+	if (r < 0)
+		return err_wrap(err, "network %s", n->name);
+	reload_resolver(p, n);
+	return 0;
 }
 
 int network_prune_reload(const char *dir, struct err *err)
@@ -334,6 +358,8 @@ static int remove_network(struct prune *p, const struct network *n, bool force, 
 			if (p->leases[i].ifaces[k].network && !strcmp(p->leases[i].ifaces[k].network, n->name))
 				return err_set(err, -EBUSY, "network %s is in use by container %s", n->name, p->leases[i].ref.id);
 	r = disconnect_all(p, n->name, err);
+	if (r >= 0)
+		r = resolver_stop(&p->nd, n->name, err);
 	if (r >= 0)
 		r = bridge_remove(&p->nl, n, err);
 	if (r >= 0)
