@@ -20,6 +20,7 @@
 #include "base/str.h"
 #include "images/archive.h"
 #include "images/changes.h"
+#include "images/deflate.h"
 #include "images/ref.h"
 #include "images/layer_unpack.h"
 #include "oci/config_read.h"
@@ -330,12 +331,16 @@ static int import_docker(struct import *im, struct err *err)
 	return 0;
 }
 
+/* A root file system's archive on its way: as it is into the blob, or (xz, which no media type has) through pack. */
 struct rootfs_in {
 	int fd, out;
 	struct digest *digest;
 	uint64_t size;
-	uint8_t magic[4];
+	uint8_t magic[6];
+	struct deflate *pack;
 };
+
+static const uint8_t xz_magic[6] = { 0xfd, '7', 'z', 'X', 'Z', 0 };
 
 static ssize_t rootfs_read(void *arg, void *buf, size_t len, struct err *err)
 {
@@ -348,14 +353,29 @@ static ssize_t rootfs_read(void *arg, void *buf, size_t len, struct err *err)
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return err_sys(err, -errno, "read");
+	/* the beginning is all there before anything is inflated, so pack gets every byte */
+	for (size_t i = 0; in->size + i < sizeof(in->magic) && i < (size_t)n; i++)
+		in->magic[in->size + i] = ((uint8_t *)buf)[i];
+	in->size += (uint64_t)n;
+	if (!memcmp(in->magic, xz_magic, sizeof(xz_magic)))
+		return n;
 	r = fd_write_all(in->out, buf, (size_t)n);
 	if (r < 0)
 		return err_sys(err, r, "write");
-	if (in->size < 4)
-		memcpy(in->magic + in->size, buf, (size_t)n < 4 - in->size ? (size_t)n : 4 - in->size);
 	digest_update(in->digest, buf, (size_t)n);
-	in->size += (uint64_t)n;
+	store_stop_at("fetching");
 	return n;
+}
+
+static int rootfs_copy(void *arg, const void *buf, size_t len, struct err *err)
+{
+	struct rootfs_in *in = arg;
+
+	if (memcmp(in->magic, xz_magic, sizeof(xz_magic)))
+		return 0;
+	if (!in->pack)
+		in->pack = deflate_new(in->out);
+	return deflate_put(in->pack, buf, len, err);
 }
 
 static int rootfs_config(const struct import *im, const char *diff_id, char **ret, struct err *err)
@@ -413,17 +433,47 @@ static int rootfs_finish(struct import *im, const struct oci_descriptor *layer, 
 	return r;
 }
 
+/* The archive into the staging directory: blob and tree. *ret_layer gets type, digest (at digest) and size. */
+static int rootfs_stage(struct import *im, int fd, int dirfd, char digest[DIGEST_MAX], char diff_id[DIGEST_MAX],
+			struct oci_descriptor *ret_layer, struct err *err)
+{
+	cleanup_fd int out = openat(dirfd, "blob", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	cleanup_digest struct digest *hash = digest_new(NULL);
+	struct rootfs_in in = { .fd = fd, .out = out, .digest = hash };
+	struct layer_options o = { .rootless = im->s->rootless, .max_bytes = im->in->fetch.max_layer_bytes,
+				   .max_entries = LAYER_MAX_ENTRIES, .copy = rootfs_copy, .copy_arg = &in };
+	char again[DIGEST_MAX], rest[65536];
+	ssize_t n = 1;
+	int r = out < 0 ? err_sys(err, -errno, "blob") : layer_unpack(dirfd, rootfs_read, &in, &o, NULL, diff_id, err);
+
+	while (r >= 0 && n > 0)
+		r = (int)(n = rootfs_read(&in, rest, sizeof(rest), err));
+	if (r >= 0 && !in.pack && !memcmp(in.magic, xz_magic, sizeof(xz_magic)))
+		r = err_set(err, -EINVAL, "empty archive");
+	if (in.pack) {
+		if (r >= 0)
+			r = deflate_end(in.pack, again, digest, &ret_layer->size, err);
+		ret_layer->media_type = (char *)OCI_MT_LAYER_GZIP;
+	} else {
+		digest_final(hash, digest);
+		ret_layer->size = in.size;
+		ret_layer->media_type = (char *)(in.magic[0] == 0x1f && in.magic[1] == 0x8b   ? OCI_MT_LAYER_GZIP
+						 : in.magic[0] == 0x28 && in.magic[1] == 0xb5 ? OCI_MT_LAYER_ZSTD
+											      : OCI_MT_LAYER);
+	}
+	ret_layer->digest = digest;
+	deflate_free(in.pack);
+	return r < 0 ? r : 0;
+}
+
 static int import_rootfs(struct import *im, struct err *err)
 {
 	bool std = !strcmp(im->in->path, "-");
 	cleanup_fd int fd = std ? fcntl(0, F_DUPFD_CLOEXEC, 3) : open(im->in->path, O_RDONLY | O_CLOEXEC);
-	struct layer_options o = { .rootless = im->s->rootless, .max_bytes = im->in->fetch.max_layer_bytes };
-	struct rootfs_in in = { .fd = fd };
-	cleanup_digest struct digest *hash = digest_new(NULL);
 	char digest[DIGEST_MAX], diff_id[DIGEST_MAX];
 	struct oci_descriptor layer = { 0 };
 	cleanup_free char *tmp = NULL;
-	cleanup_fd int dirfd = -1, out = -1;
+	cleanup_fd int dirfd = -1;
 	int r;
 
 	if (fd < 0)
@@ -431,35 +481,17 @@ static int import_rootfs(struct import *im, struct err *err)
 	r = store_tmpdir(im->s, &tmp, &dirfd, err);
 	if (r < 0)
 		return r;
-	out = in.out = openat(dirfd, "blob", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	in.digest = hash;
-	r = out < 0 ? err_sys(err, -errno, "blob") : layer_unpack(dirfd, rootfs_read, &in, &o, NULL, diff_id, err);
-	while (r >= 0) {
-		char rest[65536];
-		ssize_t n = rootfs_read(&in, rest, sizeof(rest), err);
-
-		if (n <= 0) {
-			r = (int)n;
-			break;
-		}
-	}
-	if (r >= 0 && in.magic[0] == 0xfd)
-		r = err_set(err, -ENOTSUP, "an xz layer has no media type: decompress it first (xz -dc FILE | amphi import -)");
+	r = rootfs_stage(im, fd, dirfd, digest, diff_id, &layer, err);
+	store_stop_at("staged");
 	if (r >= 0)
 		r = store_sync(im->s, err);
-	if (r >= 0) {
-		digest_final(hash, digest);
+	store_stop_at("synced");
+	if (r >= 0)
 		r = store_adopt_blob(im->s, tmp, "blob", digest, err);
-	}
 	if (r >= 0)
 		r = layer_unpack_publish(im->s, tmp, diff_id, err);
-	if (r >= 0) {
-		layer.digest = digest;
-		layer.size = in.size;
-		layer.media_type = (char *)(in.magic[0] == 0x1f ? OCI_MT_LAYER_GZIP
-					    : in.magic[0] == 0x28 && in.magic[1] == 0xb5 ? OCI_MT_LAYER_ZSTD : OCI_MT_LAYER);
+	if (r >= 0)
 		r = rootfs_finish(im, &layer, diff_id, err);
-	}
 	path_remove_tree(im->s->fd, tmp, true);
 	return r < 0 ? err_wrap(err, "%s", im->in->path) : 0;
 }

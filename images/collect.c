@@ -171,6 +171,7 @@ static int sweep_blobs(struct store *s, const struct marks *m, const char *alg, 
 		}
 		if (unlinkat(s->fd, path, 0) < 0 && errno != ENOENT)
 			r = err_sys(err, -errno, "%s", path);
+		store_stop_at("sweep-blob");
 	}
 	return r;
 }
@@ -186,6 +187,7 @@ static int remove_tree(struct store *s, const char *name, struct err *err)
 	to = path_join(tmp, "tree");
 	if (renameat(s->fd, name, s->fd, to) < 0 && errno != ENOENT)
 		r = err_sys(err, -errno, "%s", name);
+	store_stop_at("sweep-tree");
 	if (r >= 0)
 		r = path_remove_tree(s->fd, tmp, true) < 0 ? err_set(err, -EIO, "%s: cannot be removed", name) : 0;
 	return r;

@@ -82,11 +82,13 @@ static int make_layer(struct commit *c, struct err *err)
 	fd = openat(tmp, "blob", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	if (fd < 0)
 		return err_sys(err, -errno, "blob");
+	store_stop_at("commit");
 	r = layer_diff_write(upper, c->s->rootless, fd, c->diff_id, digest, &c->layer.size, err);
 	if (r >= 0 && lseek(fd, 0, SEEK_SET) < 0)
 		r = err_sys(err, -errno, "blob");
 	if (r >= 0)
 		r = layer_unpack(tmp, read_fd, &fd, &o, c->diff_id, again, err);
+	store_stop_at("staged");
 	if (r >= 0)
 		r = store_sync(c->s, err);
 	if (r >= 0)

@@ -95,6 +95,7 @@ static ssize_t tee_read(void *arg, void *buf, size_t len, struct err *err)
 	}
 	digest_update(j->digest, buf, (size_t)n);
 	j->offset += (uint64_t)n;
+	store_stop_at("fetching");
 	progress_step(j->item, (uint64_t)n);
 	return n;
 }
@@ -146,7 +147,8 @@ static int stage(struct job *j, struct err *err)
 {
 	struct store *s = j->f->s;
 	bool want_tree = !layer_unpack_has(s, j->diff_id);
-	struct layer_options o = { .rootless = s->rootless, .max_bytes = j->f->o->max_layer_bytes };
+	struct layer_options o = { .rootless = s->rootless, .max_bytes = j->f->o->max_layer_bytes,
+				   .max_entries = LAYER_MAX_ENTRIES };
 	inflate_read_fn *fn = j->have_blob ? blob_read : tee_read;
 	char digest[DIGEST_MAX], diff_id[DIGEST_MAX];
 	cleanup_fd int dirfd = -1;
@@ -243,8 +245,11 @@ static void *worker(void *arg)
 /* Names what is staged. */
 static int publish(struct fetch *f, struct err *err)
 {
-	int r = store_sync(f->s, err);
+	int r;
 
+	store_stop_at("staged");
+	r = store_sync(f->s, err);
+	store_stop_at("synced");
 	for (size_t i = 0; i < f->n && r >= 0; i++) {
 		struct job *j = &f->jobs[i];
 
@@ -270,6 +275,13 @@ static void release(struct fetch *f)
 		if (j->tmpdir)
 			path_remove_tree(f->s->fd, j->tmpdir, true);
 		free(steal_ptr(j->tmpdir));
+		/* what cannot be resumed, or filled the disk, is not kept */
+		if (j->partial >= 0 && !j->have_blob && j->err.code &&
+		    (!f->src->resumable || j->err.code == -ENOSPC || j->err.code == -EDQUOT)) {
+			cleanup_free char *name = xasprintf("partial/%s", digest_hex(j->desc->digest));
+
+			unlinkat(f->s->fd, name, 0);
+		}
 		if (j->partial >= 0)
 			close(j->partial);
 		if (j->lock >= 0)

@@ -8,7 +8,7 @@
  *
  * A container of an image:
  *
- *	amphi-images prepare [--store DIR] --id ID [--pull missing|never|always] [--platform OS/ARCH[/VARIANT]]
+ *	amphi-images prepare [--store DIR] --id ID [--owner STATEDIR] [--pull missing|never|always] [--platform OS/ARCH[/VARIANT]]
  *		[--entrypoint WORD]... [--env NAME=VALUE]... [--user USER] [--workdir DIR] [--hostname NAME]
  *		[--terminal] [--volume SRC:DST[:OPTIONS]]... [--read-only] [--cap-add CAP]... [--cap-drop CAP]...
  *		[--privileged] [--memory BYTES] [--cpus N] [--pids-limit N] [--annotation KEY=VALUE]... IMAGE [COMMAND...]
@@ -17,10 +17,12 @@
  * the image's layers and a private upper directory) is mounted, and prints the bundle's absolute path on one line.
  * On failure nothing stays and the reason is one line on stderr, "amphi-images: what: why", exit status 1.
  *
- *	amphi-images release [--store DIR] BUNDLE
+ *	amphi-images release [--store DIR] [--owner STATEDIR] BUNDLE
  *
  * undoes it: unmounts the root and removes STORE/containers/ID. Success when there is nothing (any more).
- * Until then prune and rmi leave the layers alone.
+ * Until then prune and rmi leave the layers alone. With --owner it does so only when the bundle was made for that
+ * state directory, there is none, and the process that was to make it is dead: what a SIGKILL or a reboot left.
+ * prune and the next prepare of the id do the same by themselves.
  *
  * The store is --store, else $AMPHI_STORE, else /var/lib/amphi (root) or $XDG_DATA_HOME/amphi.
  */

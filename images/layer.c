@@ -607,7 +607,7 @@ int layer_apply(int rootfd, struct tar *t, const struct layer_options *o, struct
 	top->mode = 0755;
 	while ((r = tar_next(t, &e, err)) > 0) {
 		meta->entries++;
-		if (o->max_entries && meta->entries > o->max_entries)
+		if (o->max_entries && meta->entries + a.n_dirs > o->max_entries)
 			r = err_set(err, -EFBIG, "more entries than the limit of %llu", (unsigned long long)o->max_entries);
 		else
 			r = apply_entry(&a, e, err);

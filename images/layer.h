@@ -15,8 +15,12 @@
 struct layer_options {
 	bool rootless;        /* owners, devices and privileged xattrs cannot be made: they are left out */
 	uint64_t max_bytes;   /* of all files together; 0: no limit */
-	uint64_t max_entries; /* 0: no limit */
+	uint64_t max_entries; /* and directories they imply; 0: no limit */
+	tar_put_fn *copy;     /* of layer_unpack(): gets the uncompressed archive as well; NULL: nobody */
+	void *copy_arg;
 };
+
+#define LAYER_MAX_ENTRIES 4000000 /* of a layer where nobody says otherwise */
 
 struct layer_link {
 	char *path;

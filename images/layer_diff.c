@@ -3,13 +3,12 @@
 /*
  * The walk of merge.c over the one tree would hide its whiteouts, so this one is its own: each directory's names
  * sorted, a whiteout as an empty file .wh.NAME, an opaque directory with .wh..wh..opq as its first member. The
- * archive goes through ISA-L's deflate to the file; both streams are hashed on the way. The upper directory was
+ * archive goes through deflate.c to the file, which hashes both streams. The upper directory was
  * written by a container: it is only read, without following symlinks.
  */
 #include "images/layer_diff.h"
 
 #include <fcntl.h>
-#include <isa-l/igzip_lib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -18,17 +17,12 @@
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "images/deflate.h"
 #include "images/layer.h"
 #include "images/merge.h"
 
-#define OUT_SIZE (256 * 1024)
-
 struct sink {
-	int fd;
-	struct digest *plain, *packed;
-	uint64_t size;
-	struct isal_zstream z;
-	uint8_t *out, *level_buf;
+	struct deflate *z;
 	bool rootless;
 	/* files with several links */
 	struct {
@@ -39,35 +33,11 @@ struct sink {
 	size_t n_seen;
 };
 
-static int deflate_some(struct sink *s, const void *buf, size_t len, bool end, struct err *err)
-{
-	s->z.next_in = (uint8_t *)(uintptr_t)buf;
-	s->z.avail_in = (uint32_t)len;
-	s->z.end_of_stream = end;
-	do {
-		size_t n;
-		int r;
-
-		s->z.next_out = s->out;
-		s->z.avail_out = OUT_SIZE;
-		if (isal_deflate(&s->z) != COMP_OK)
-			return err_set(err, -EIO, "gzip: cannot compress");
-		n = OUT_SIZE - s->z.avail_out;
-		r = fd_write_all(s->fd, s->out, n);
-		if (r < 0)
-			return err_sys(err, r, "write");
-		digest_update(s->packed, s->out, n);
-		s->size += n;
-	} while (!s->z.avail_out || s->z.avail_in);
-	return 0;
-}
-
 static int put(void *arg, const void *buf, size_t len, struct err *err)
 {
 	struct sink *s = arg;
 
-	digest_update(s->plain, buf, len);
-	return deflate_some(s, buf, len, false, err);
+	return deflate_put(s->z, buf, len, err);
 }
 
 static const char *seen_before(struct sink *s, const struct stat *st, const char *path)
@@ -204,35 +174,16 @@ static int walk(struct sink *s, int fd, const char *path, struct err *err)
 int layer_diff_write(int upper, bool rootless, int fd, char ret_diff_id[DIGEST_MAX], char ret_digest[DIGEST_MAX],
 		     uint64_t *ret_size, struct err *err)
 {
-	struct sink *s = xcalloc(1, sizeof(*s));
-	int r;
+	struct sink s = { .z = deflate_new(fd), .rootless = rootless };
+	int r = walk(&s, upper, "", err);
 
-	s->fd = fd;
-	s->rootless = rootless;
-	s->plain = digest_new(NULL);
-	s->packed = digest_new(NULL);
-	s->out = xmalloc(OUT_SIZE);
-	s->level_buf = xmalloc(ISAL_DEF_LVL1_DEFAULT);
-	isal_deflate_init(&s->z);
-	s->z.gzip_flag = IGZIP_GZIP;
-	s->z.level = 1;
-	s->z.level_buf = s->level_buf;
-	s->z.level_buf_size = ISAL_DEF_LVL1_DEFAULT;
-	r = walk(s, upper, "", err);
 	if (r >= 0)
-		r = tar_write_end(put, s, err);
+		r = tar_write_end(put, &s, err);
 	if (r >= 0)
-		r = deflate_some(s, NULL, 0, true, err);
-	digest_final(s->plain, ret_diff_id);
-	digest_final(s->packed, ret_digest);
-	*ret_size = s->size;
-	for (size_t i = 0; i < s->n_seen; i++)
-		free(s->seen[i].path);
-	free(s->seen);
-	digest_free(s->plain);
-	digest_free(s->packed);
-	free(s->out);
-	free(s->level_buf);
-	free(s);
+		r = deflate_end(s.z, ret_diff_id, ret_digest, ret_size, err);
+	for (size_t i = 0; i < s.n_seen; i++)
+		free(s.seen[i].path);
+	free(s.seen);
+	deflate_free(s.z);
 	return r;
 }

@@ -33,7 +33,16 @@ struct ring {
 	/* consumer */
 	struct digest *digest;
 	bool holding;
+	uint64_t total; /* bytes of the archive so far */
+	const struct layer_options *o;
+	const struct layer_meta *meta;
 };
+
+/* What an archive may have beside the data of its files: headers with xattrs and long names, padding. */
+static uint64_t overhead_max(const struct ring *r)
+{
+	return (64ULL << 20) + r->meta->entries * 65536;
+}
 
 static void *produce(void *arg)
 {
@@ -92,10 +101,20 @@ static ssize_t fill(void *arg, const uint8_t **ret, struct err *err)
 			*err = r->err;
 	}
 	pthread_mutex_unlock(&r->lock);
-	if (n > 0) {
-		digest_update(r->digest, r->buf[slot], (size_t)n);
-		*ret = r->buf[slot];
+	if (n <= 0)
+		return n;
+	r->total += (uint64_t)n;
+	if (r->o->max_bytes && r->total > r->o->max_bytes + overhead_max(r))
+		return err_set(err, -EFBIG, "the archive goes on behind its limit of %llu bytes: mostly padding",
+			       (unsigned long long)r->o->max_bytes);
+	digest_update(r->digest, r->buf[slot], (size_t)n);
+	if (r->o->copy) {
+		int w = r->o->copy(r->o->copy_arg, r->buf[slot], (size_t)n, err);
+
+		if (w < 0)
+			return w;
 	}
+	*ret = r->buf[slot];
 	return n;
 }
 
@@ -125,6 +144,8 @@ int layer_unpack(int dirfd, inflate_read_fn *read, void *arg, const struct layer
 	pthread_t producer;
 	int ret;
 
+	r.o = o;
+	r.meta = &meta;
 	r.digest = digest_new(diff_id);
 	r.z = inflate_new(read, arg);
 	for (int i = 0; i < RING; i++)
@@ -178,8 +199,10 @@ int layer_unpack_publish(const struct store *s, const char *tmpdir, const char *
 {
 	cleanup_free char *to = place(diff_id);
 
-	if (renameat2(s->fd, tmpdir, s->fd, to, RENAME_NOREPLACE) == 0)
+	if (renameat2(s->fd, tmpdir, s->fd, to, RENAME_NOREPLACE) == 0) {
+		store_stop_at("layer");
 		return 0;
+	}
 	if (errno != EEXIST && errno != ENOTEMPTY)
 		return err_sys(err, -errno, "layer %s", diff_id);
 	path_remove_tree(s->fd, tmpdir, true);

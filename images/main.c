@@ -45,6 +45,7 @@ static const struct option {
 	O("repair", 0, FLAG, repair, NULL, "remove what is damaged, so that it can be fetched again"),
 	O("digests", 0, FLAG, digests, NULL, "show manifest digests"),
 	O("id", 0, WORD, id, "ID", "the container's id"),
+	O("owner", 0, WORD, owner, "DIR", "the state directory that is or was to be made for it"),
 	O("pull", 0, WORD, pull, "WHEN", "missing (default), never or always"),
 	O("entrypoint", 0, LIST, entrypoint, "WORD", "replaces the image's entrypoint (repeatable)"),
 	O("env", 'e', LIST, env, "NAME=VALUE", "environment (repeatable)"),

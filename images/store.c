@@ -10,9 +10,11 @@
 #include "images/store.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/json.h"
@@ -25,6 +27,16 @@
 #define VERSION 1
 #define LAYOUT "{\"imageLayoutVersion\":\"1.0.0\"}"
 #define EMPTY_INDEX "{\"schemaVersion\":2,\"mediaType\":\"" OCI_MT_INDEX "\",\"manifests\":[]}"
+
+#ifdef AMPHI_DEBUG
+void store_stop_at(const char *point)
+{
+	const char *at = getenv("AMPHI_STOP_AT");
+
+	if (at && !strcmp(at, point))
+		kill(getpid(), SIGKILL);
+}
+#endif
 
 static char *default_path(void)
 {
@@ -263,6 +275,7 @@ int store_adopt_blob(const struct store *s, const char *dirname, const char *nam
 
 	if (renameat(s->fd, from, s->fd, to) < 0)
 		return err_sys(err, -errno, "blob %s", digest);
+	store_stop_at("blob");
 	return 0;
 }
 
@@ -355,8 +368,10 @@ static int replace(const struct store *s, const char *name, const struct oci_des
 	r = path_write_atomic(s->fd, "index.json.new", text, strlen(text), 0644);
 	if (r >= 0)
 		r = store_sync(s, err) < 0 ? -EIO : 0;
+	store_stop_at("index");
 	if (r >= 0 && renameat(s->fd, "index.json.new", s->fd, "index.json") < 0)
 		r = -errno;
+	store_stop_at("named");
 	if (r >= 0 && s->sync && fsync(s->fd) < 0)
 		r = -errno;
 	return r < 0 ? err_sys(err, r, "%s/index.json", s->path) : found;

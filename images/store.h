@@ -81,6 +81,16 @@ int store_untag(const struct store *s, const char *name, struct err *err);
  */
 int store_find(const struct store *s, const char *text, struct oci_descriptor *ret, struct err *err);
 
+/* Debug builds: the process kills itself here when AMPHI_STOP_AT names this point. */
+#ifdef AMPHI_DEBUG
+void store_stop_at(const char *point);
+#else
+static inline void store_stop_at(const char *point)
+{
+	(void)point;
+}
+#endif
+
 /* An image for one platform: manifest and configuration, read and checked against each other. */
 struct store_image {
 	struct oci_descriptor desc; /* of the manifest */

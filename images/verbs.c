@@ -296,14 +296,19 @@ static int prune_main(const struct verbs_options *o, int argc, char **argv, stru
 {
 	cleanup_store struct store *s = NULL;
 	struct collect_result c;
+	unsigned int n = 0;
 	char size[16];
 	int r = open_store(o, STORE_COLLECT, &s, err);
 
+	if (r >= 0)
+		r = prepare_sweep(s, &n, err);
 	if (r >= 0)
 		r = collect_garbage(s, !o->all, &c, err);
 	if (r < 0)
 		return r;
 	human(c.bytes, size);
+	if (n)
+		printf("%u containers that nobody has any more removed\n", n);
 	printf("%u blobs and partial downloads (%s), %u layers, %u fixups removed\n", c.blobs + c.partial, size, c.layers,
 	       c.fixups);
 	return 0;
@@ -395,7 +400,7 @@ static int prepare_main(const struct verbs_options *o, int argc, char **argv, st
 			r = find_image(o, s, name, &d, &i, err);
 	}
 	if (r >= 0)
-		r = prepare_container(s, &i, o->id, d.ref_name, &c, &bundle, err);
+		r = prepare_container(s, &i, o->id, o->owner, d.ref_name, &c, &bundle, err);
 	if (r >= 0)
 		printf("%s\n", bundle);
 	oci_descriptor_clear(&d);
@@ -417,7 +422,7 @@ static int release_main(const struct verbs_options *o, int argc, char **argv, st
 		opt.store = above;
 	}
 	r = open_store(&opt, STORE_READ, &s, err);
-	return r == -ENOENT ? 0 : r < 0 ? r : prepare_release(s, argv[0], err);
+	return r == -ENOENT ? 0 : r < 0 ? r : prepare_release(s, argv[0], o->owner, err);
 }
 
 static int commit_main(const struct verbs_options *o, int argc, char **argv, struct err *err)
@@ -475,7 +480,7 @@ const struct verb verbs[] = {
 	  "change message author sync " },
 	{ "fsck", fsck_main, 0, 0, false, "[OPTIONS]", "verify blobs and layers", "repair " },
 	{ "prepare", prepare_main, 1, -1, true, "[OPTIONS] --id ID IMAGE [COMMAND...]", "make a container's bundle (for amphi run --image)",
-	  "id pull " CONTAINER_OPTIONS REMOTE_OPTIONS },
-	{ "release", release_main, 1, 1, false, "BUNDLE", "undo prepare", "" },
+	  "id owner pull " CONTAINER_OPTIONS REMOTE_OPTIONS },
+	{ "release", release_main, 1, 1, false, "[OPTIONS] BUNDLE", "undo prepare", "owner " },
 	{ NULL, NULL, 0, 0, false, NULL, NULL, NULL },
 };

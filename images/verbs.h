@@ -11,6 +11,7 @@
 /* What the options of all commands may set; a command names those it takes. */
 struct verbs_options {
 	const char *store;
+	const char *owner;
 	const char *name, *platform, *format, *output, *progress, *pull, *id, *sync;
 	const char *entry_user, *workdir, *hostname, *memory, *cpus, *pids_limit, *max_size;
 	const char *creds, *authfile, *cert_dir, *message, *author;

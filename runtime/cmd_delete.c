@@ -3,6 +3,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/path.h"
+#include "base/str.h"
+#include "runtime/cmd_images.h"
 #include "runtime/commands.h"
 #include "runtime/matching.h"
 #include "runtime/sandbox.h"
@@ -20,13 +23,14 @@ static const struct option_def delete_defs[] = {
 static int delete_one(const struct globals *g, const char *id, bool force, struct err *err)
 {
 	cleanup_sandbox struct sandbox sb = SANDBOX_INIT;
+	cleanup_free char *dir = path_join(g->root, id);
 	int r = sandbox_load(g, id, true, &sb, err);
 
-	if (r == -ENOENT && force)
-		return 0;
-	if (r < 0 && r != -ENODATA)
+	if (r < 0 && r != -ENODATA && !(r == -ENOENT && force))
 		return r;
-	return sandbox_delete(&sb, force, err);
+	r = r == -ENOENT ? 0 : sandbox_delete(&sb, force, err);
+	/* what a killed `run --image` made before there was a record of it */
+	return r < 0 || !force ? r : cmd_images_forget(id, dir, err);
 }
 
 static int delete_main(const struct globals *g, const struct command *self, int argc, char **argv, struct err *err)

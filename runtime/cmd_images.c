@@ -8,6 +8,7 @@
 #include "runtime/cmd_images.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -125,6 +126,33 @@ int cmd_images_release(const char *bundle, struct err *err)
 	cleanup_free char *path = find_program(err);
 	struct child_io io = { 0 };
 	char *words[] = { path, (char *)IMAGES_RELEASE, (char *)(uintptr_t)bundle, NULL };
+
+	return path ? run_program(words, &io, err) : err->code;
+}
+
+/* The store that amphi-images would take. */
+static char *default_store(void)
+{
+	const char *env = getenv(IMAGES_STORE_ENV), *home = getenv("HOME"), *data = getenv("XDG_DATA_HOME");
+
+	if (!str_empty(env))
+		return xstrdup(env);
+	if (geteuid() == 0)
+		return xstrdup(IMAGES_STORE_DEFAULT);
+	return !str_empty(data) ? path_join(data, "amphi") : path_join(str_empty(home) ? "/tmp" : home, ".local/share/amphi");
+}
+
+int cmd_images_forget(const char *id, const char *statedir, struct err *err)
+{
+	cleanup_free char *store = default_store();
+	cleanup_free char *bundle = xasprintf("%s/containers/%s", store, id), *path = NULL;
+	struct child_io io = { 0 };
+
+	if (access(bundle, F_OK) < 0)
+		return 0;
+	path = find_program(err);
+	char *words[] = { path, (char *)IMAGES_RELEASE, (char *)"--store", store, (char *)"--owner",
+			  (char *)(uintptr_t)statedir, bundle, NULL };
 
 	return path ? run_program(words, &io, err) : err->code;
 }

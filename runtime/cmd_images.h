@@ -14,4 +14,10 @@ int cmd_images_prepare(const char *const *args, char **ret_bundle, struct err *e
 /* Undoes it; 0 also when there is nothing. */
 int cmd_images_release(const char *bundle, struct err *err);
 
+/*
+ * Removes the bundle in the store that was made for the state directory and never got, or has lost, it (a killed `run
+ * --image`, a reboot). 0 also when there is nothing, which costs one access(2).
+ */
+int cmd_images_forget(const char *id, const char *statedir, struct err *err);
+
 #endif

@@ -12,12 +12,14 @@
 #include <signal.h>
 #include <stdlib.h>
 
+#include "base/path.h"
 #include "container/selfexe.h"
 #include "oci/config.h"
 #include "runtime/cmd_images.h"
 #include "runtime/commands.h"
 #include "runtime/createopts.h"
 #include "runtime/sandbox.h"
+#include "runtime/steps.h"
 #include "runtime/supervise.h"
 
 /* createopts first: its rows of the table count from the beginning. */
@@ -100,11 +102,14 @@ static const char *run_stray(const struct runopts *o)
 }
 
 /* amphi-images makes the bundle; *ret is its path. */
-static int run_image(const struct runopts *o, const char *id, char *const *command, char **ret, struct err *err)
+static int run_image(const struct globals *g, const struct runopts *o, const char *id, char *const *command, char **ret,
+		     struct err *err)
 {
+	cleanup_free char *owner = path_join(g->root, id);
 	cleanup_strv char **words = NULL;
 
 	run_word(&words, "--id", id);
+	run_word(&words, "--owner", owner);
 	run_word(&words, "--pull", o->pull);
 	run_word(&words, "--platform", o->platform);
 	run_word(&words, "--user", o->user);
@@ -218,9 +223,10 @@ static int run_main(const struct globals *g, const struct command *self, int arg
 	if (o.image) {
 		r = statedir_check_id(argv[i], err);
 		if (!r)
-			r = run_image(&o, argv[i], argv + i + 1, &bundle, err);
+			r = run_image(g, &o, argv[i], argv + i + 1, &bundle, err);
 		if (r < 0)
 			return r;
+		steps_stop_at("image");
 		req.bundle = bundle;
 		req.image = bundle;
 	}
