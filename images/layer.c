@@ -4,9 +4,9 @@
  * The archive is hostile, the tree is ours alone until it is published. Each entry is made relative to the
  * descriptor of its parent directory, which is opened beneath the root without following any symlink and cached
  * for the entries that follow; a name that leads through a symlink is refused. Missing parents are made and
- * remembered as implied, for a lower layer may define them otherwise (snapshot.c repairs that). Modes and times
- * of directories are set at the end, children first, so that read-only directories can be filled and their times
- * survive. A whiteout for something that this layer has as well makes a directory opaque and is otherwise void;
+ * remembered as implied, for a lower layer may define them otherwise (snapshot.c repairs that). Modes, times and
+ * default ACLs of directories are set at the end, children first, so that read-only directories can be filled, their
+ * times survive and nothing inherits. A whiteout for something that this layer has as well makes a directory opaque and is otherwise void;
  * whiteouts inside opaque directories are dropped, as overlay would list them. image-spec layer.md#whiteouts.
  */
 #include "images/layer.h"
@@ -23,12 +23,17 @@
 #include "base/path.h"
 #include "base/str.h"
 
+#define DEFAULT_ACL "system.posix_acl_default"
+
 /* A directory of the tree under construction. */
 struct dir {
 	char *path;
 	bool implied, opaque, gone, timed;
 	uint32_t mode;
 	struct timespec mtime;
+	/* its default ACL, which what is made in it meanwhile must not inherit; NULL: none */
+	void *acl;
+	size_t acl_len;
 };
 
 struct apply {
@@ -121,6 +126,7 @@ static struct dir *dir_add(struct apply *a, const char *path)
 	if (*slot) {
 		d = &a->dirs[*slot - 1];
 		d->gone = d->implied = d->opaque = d->timed = false;
+		free(steal_ptr(d->acl));
 		return d;
 	}
 	if (2 * (a->n_dirs + 1) > a->hash_size) {
@@ -277,12 +283,18 @@ static bool xattr_wanted(const struct apply *a, const char *name)
 	return !a->o->rootless || (!str_starts(name, "trusted.") && !str_starts(name, "security."));
 }
 
-static int set_xattrs(const struct apply *a, int fd, const struct tar_entry *e, struct err *err)
+/* d: of a directory, which gets its default ACL later. */
+static int set_xattrs(const struct apply *a, int fd, const struct tar_entry *e, struct dir *d, struct err *err)
 {
 	for (size_t i = 0; i < e->n_xattrs; i++) {
 		const struct tar_xattr *x = &e->xattrs[i];
 
-		if (!xattr_wanted(a, x->name))
+		if (d && !strcmp(x->name, DEFAULT_ACL)) {
+			free(d->acl);
+			d->acl = xmalloc(x->len + 1);
+			d->acl_len = x->len;
+			memcpy(d->acl, x->value, x->len);
+		} else if (!xattr_wanted(a, x->name))
 			log_debug("layer: %s: xattr %s left out", e->path, x->name);
 		else if (fsetxattr(fd, x->name, x->value, x->len, 0) < 0) {
 			if (errno == EOPNOTSUPP && !str_starts(x->name, "security."))
@@ -351,7 +363,7 @@ static int apply_file(struct apply *a, const struct tar_entry *e, int parent, co
 	}
 	if (needs_owner(a, e) && fchown(fd, e->uid, e->gid) < 0)
 		return err_sys(err, -errno, "owner");
-	r = set_xattrs(a, fd, e, err);
+	r = set_xattrs(a, fd, e, NULL, err);
 	if (r < 0)
 		return r;
 	/* after the owner, whose change clears the set-id bits */
@@ -395,7 +407,7 @@ static int apply_dir(struct apply *a, const struct tar_entry *e, const char *pat
 		return err_sys(err, fd, "open");
 	if (needs_owner(a, e) && fchown(fd, e->uid, e->gid) < 0)
 		return err_sys(err, -errno, "owner");
-	return set_xattrs(a, fd, e, err);
+	return set_xattrs(a, fd, e, d, err);
 }
 
 static int apply_hardlink(struct apply *a, const struct tar_entry *e, const char *path, struct err *err)
@@ -584,6 +596,8 @@ static int finish_dirs(struct apply *a, struct err *err)
 		fd = path_open_nolink(a->root, d->path, O_RDONLY | O_DIRECTORY, 0);
 		if (fd < 0)
 			return err_sys(err, fd, "%s", d->path);
+		if (d->acl && fsetxattr(fd, DEFAULT_ACL, d->acl, d->acl_len, 0) < 0 && errno != EOPNOTSUPP)
+			return err_sys(err, -errno, "%s: default ACL", d->path);
 		if (fchmod(fd, d->mode) < 0 || (d->timed && futimens(fd, times) < 0))
 			return err_sys(err, -errno, "%s: mode and times", d->path);
 	}
@@ -601,6 +615,9 @@ int layer_apply(int rootfd, struct tar *t, const struct layer_options *o, struct
 	int r;
 
 	memset(meta, 0, sizeof(*meta));
+	/* the store's own directory may have one that all would inherit */
+	if (fremovexattr(rootfd, DEFAULT_ACL) < 0 && errno != ENODATA && errno != EOPNOTSUPP)
+		return err_sys(err, -errno, "default ACL");
 	a.hash = xcalloc(a.hash_size, sizeof(*a.hash));
 	top = dir_add(&a, "");
 	top->implied = true;
@@ -619,8 +636,10 @@ int layer_apply(int rootfd, struct tar *t, const struct layer_options *o, struct
 	if (r >= 0)
 		r = finish_dirs(&a, err);
 	forget_parent(&a);
-	for (size_t i = 0; i < a.n_dirs; i++)
+	for (size_t i = 0; i < a.n_dirs; i++) {
 		free(a.dirs[i].path);
+		free(a.dirs[i].acl);
+	}
 	free(a.dirs);
 	free(a.hash);
 	return r;

@@ -103,21 +103,25 @@ static int copy_data(int in, int out, uint64_t size, struct err *err)
 	return 0;
 }
 
-static int copy_xattrs(int from, int to, struct err *err)
+#define DEFAULT_ACL "system.posix_acl_default"
+
+/* all: the default ACL too, which what is made in the directory would inherit. */
+static int copy_xattrs(int from, int to, bool all, struct err *err)
 {
 	struct tar_entry e = { 0 };
 	int r = merge_out_xattrs(from, &e, err);
 
 	for (size_t i = 0; i < e.n_xattrs && r >= 0; i++)
-		if (fsetxattr(to, e.xattrs[i].name, e.xattrs[i].value, e.xattrs[i].len, 0) < 0 && errno != EOPNOTSUPP &&
+		if ((all || strcmp(e.xattrs[i].name, DEFAULT_ACL)) && fsetxattr(to, e.xattrs[i].name, e.xattrs[i].value, e.xattrs[i].len, 0) < 0 && errno != EOPNOTSUPP &&
 		    errno != EPERM)
 			r = err_sys(err, -errno, "xattr %s", e.xattrs[i].name);
 	entry_clear(&e);
 	return r;
 }
 
-int merge_out_one(int dirfd, const char *name, const struct stat *st, int todir, const char *toname, bool rootless,
-		   struct err *err)
+/* later: the directory is filled first and gets its default ACL then. */
+static int copy_one(int dirfd, const char *name, const struct stat *st, int todir, const char *toname, bool rootless,
+		    bool later, struct err *err)
 {
 	struct timespec times[2] = { { 0, UTIME_OMIT }, st->st_mtim };
 	cleanup_fd int in = -1, out = -1;
@@ -137,12 +141,17 @@ int merge_out_one(int dirfd, const char *name, const struct stat *st, int todir,
 			     0600);
 		if (out < 0)
 			return err_sys(err, -errno, "create");
+		/* whatever a default ACL of the directory around it gave it */
+		if (!later) {
+			(void)!fremovexattr(out, "system.posix_acl_access");
+			(void)!fremovexattr(out, DEFAULT_ACL);
+		}
 		if (S_ISREG(st->st_mode))
 			r = copy_data(in, out, (uint64_t)st->st_size, err);
 		if (r >= 0 && !rootless && fchown(out, st->st_uid, st->st_gid) < 0)
 			r = err_sys(err, -errno, "owner");
 		if (r >= 0)
-			r = copy_xattrs(in, out, err);
+			r = copy_xattrs(in, out, !later, err);
 		/* a rootless copy must stay able to write into its directories */
 		if (r >= 0 && fchmod(out, (st->st_mode & 07777) | (rootless && S_ISDIR(st->st_mode) ? 0700 : 0)) < 0)
 			r = err_sys(err, -errno, "mode");
@@ -170,6 +179,12 @@ int merge_out_one(int dirfd, const char *name, const struct stat *st, int todir,
 	return 0;
 }
 
+int merge_out_one(int dirfd, const char *name, const struct stat *st, int todir, const char *toname, bool rootless,
+		   struct err *err)
+{
+	return copy_one(dirfd, name, st, todir, toname, rootless, false, err);
+}
+
 struct copy {
 	int root;
 	bool rootless;
@@ -177,6 +192,8 @@ struct copy {
 	struct {
 		char *path;
 		struct timespec mtime;
+		void *acl; /* default ACL; NULL: none */
+		size_t acl_len;
 	} *dirs;
 	size_t n_dirs, cap_dirs;
 	/* the parent of the last entry */
@@ -204,6 +221,20 @@ static int copy_parent(struct copy *c, const char *path, const char **ret_name, 
 	return fd;
 }
 
+/* The default ACL of the directory that is being remembered. */
+static void keep_acl(struct copy *c, int dirfd, const char *name)
+{
+	cleanup_fd int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : fgetxattr(fd, DEFAULT_ACL, NULL, 0);
+
+	c->dirs[c->n_dirs].acl = NULL;
+	if (n <= 0)
+		return;
+	c->dirs[c->n_dirs].acl = xmalloc((size_t)n);
+	n = fgetxattr(fd, DEFAULT_ACL, c->dirs[c->n_dirs].acl, (size_t)n);
+	c->dirs[c->n_dirs].acl_len = n < 0 ? 0 : (size_t)n;
+}
+
 static int copy_entry(void *arg, const char *path, int dirfd, const char *name, const struct stat *st, struct err *err)
 {
 	struct copy *c = arg;
@@ -217,7 +248,7 @@ static int copy_entry(void *arg, const char *path, int dirfd, const char *name, 
 			return err_sys(err, -errno, "%s: hard link to %s", path, first);
 		return 0;
 	}
-	r = merge_out_one(dirfd, name, st, parent, toname, c->rootless, err);
+	r = copy_one(dirfd, name, st, parent, toname, c->rootless, true, err);
 	if (r < 0)
 		return err_wrap(err, "%s", path);
 	if (S_ISDIR(st->st_mode)) {
@@ -226,7 +257,9 @@ static int copy_entry(void *arg, const char *path, int dirfd, const char *name, 
 			c->dirs = xreallocarray(c->dirs, c->cap_dirs, sizeof(*c->dirs));
 		}
 		c->dirs[c->n_dirs].path = xstrdup(path);
-		c->dirs[c->n_dirs++].mtime = st->st_mtim;
+		c->dirs[c->n_dirs].mtime = st->st_mtim;
+		keep_acl(c, dirfd, name);
+		c->n_dirs++;
 	}
 	return 0;
 }
@@ -234,15 +267,21 @@ static int copy_entry(void *arg, const char *path, int dirfd, const char *name, 
 int merge_out_copy(const struct merge *m, int rootfd, struct err *err)
 {
 	struct copy c = { .root = rootfd, .rootless = m->rootless, .parent = -1 };
-	int r = merge_walk(m, copy_entry, &c, err);
+	int r;
+
+	(void)!fremovexattr(rootfd, DEFAULT_ACL);
+	r = merge_walk(m, copy_entry, &c, err);
 
 	for (size_t i = c.n_dirs; i-- > 0;) {
 		struct timespec times[2] = { { 0, UTIME_OMIT }, c.dirs[i].mtime };
 		cleanup_fd int fd = path_open_nolink(rootfd, c.dirs[i].path, O_RDONLY | O_DIRECTORY, 0);
 
+		if (r >= 0 && fd >= 0 && c.dirs[i].acl)
+			(void)!fsetxattr(fd, DEFAULT_ACL, c.dirs[i].acl, c.dirs[i].acl_len, 0); /* as copy_xattrs() */
 		if (r >= 0 && (fd < 0 || futimens(fd, times) < 0))
 			r = err_sys(err, -errno, "%s: times", c.dirs[i].path);
 		free(c.dirs[i].path);
+		free(c.dirs[i].acl);
 	}
 	free(c.dirs);
 	seen_clear(&c.seen);

@@ -573,7 +573,7 @@ int tar_next(struct tar *t, const struct tar_entry **ret, struct err *err)
 		if (!checksum_ok(&h))
 			return err_set(err, -EINVAL, "tar: damaged header (checksum)");
 		if (number(h.size, sizeof(h.size), &size) < 0 || size < 0)
-			return err_set(err, -EINVAL, "tar: damaged header (size)");
+			return err_set(err, -EINVAL, "tar: entry %.100s: damaged header (size)", h.name);
 		if (!strchr("xgLK", h.type) || !h.type)
 			break;
 		r = read_extended(t, &h, (uint64_t)size, &set, err);
