@@ -22,6 +22,7 @@
 #include "runtime/plan.h"
 #include "vm/lockdown.h"
 #include "vm/qemu.h"
+#include "vm/virtio_fs.h"
 
 #define MACHINE_VERSION 1
 #define MIB2 (2ULL << 20)
@@ -91,6 +92,24 @@ static int lockdown_wish(void)
 	return !s ? LOCKDOWN_KILL : !strcmp(s, "off") ? LOCKDOWN_OFF : !strcmp(s, "log") ? LOCKDOWN_LOG : LOCKDOWN_KILL;
 }
 
+/* The cache policies of the exported trees, by their paths in the export tree. */
+static void share_policies(struct machine *mc, struct vm_spec *spec)
+{
+	const struct vm_config_fs *fs = &mc->config.fs;
+
+	mc->fs_mounts = xcalloc(fs->n_trees + 1, sizeof(*mc->fs_mounts));
+	for (size_t i = 0; i < fs->n_trees; i++)
+		mc->fs_mounts[mc->n_fs_mounts++] = (struct virtio_fs_mount){
+			.path = fs->trees[i].mount == VM_CONFIG_FS_ROOT ? xstrdup("rootfs") :
+									  xasprintf("mounts/%zu", fs->trees[i].mount),
+			.cache = (enum virtio_fs_cache)fs->trees[i].cache,
+		};
+	spec->fs_cache = fs->cache;
+	spec->fs_shared_locks = fs->shared_locks;
+	spec->fs_mounts = mc->fs_mounts;
+	spec->n_fs_mounts = mc->n_fs_mounts;
+}
+
 int machine_prepare(struct machine *mc, const char *id, const char *log_dir, struct err *err)
 {
 	struct vm_spec *spec = &mc->monitor.spec;
@@ -120,6 +139,7 @@ int machine_prepare(struct machine *mc, const char *id, const char *log_dir, str
 	spec->initrd_path = JAIL_INITRD;
 	spec->cmdline = mc->config.cmdline;
 	spec->lockdown = lockdown_wish();
+	share_policies(mc, spec);
 	return mc->monitor.driver->prepare(spec, err);
 }
 

@@ -25,6 +25,8 @@ struct machine {
 	struct kernel_store_entry kernel;
 	struct oci_config *jail_config;
 	struct container *jail;
+	struct virtio_fs_mount *fs_mounts; /* with their paths */
+	size_t n_fs_mounts;
 	struct monitor monitor;
 	int control; /* our end; -1 */
 };

@@ -38,8 +38,6 @@ static uint64_t offer(const struct passthrough *pt)
 		f |= FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS;
 	if (pt->writeback)
 		f |= FUSE_WRITEBACK_CACHE;
-	if (pt->cache == VIRTIO_FS_CACHE_NONE)
-		f &= ~(uint64_t)FUSE_CACHE_SYMLINKS;
 	return f;
 }
 

@@ -9,19 +9,49 @@
  *
  * One mutex guards everything; it is held for a few instructions. An inode dies when its last reference goes: requests
  * hold one each, and the guest's lookups together hold one. Called from the virtio-fs workers.
- * #syscalls close futex
+ *
+ * A guest that walks a large tree makes us hold all of it. Beyond a number of descriptors the least used ones are closed,
+ * and what is left is a file handle (name_to_handle_at) by which the next request opens the node again; the handle has the
+ * file's generation, so it never finds another file. Handles are made by us and never come from the guest. They need
+ * CAP_DAC_READ_SEARCH and a file system that has them (overlay usually has not): a mount is tried once, by opening the
+ * handle of the first candidate, and its descriptors stay where that fails. What is closed does not pin the file: an inode
+ * number may come again, so a closed node is only taken for the same file when the handles are equal, and a name that is
+ * removed has its node opened before (inode_rescue).
+ * #syscalls openat statx close name_to_handle_at open_by_handle_at futex
  */
 #include "vm/inode.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/sys.h"
 
+/* How many candidates are looked at for each descriptor to close. */
+#define LOOKS 16
+
+struct inode_handle {
+	struct file_handle h; /* handle_bytes, handle_type */
+	unsigned char bytes[MAX_HANDLE_SZ];
+};
+
+/* Where handles of a mount are opened. */
+struct handle_mount {
+	uint64_t mnt;
+	int fd; /* of any file or directory in it, not O_PATH; -1: it has no handles for us */
+	struct handle_mount *next;
+};
+
 struct inode_table {
 	pthread_mutex_t lock;
+	int proc_fd;               /* the caller's */
+	struct handle_mount *mounts;
+	unsigned long fds_max, n_fds, n_closed; /* n_fds: in the list of those that may be closed */
+	struct inode *newest, *oldest;
 	uint64_t next_id;
 	unsigned long count;
 	size_t mask;               /* both hash tables have mask + 1 buckets */
@@ -95,7 +125,162 @@ static void grow(struct inode_table *t)
 	free(old_id);
 }
 
-static struct inode *new_inode(struct inode_table *t, int fd, const struct statx *stx)
+/* The list of inodes whose descriptor may be closed. */
+static void list_add(struct inode_table *t, struct inode *i)
+{
+	i->newer = NULL;
+	i->older = t->newest;
+	if (t->newest)
+		t->newest->newer = i;
+	else
+		t->oldest = i;
+	t->newest = i;
+	t->n_fds++;
+}
+
+static void list_del(struct inode_table *t, struct inode *i)
+{
+	if (i->newer)
+		i->newer->older = i->older;
+	else
+		t->newest = i->older;
+	if (i->older)
+		i->older->newer = i->newer;
+	else
+		t->oldest = i->newer;
+	t->n_fds--;
+}
+
+static bool in_list(const struct inode_table *t, const struct inode *i)
+{
+	return i->fd >= 0 && !i->open_only && i != t->root;
+}
+
+static int make_handle(int fd, struct inode_handle *h)
+{
+	int mount_id;
+
+	h->h.handle_bytes = sizeof(h->bytes);
+	return name_to_handle_at(fd, "", &h->h, &mount_id, AT_EMPTY_PATH) < 0 ? -errno : 0;
+}
+
+static bool same_handle(const struct inode_handle *a, const struct inode_handle *b)
+{
+	return a->h.handle_type == b->h.handle_type && a->h.handle_bytes == b->h.handle_bytes &&
+	       memcmp(a->bytes, b->bytes, a->h.handle_bytes) == 0;
+}
+
+static bool same_file(const struct inode *i, const struct statx *stx)
+{
+	return i->ino == stx->stx_ino && i->mnt == stx->stx_mnt_id && i->dev_major == stx->stx_dev_major &&
+	       i->dev_minor == stx->stx_dev_minor && i->type == (stx->stx_mode & S_IFMT);
+}
+
+/* The descriptor that opens handles of i's mount, tried out with i's own. -1: none. Under the lock. */
+static int handle_mount(struct inode_table *t, const struct inode *i, const struct inode_handle *h)
+{
+	struct handle_mount *m;
+	struct statx stx;
+	char name[12];
+	int fd;
+
+	for (m = t->mounts; m; m = m->next)
+		if (m->mnt == i->mnt)
+			return m->fd;
+	if (!S_ISREG(i->type) && !S_ISDIR(i->type))
+		return -1; /* ask again with one that can be opened */
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return -1;
+	m->mnt = i->mnt;
+	snprintf(name, sizeof(name), "%d", i->fd);
+	m->fd = openat(t->proc_fd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	fd = m->fd < 0 ? -1 : open_by_handle_at(m->fd, (struct file_handle *)&h->h, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID, &stx) < 0 || !same_file(i, &stx)) {
+		if (m->fd >= 0)
+			close(m->fd);
+		m->fd = -1;
+	}
+	if (fd >= 0)
+		close(fd);
+	m->next = t->mounts;
+	t->mounts = m;
+	return m->fd;
+}
+
+/* Closes the descriptor of the least used inode nobody works with; the fd to close (unlocked), or -1. Under the lock. */
+static int close_one(struct inode_table *t)
+{
+	struct inode_handle h;
+	struct statx stx;
+	struct inode *i;
+	int fd;
+
+	for (int n = 0; n < LOOKS && (i = t->oldest); n++) {
+		list_del(t, i);
+		if (i->used || i->refs > (i->nlookup > 0 || i->submount) || i->submount) {
+			i->used = false;
+			list_add(t, i);
+			continue;
+		}
+		/* A file without a name left is found by its descriptor alone. */
+		if (make_handle(i->fd, &h) < 0 || handle_mount(t, i, &h) < 0 ||
+		    statx(i->fd, "", AT_EMPTY_PATH, STATX_NLINK, &stx) < 0 || !stx.stx_nlink ||
+		    !(i->handle = malloc(sizeof(h)))) {
+			i->open_only = true;
+			continue;
+		}
+		*i->handle = h;
+		fd = i->fd;
+		i->fd = -1;
+		t->n_closed++;
+		return fd;
+	}
+	return -1;
+}
+
+/* i, referenced, gets the descriptor fd (taken) when it has none. */
+static void adopt(struct inode_table *t, struct inode *i, int *fd)
+{
+	if (i->fd >= 0)
+		return;
+	i->fd = *fd;
+	*fd = -1;
+	free(i->handle);
+	i->handle = NULL;
+	t->n_closed--;
+	list_add(t, i);
+}
+
+/* Opens a closed inode, which is referenced. 0 or -errno. */
+static int reopen(struct inode_table *t, struct inode *i)
+{
+	struct inode_handle h;
+	struct handle_mount *m;
+	int fd, mount_fd = -1;
+
+	pthread_mutex_lock(&t->lock);
+	for (m = t->mounts; m; m = m->next)
+		if (m->mnt == i->mnt)
+			mount_fd = m->fd;
+	if (i->fd >= 0) {
+		pthread_mutex_unlock(&t->lock);
+		return 0;
+	}
+	h = *i->handle;
+	pthread_mutex_unlock(&t->lock);
+	fd = open_by_handle_at(mount_fd, &h.h, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	pthread_mutex_lock(&t->lock);
+	adopt(t, i, &fd);
+	pthread_mutex_unlock(&t->lock);
+	if (fd >= 0)
+		close(fd);
+	return 0;
+}
+
+static struct inode *new_inode(struct inode_table *t, int fd, const struct statx *stx, int cache)
 {
 	struct inode *i = calloc(1, sizeof(*i));
 
@@ -103,6 +288,7 @@ static struct inode *new_inode(struct inode_table *t, int fd, const struct statx
 		return NULL;
 	i->id = t->next_id++;
 	i->fd = fd;
+	i->cache = cache;
 	i->type = stx->stx_mode & S_IFMT;
 	i->mnt = stx->stx_mnt_id;
 	i->ino = stx->stx_ino;
@@ -114,7 +300,7 @@ static struct inode *new_inode(struct inode_table *t, int fd, const struct statx
 	return i;
 }
 
-struct inode_table *inode_table_new(int root_fd, struct err *err)
+struct inode_table *inode_table_new(int root_fd, int cache, int proc_fd, unsigned long fds_max, struct err *err)
 {
 	struct inode_table *t = calloc(1, sizeof(*t));
 	struct statx stx;
@@ -125,6 +311,8 @@ struct inode_table *inode_table_new(int root_fd, struct err *err)
 		return NULL;
 	}
 	pthread_mutex_init(&t->lock, NULL);
+	t->proc_fd = proc_fd;
+	t->fds_max = fds_max ? fds_max : INODE_FDS_DEFAULT;
 	t->next_id = INODE_ROOT;
 	t->mask = 255;
 	t->by_key = calloc(t->mask + 1, sizeof(*t->by_key));
@@ -135,7 +323,7 @@ struct inode_table *inode_table_new(int root_fd, struct err *err)
 		goto fail;
 	}
 	if (t->by_key && t->by_id)
-		t->root = new_inode(t, fd, &stx);
+		t->root = new_inode(t, fd, &stx, cache);
 	if (!t->root) {
 		err_sys(err, -ENOMEM, "virtio-fs");
 		goto fail;
@@ -153,8 +341,32 @@ fail:
 
 static void destroy(struct inode *i)
 {
-	close(i->fd);
+	if (i->fd >= 0)
+		close(i->fd);
+	free(i->handle);
 	free(i);
+}
+
+/* Takes an inode out of everything but memory. Under the lock. */
+static void remove_inode(struct inode_table *t, struct inode *i)
+{
+	unlink_inode(t, i);
+	if (in_list(t, i))
+		list_del(t, i);
+	else if (i->fd < 0)
+		t->n_closed--;
+}
+
+static void forget_mounts(struct inode_table *t)
+{
+	struct handle_mount *m;
+
+	while ((m = t->mounts)) {
+		t->mounts = m->next;
+		if (m->fd >= 0)
+			close(m->fd);
+		free(m);
+	}
 }
 
 void inode_table_free(struct inode_table *t)
@@ -169,6 +381,7 @@ void inode_table_free(struct inode_table *t)
 			destroy(i);
 		}
 	}
+	forget_mounts(t);
 	free(t->by_key);
 	free(t->by_id);
 	pthread_mutex_destroy(&t->lock);
@@ -185,10 +398,11 @@ void inode_table_clear(struct inode_table *t)
 			next = i->next_id;
 			if (i == t->root || i->refs > (i->nlookup > 0 || i->submount))
 				continue;
-			unlink_inode(t, i);
+			remove_inode(t, i);
 			destroy(i);
 		}
 	}
+	forget_mounts(t);
 	pthread_mutex_unlock(&t->lock);
 }
 
@@ -202,16 +416,34 @@ unsigned long inode_table_count(struct inode_table *t)
 	return n;
 }
 
+unsigned long inode_table_closed(struct inode_table *t)
+{
+	unsigned long n;
+
+	pthread_mutex_lock(&t->lock);
+	n = t->n_closed;
+	pthread_mutex_unlock(&t->lock);
+	return n;
+}
+
 struct inode *inode_get(struct inode_table *t, uint64_t id)
 {
+	bool closed = false;
 	struct inode *i;
 
 	pthread_mutex_lock(&t->lock);
 	for (i = t->by_id[hash64(id) & t->mask]; i && i->id != id; i = i->next_id)
 		;
-	if (i)
+	if (i) {
 		i->refs++;
+		i->used = true;
+		closed = i->fd < 0;
+	}
 	pthread_mutex_unlock(&t->lock);
+	if (closed && reopen(t, i) < 0) {
+		inode_put(t, i);
+		return NULL;
+	}
 	return i;
 }
 
@@ -220,7 +452,7 @@ static bool unref(struct inode_table *t, struct inode *i)
 {
 	if (--i->refs)
 		return false;
-	unlink_inode(t, i);
+	remove_inode(t, i);
 	return true;
 }
 
@@ -237,30 +469,77 @@ void inode_put(struct inode_table *t, struct inode *i)
 		destroy(i);
 }
 
-int inode_enter(struct inode_table *t, int fd, const struct statx *stx, struct inode **ret)
+/* The known inode of an open file. A closed one counts only when the file at fd has its handle. Under the lock. */
+static struct inode *find_file(struct inode_table *t, int fd, const struct statx *stx)
 {
+	struct inode *i = t->by_key[hash_key(stx->stx_ino, stx->stx_mnt_id, stx->stx_dev_major, stx->stx_dev_minor) & t->mask];
+	struct inode_handle h;
+
+	for (; i; i = i->next_key) {
+		if (!same_file(i, stx))
+			continue;
+		if (i->fd >= 0 || (make_handle(fd, &h) == 0 && same_handle(i->handle, &h)))
+			return i;
+	}
+	return NULL;
+}
+
+int inode_enter(struct inode_table *t, int fd, const struct statx *stx, int cache, struct inode **ret)
+{
+	int old[2] = {-1, -1};
 	struct inode *i;
-	bool known;
 
 	pthread_mutex_lock(&t->lock);
-	i = t->by_key[hash_key(stx->stx_ino, stx->stx_mnt_id, stx->stx_dev_major, stx->stx_dev_minor) & t->mask];
-	for (; i; i = i->next_key)
-		if (i->ino == stx->stx_ino && i->mnt == stx->stx_mnt_id && i->dev_major == stx->stx_dev_major &&
-		    i->dev_minor == stx->stx_dev_minor && i->type == (stx->stx_mode & S_IFMT))
-			break;
-	known = i;
-	if (!i)
-		i = new_inode(t, fd, stx);
+	i = find_file(t, fd, stx);
+	if (i) {
+		adopt(t, i, &fd);
+	} else {
+		i = new_inode(t, fd, stx, cache);
+		if (i) {
+			list_add(t, i);
+			fd = -1;
+		}
+	}
 	if (i) {
 		if (i != t->root && i->nlookup++ == 0 && !i->submount)
 			i->refs++;
 		i->refs++;
+		i->used = true;
 	}
+	for (int n = 0; n < 2 && t->n_fds > t->fds_max; n++)
+		old[n] = close_one(t);
 	pthread_mutex_unlock(&t->lock);
-	if (known || !i)
+	if (fd >= 0)
 		close(fd);
+	for (int n = 0; n < 2; n++)
+		if (old[n] >= 0)
+			close(old[n]);
 	*ret = i;
 	return i ? 0 : -ENOMEM;
+}
+
+void inode_rescue(struct inode_table *t, const struct inode *dir, const char *name)
+{
+	struct statx stx;
+	struct inode *i;
+	int fd;
+
+	if (!inode_table_closed(t))
+		return;
+	fd = openat(dir->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID, &stx) == 0) {
+		pthread_mutex_lock(&t->lock);
+		i = find_file(t, fd, &stx);
+		if (i) {
+			adopt(t, i, &fd);
+			i->used = true;
+		}
+		pthread_mutex_unlock(&t->lock);
+	}
+	if (fd >= 0)
+		close(fd);
 }
 
 void inode_forget(struct inode_table *t, uint64_t id, uint64_t n)

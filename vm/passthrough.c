@@ -16,7 +16,7 @@
  * O_PATH descriptor into a name ("17") for the calls that have no descriptor form.
  *
  * #syscalls openat statx close readlinkat symlinkat mknodat mkdirat unlinkat renameat2 linkat setfsuid setfsgid umask
- * #syscalls capget capset futex   (before lockdown: unshare fchdir prctl setgroups prlimit64)
+ * #syscalls capget capset fstatfs futex   (before lockdown: unshare fchdir prctl setgroups prlimit64)
  */
 #include "vm/passthrough.h"
 
@@ -28,8 +28,10 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 
 #include <linux/capability.h>
+#include <linux/magic.h>
 #include <linux/securebits.h>
 
 #include "base/log.h"
@@ -37,6 +39,26 @@
 #include "vm/passthrough_lock.h"
 
 #define FOREVER 86400
+#ifndef EROFS_SUPER_MAGIC_V1
+#define EROFS_SUPER_MAGIC_V1 0xE0F5E1E2
+#endif
+
+/* The mounts below the tree that have a policy of their own. */
+static int add_mounts(struct passthrough *pt, const struct virtio_fs_params *p, struct err *err)
+{
+	pt->mounts = p->n_mounts ? calloc(p->n_mounts, sizeof(*pt->mounts)) : NULL;
+	if (p->n_mounts && !pt->mounts)
+		return err_sys(err, -ENOMEM, "virtio-fs");
+	for (size_t n = 0; n < p->n_mounts; n++) {
+		struct statx stx;
+
+		if (statx(p->export_fd, p->mounts[n].path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_MNT_ID, &stx) < 0)
+			return err_sys(err, -errno, "virtio-fs: %s", p->mounts[n].path);
+		pt->mounts[pt->n_mounts].mnt = stx.stx_mnt_id;
+		pt->mounts[pt->n_mounts++].cache = p->mounts[n].cache;
+	}
+	return 0;
+}
 
 struct passthrough *passthrough_new(const struct virtio_fs_params *p,
 				    void (*complete)(void *arg, void *queue, uint16_t head, uint32_t written),
@@ -56,9 +78,6 @@ struct passthrough *passthrough_new(const struct virtio_fs_params *p,
 	pt->shared_locks = p->shared_locks;
 	pt->complete = complete;
 	pt->complete_arg = complete_arg;
-	pt->entry_sec = pt->attr_sec = pt->negative_sec = p->cache == VIRTIO_FS_CACHE_ALWAYS ? FOREVER :
-							  p->cache == VIRTIO_FS_CACHE_AUTO   ? 1 :
-											       0;
 	pt->proc_fd = p->proc_fd >= 0 ? fcntl(p->proc_fd, F_DUPFD_CLOEXEC, 3) :
 					open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (pt->proc_fd < 0) {
@@ -74,8 +93,8 @@ struct passthrough *passthrough_new(const struct virtio_fs_params *p,
 	bits = prctl(PR_GET_SECUREBITS);
 	if (bits >= 0 && !(bits & SECBIT_NO_SETUID_FIXUP))
 		prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP);
-	pt->inodes = inode_table_new(p->export_fd, err);
-	if (!pt->inodes)
+	pt->inodes = inode_table_new(p->export_fd, (int)p->cache, pt->proc_fd, p->fds_max, err);
+	if (!pt->inodes || add_mounts(pt, p, err) < 0)
 		goto fail;
 	pt->handles = handle_table_new();
 	if (!pt->handles) {
@@ -102,6 +121,7 @@ void passthrough_free(struct passthrough *pt)
 	inode_table_free(pt->inodes);
 	if (pt->proc_fd >= 0)
 		close(pt->proc_fd);
+	free(pt->mounts);
 	free(pt);
 }
 
@@ -247,7 +267,32 @@ void passthrough_attr(const struct statx *stx, struct fuse_attr *a)
 	a->blksize = stx->stx_blksize;
 }
 
-int passthrough_enter_fd(struct fuse_req *r, int fd, uint64_t parent_mnt, struct fuse_entry_out *e, struct inode **ret)
+uint32_t passthrough_valid_sec(int cache)
+{
+	return cache == VIRTIO_FS_CACHE_ALWAYS ? FOREVER : cache == VIRTIO_FS_CACHE_AUTO ? 1 : 0;
+}
+
+/* File systems that nobody can change while they are mounted. */
+static bool immutable_fs(int fd)
+{
+	struct statfs st;
+
+	return fstatfs(fd, &st) == 0 && (st.f_type == EROFS_SUPER_MAGIC_V1 || st.f_type == SQUASHFS_MAGIC ||
+					 st.f_type == ISOFS_SUPER_MAGIC || st.f_type == CRAMFS_MAGIC);
+}
+
+/* The policy of what fd leads to from dir: its mount's own, else that of dir; for good where no change is possible. */
+static int cache_of(const struct passthrough *pt, int fd, const struct statx *stx, const struct inode *dir)
+{
+	if (stx->stx_mnt_id == dir->mnt)
+		return dir->cache;
+	for (size_t n = 0; n < pt->n_mounts; n++)
+		if (pt->mounts[n].mnt == stx->stx_mnt_id)
+			return (int)pt->mounts[n].cache;
+	return immutable_fs(fd) ? VIRTIO_FS_CACHE_ALWAYS : dir->cache;
+}
+
+int passthrough_enter_fd(struct fuse_req *r, int fd, const struct inode *dir, struct fuse_entry_out *e, struct inode **ret)
 {
 	struct passthrough *pt = r->pt;
 	struct statx stx;
@@ -258,15 +303,16 @@ int passthrough_enter_fd(struct fuse_req *r, int fd, uint64_t parent_mnt, struct
 		close(fd);
 		return err;
 	}
-	err = inode_enter(pt->inodes, fd, &stx, &i);
+	err = inode_enter(pt->inodes, fd, &stx, cache_of(pt, fd, &stx, dir), &i);
 	if (err)
 		return err;
 	memset(e, 0, sizeof(*e));
 	passthrough_attr(&stx, &e->attr);
 	e->nodeid = i->id;
-	e->entry_valid = pt->entry_sec;
-	e->attr_valid = pt->attr_sec;
-	if (S_ISDIR(i->type) && i->mnt != parent_mnt && fuse_has(pt, FUSE_SUBMOUNTS)) {
+	/* The name's time is that of the directory it is in. */
+	e->entry_valid = passthrough_valid_sec(dir->cache);
+	e->attr_valid = passthrough_valid_sec(i->cache);
+	if (S_ISDIR(i->type) && i->mnt != dir->mnt && fuse_has(pt, FUSE_SUBMOUNTS)) {
 		e->attr.flags |= FUSE_ATTR_SUBMOUNT;
 		inode_keep(pt->inodes, i);
 	}
@@ -286,7 +332,7 @@ int passthrough_enter(struct fuse_req *r, const struct inode *dir, const char *n
 
 	if (fd < 0)
 		return -errno;
-	return passthrough_enter_fd(r, fd, dir->mnt, e, ret);
+	return passthrough_enter_fd(r, fd, dir, e, ret);
 }
 
 /* The request's node. NULL: the guest invented it. */
@@ -321,13 +367,10 @@ int passthrough_lookup(struct fuse_req *r)
 	if (!dir)
 		return -ESTALE;
 	err = reply_entry(r, dir, r->th->name);
+	e.entry_valid = passthrough_valid_sec(dir->cache);
 	inode_put(r->pt->inodes, dir);
 	/* Node 0: the guest may remember that there is nothing. */
-	if (err == -ENOENT && r->pt->negative_sec) {
-		e.entry_valid = r->pt->negative_sec;
-		return fuse_reply(r, &e, sizeof(e));
-	}
-	return err;
+	return err == -ENOENT && e.entry_valid ? fuse_reply(r, &e, sizeof(e)) : err;
 }
 
 int passthrough_forget(struct fuse_req *r)
@@ -434,6 +477,7 @@ static int remove_name(struct fuse_req *r, int flags)
 	dir = node(r);
 	if (!dir)
 		return -ESTALE;
+	inode_rescue(r->pt->inodes, dir, r->th->name);
 	err = unlinkat(dir->fd, r->th->name, flags) < 0 ? -errno : 0;
 	inode_put(r->pt->inodes, dir);
 	return err;
@@ -466,6 +510,7 @@ static int rename_to(struct fuse_req *r, uint64_t newdir, unsigned int flags)
 	if (!err && (flags & RENAME_WHITEOUT))
 		err = passthrough_become(r, 0, 0);
 	if (!err) {
+		inode_rescue(r->pt->inodes, to, r->th->name2);
 		if (renameat2(from->fd, r->th->name, to->fd, r->th->name2, flags) < 0)
 			err = -errno;
 		if (flags & RENAME_WHITEOUT)

@@ -26,9 +26,13 @@ struct passthrough_locks;
 
 struct passthrough {
 	/* configuration, constant */
-	enum virtio_fs_cache cache;
+	enum virtio_fs_cache cache; /* of what no mount says otherwise */
+	struct passthrough_mount {
+		uint64_t mnt;
+		enum virtio_fs_cache cache;
+	} *mounts;                  /* owned */
+	size_t n_mounts;
 	bool read_only, writeback, shared_locks;
-	uint32_t entry_sec, negative_sec, attr_sec; /* validity times told to the guest */
 	int proc_fd;                /* directory /proc/self/fd; owned */
 	/* late answers: called from another thread with what fuse_handle() was given and the bytes written */
 	void (*complete)(void *arg, void *queue, uint16_t head, uint32_t written);
@@ -88,8 +92,10 @@ void passthrough_attr(const struct statx *stx, struct fuse_attr *attr);
 /* Looks up name below dir: fills *e, counts a lookup; *ret (referenced) may be NULL. 0 or -errno. */
 int passthrough_enter(struct fuse_req *r, const struct inode *dir, const char *name, struct fuse_entry_out *e,
 		      struct inode **ret);
-/* Like passthrough_enter() of an O_PATH fd (taken). parent_mnt: mount of the directory it was found in. */
-int passthrough_enter_fd(struct fuse_req *r, int fd, uint64_t parent_mnt, struct fuse_entry_out *e, struct inode **ret);
+/* Like passthrough_enter() of an O_PATH fd (taken) found in dir. */
+int passthrough_enter_fd(struct fuse_req *r, int fd, const struct inode *dir, struct fuse_entry_out *e, struct inode **ret);
+/* How long the guest may trust names and attributes of a file with that cache policy (enum virtio_fs_cache), in seconds. */
+uint32_t passthrough_valid_sec(int cache);
 
 int passthrough_lookup(struct fuse_req *r);
 int passthrough_forget(struct fuse_req *r);

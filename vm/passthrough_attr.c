@@ -26,7 +26,7 @@ static int reply_attr(struct fuse_req *r, struct inode *i, int fd)
 	if (err)
 		return err;
 	passthrough_attr(&stx, &out.attr);
-	out.attr_valid = r->pt->attr_sec;
+	out.attr_valid = passthrough_valid_sec(i->cache);
 	if (S_ISREG(i->type))
 		inode_told(r->pt->inodes, i, &stx);
 	return fuse_reply(r, &out, sizeof(out));

@@ -38,11 +38,11 @@ int passthrough_dir_open(struct fuse_req *r)
 		return -ESTALE;
 	fd = S_ISDIR(i->type) ? openat(i->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : (errno = ENOTDIR, -1);
 	err = fd < 0 ? -errno : handle_open(r->pt->handles, fd, i->id, true, &out.fh);
+	if (i->cache == VIRTIO_FS_CACHE_ALWAYS)
+		out.open_flags = FOPEN_CACHE_DIR | FOPEN_KEEP_CACHE;
 	inode_put(r->pt->inodes, i);
 	if (err)
 		return err;
-	if (r->pt->cache == VIRTIO_FS_CACHE_ALWAYS)
-		out.open_flags = FOPEN_CACHE_DIR | FOPEN_KEEP_CACHE;
 	err = fuse_reply(r, &out, sizeof(out));
 	if (err)
 		handle_release(r->pt->handles, out.fh, r->in.nodeid, true);

@@ -44,11 +44,11 @@ static int host_flags(const struct passthrough *pt, uint32_t flags)
 	return f;
 }
 
-static uint32_t open_flags(const struct passthrough *pt, bool unchanged)
+static uint32_t open_flags(const struct inode *i, bool unchanged)
 {
-	if (pt->cache == VIRTIO_FS_CACHE_ALWAYS)
+	if (i->cache == VIRTIO_FS_CACHE_ALWAYS)
 		return FOPEN_KEEP_CACHE;
-	return pt->cache == VIRTIO_FS_CACHE_AUTO && unchanged ? FOPEN_KEEP_CACHE : 0;
+	return i->cache == VIRTIO_FS_CACHE_AUTO && unchanged ? FOPEN_KEEP_CACHE : 0;
 }
 
 /* Opens node i (existing) and fills *out; the handle is given back when later steps fail. */
@@ -69,7 +69,7 @@ static int open_node(struct fuse_req *r, struct inode *i, int flags, bool kill, 
 		return fd;
 	unchanged = passthrough_statx(fd, &stx) == 0 && inode_unchanged(r->pt->inodes, i, &stx);
 	memset(out, 0, sizeof(*out));
-	out->open_flags = open_flags(r->pt, unchanged);
+	out->open_flags = open_flags(i, unchanged);
 	return handle_open(r->pt->handles, fd, i->id, false, &out->fh);
 }
 
@@ -125,13 +125,13 @@ static int enter_open(struct fuse_req *r, const struct inode *dir, int fd, struc
 		close(fd);
 		return err;
 	}
-	err = passthrough_enter_fd(r, path, dir->mnt, e, NULL);
+	err = passthrough_enter_fd(r, path, dir, e, NULL);
 	if (err) {
 		close(fd);
 		return err;
 	}
 	memset(o, 0, sizeof(*o));
-	o->open_flags = open_flags(r->pt, true);
+	o->open_flags = open_flags(dir, true);
 	err = handle_open(r->pt->handles, fd, e->nodeid, false, &o->fh);
 	if (err)
 		inode_forget(r->pt->inodes, e->nodeid, 1);

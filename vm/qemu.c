@@ -42,7 +42,6 @@
 #include "vm/report.h"
 #include "vm/vhost_user.h"
 #include "vm/virtio.h"
-#include "vm/virtio_fs.h"
 #include "vm/virtio_vsock.h"
 
 const char *const qemu_host_paths[] = {
@@ -236,7 +235,7 @@ static int qemu_build(const struct vm_spec *spec, struct vm **ret, struct err *e
 		r = q->event_fd < 0 ? err_sys(err, -errno, "QEMU: eventfd") : pair(&q->qmp, &q->qmp_fd, err);
 	}
 	if (r == 0 && spec->export_fd >= 0) {
-		q->fs_dev = virtio_fs_new(spec->export_fd, VM_FS_TAG, err);
+		q->fs_dev = vm_fs_new(spec, err);
 		r = q->fs_dev ? 0 : err->code;
 	}
 	if (r == 0 && spec->agent_listen_fd >= 0)
@@ -560,7 +559,7 @@ static int qemu_run(struct vm *vm, struct vm_exit *ret, struct err *err)
 	r = lockdown_process((enum lockdown_mode)q->spec->lockdown, err);
 	/* QEMU keeps the event queue of vsock. */
 	if (r == 0)
-		r = serve(&q->fs_dev, 2, &q->fs, &q->fs_fd, err);
+		r = serve(&q->fs_dev, vm_fs_queues(q->spec), &q->fs, &q->fs_fd, err);
 	if (r == 0)
 		r = serve(&q->vsock_dev, 2, &q->vsock, &q->vsock_fd, err);
 	if (r == 0)

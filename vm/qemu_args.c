@@ -85,7 +85,8 @@ static void add_devices(char ***v, const struct vm_spec *spec, const struct qemu
 {
 	if (a->fs_fd >= 0) {
 		add(v, "-chardev", xasprintf("socket,id=fs,fd=%d", a->fs_fd));
-		add(v, "-device", xstrdup("vhost-user-fs-device,chardev=fs,tag=" VM_FS_TAG ",queue-size=1024"));
+		add(v, "-device", xasprintf("vhost-user-fs-device,chardev=fs,tag=" VM_FS_TAG ",queue-size=1024,num-request-queues=%u",
+					    vm_fs_queues(spec) - 1));
 	}
 	if (a->vsock_fd >= 0) {
 		add(v, "-chardev", xasprintf("socket,id=vsock,fd=%d", a->vsock_fd));

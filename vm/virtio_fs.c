@@ -34,11 +34,11 @@
 
 #define WORKERS_DEFAULT 4
 #define WORKERS_MAX 64
-/* High priority and requests; Linux before 6.11 uses one request queue. */
-#define QUEUES 2
+/* High priority and requests; Linux before 6.11 uses the first request queue alone. */
+#define QUEUES_MAX (1 + VIRTIO_FS_REQUEST_QUEUES_MAX)
 #define QUEUE_SIZE 1024
-#define HELP_TAG QUEUES
-#define STOP_TAG (2 * QUEUES)
+#define HELP_TAG QUEUES_MAX
+#define STOP_TAG (2 * QUEUES_MAX)
 
 struct fs_queue {
 	struct virtq *vq;
@@ -52,8 +52,9 @@ struct virtio_fs {
 	struct virtio_fs_config config;
 	struct passthrough *pt;
 	unsigned int n_workers;
+	unsigned int n_queues; /* of dev */
 	/* running */
-	struct fs_queue queues[QUEUES];
+	struct fs_queue queues[QUEUES_MAX];
 	pthread_t threads[WORKERS_MAX];
 	unsigned int n_threads;
 	int epoll_fd, stop_fd;
@@ -157,7 +158,7 @@ static void work_loop(struct worker *w)
 			continue;
 		if (got <= 0 || ev.data.u32 == STOP_TAG)
 			return;
-		n = ev.data.u32 % QUEUES;
+		n = ev.data.u32 % QUEUES_MAX;
 		if (ev.data.u32 >= HELP_TAG) {
 			pthread_mutex_lock(&fs->queues[n].lock);
 			fs->queues[n].helper_called = false;
@@ -220,7 +221,7 @@ static void stop_workers(struct virtio_fs *fs)
 	signal_fd(fs->stop_fd);
 	while (fs->n_threads)
 		pthread_join(fs->threads[--fs->n_threads], NULL);
-	for (unsigned int n = 0; n < QUEUES; n++) {
+	for (unsigned int n = 0; n < fs->n_queues; n++) {
 		if (fs->queues[n].help_fd >= 0)
 			close(fs->queues[n].help_fd);
 		fs->queues[n].help_fd = -1;
@@ -266,7 +267,7 @@ static int fs_activate(struct virtio_device *dev, struct err *err)
 	fs->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (fs->epoll_fd < 0 || fs->stop_fd < 0 || watch(fs, fs->stop_fd, EPOLLIN, STOP_TAG) < 0)
 		r = err_sys(err, -errno, "epoll");
-	for (unsigned int n = 0; n < QUEUES && !r; n++)
+	for (unsigned int n = 0; n < fs->n_queues && !r; n++)
 		if (open_queue(fs, n) < 0)
 			r = err_sys(err, -errno, "queue %u", n);
 	sigfillset(&all);
@@ -292,7 +293,7 @@ static void fs_free(struct virtio_device *dev)
 	struct virtio_fs *fs = (struct virtio_fs *)dev;
 
 	passthrough_free(fs->pt);
-	for (unsigned int n = 0; n < QUEUES; n++)
+	for (unsigned int n = 0; n < fs->n_queues; n++)
 		pthread_mutex_destroy(&fs->queues[n].lock);
 	free(fs);
 }
@@ -327,18 +328,21 @@ struct virtio_device *virtio_fs_create(const struct virtio_fs_params *p, struct 
 	}
 	fs->epoll_fd = fs->stop_fd = -1;
 	fs->n_workers = !p->workers ? WORKERS_DEFAULT : p->workers < WORKERS_MAX ? p->workers : WORKERS_MAX;
+	fs->n_queues = 1 + (!p->request_queues				   ? 1 :
+			    p->request_queues < VIRTIO_FS_REQUEST_QUEUES_MAX ? p->request_queues :
+									       VIRTIO_FS_REQUEST_QUEUES_MAX);
 	memcpy(fs->config.tag, p->tag, len);
-	fs->config.num_request_queues = QUEUES - 1;
+	fs->config.num_request_queues = fs->n_queues - 1;
 	fs->pt = passthrough_new(p, complete, fs, err);
 	if (!fs->pt) {
 		free(fs);
 		return NULL;
 	}
-	for (unsigned int n = 0; n < QUEUES; n++) {
+	for (unsigned int n = 0; n < fs->n_queues; n++) {
 		pthread_mutex_init(&fs->queues[n].lock, NULL);
 		fs->queues[n].help_fd = -1;
 	}
-	virtio_init(&fs->dev, &fs_ops, 0, QUEUES, &fs->config, sizeof(fs->config));
+	virtio_init(&fs->dev, &fs_ops, 0, fs->n_queues, &fs->config, sizeof(fs->config));
 	return &fs->dev;
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parts of vm.h that belong to no driver: the spec's life, words for reasons, control lines. */
+/* The parts of vm.h that belong to no driver: the spec's life, its virtio-fs device, words for reasons, control lines. */
 #include "vm/vm.h"
 
 #include <errno.h>
@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "base/str.h"
+#include "vm/virtio_fs.h"
 
 void vm_spec_init(struct vm_spec *spec)
 {
@@ -20,6 +21,7 @@ void vm_spec_init(struct vm_spec *spec)
 	spec->console_fd = -1;
 	spec->kvm_fd = -1;
 	spec->stop_fd = -1;
+	spec->fs_cache = VIRTIO_FS_CACHE_AUTO;
 	for (unsigned int i = 0; i < VM_NICS_MAX; i++)
 		spec->nics[i].tap_fd = -1;
 }
@@ -39,6 +41,28 @@ void vm_spec_close(struct vm_spec *spec)
 			close(spec->nics[i].tap_fd);
 		spec->nics[i].tap_fd = -1;
 	}
+}
+
+unsigned int vm_fs_queues(const struct vm_spec *spec)
+{
+	unsigned int n = spec->vcpus_max > spec->vcpus ? spec->vcpus_max : spec->vcpus;
+
+	return 1 + (n < 1 ? 1 : n > VIRTIO_FS_REQUEST_QUEUES_MAX ? VIRTIO_FS_REQUEST_QUEUES_MAX : n);
+}
+
+struct virtio_device *vm_fs_new(const struct vm_spec *spec, struct err *err)
+{
+	struct virtio_fs_params p;
+
+	virtio_fs_params_init(&p);
+	p.export_fd = spec->export_fd;
+	p.tag = VM_FS_TAG;
+	p.cache = (enum virtio_fs_cache)spec->fs_cache;
+	p.mounts = spec->fs_mounts;
+	p.n_mounts = spec->n_fs_mounts;
+	p.shared_locks = spec->fs_shared_locks;
+	p.request_queues = vm_fs_queues(spec) - 1;
+	return virtio_fs_create(&p, err);
 }
 
 const char *vm_exit_name(enum vm_exit_reason reason)

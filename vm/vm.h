@@ -36,6 +36,8 @@ struct vm_nic {
 	uint16_t mtu;     /* 0: not announced */
 };
 
+struct virtio_fs_mount;
+
 struct vm_spec {
 	const char *name;           /* for the log: the container's id */
 	unsigned int vcpus;         /* online at boot */
@@ -47,6 +49,10 @@ struct vm_spec {
 	const char *initrd_path;
 	const char *cmdline;        /* added behind our own parameters; may be NULL */
 	int export_fd;              /* directory served by virtio-fs as VM_FS_TAG; -1: no virtio-fs */
+	int fs_cache;               /* its enum virtio_fs_cache */
+	const struct virtio_fs_mount *fs_mounts; /* mounts in it with another one; owned by the caller */
+	size_t n_fs_mounts;
+	bool fs_shared_locks;       /* file locks are taken on the host's files */
 	int agent_listen_fd;        /* listening unix stream socket: CONNECT <port>, or a control line; -1: no vsock */
 	int console_fd;             /* the guest's console (panics, early boot) is appended here; -1: dropped */
 	bool console_verbose;       /* whole kernel log on the console instead of "quiet" */
@@ -91,6 +97,12 @@ struct vm_stats {
 };
 
 struct vm;
+struct virtio_device;
+
+/* The spec's virtio-fs device, for the drivers. NULL with *err. */
+struct virtio_device *vm_fs_new(const struct vm_spec *spec, struct err *err);
+/* Its number of queues: that of high priority and a request queue for each vCPU, bounded. */
+unsigned int vm_fs_queues(const struct vm_spec *spec);
 
 struct vm_driver {
 	const char *name; /* "kvm", "qemu" */

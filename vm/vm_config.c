@@ -35,6 +35,7 @@ int vm_config_vmm_parse(const char *word, enum vm_config_vmm *ret)
 
 void vm_config_free(struct vm_config *c)
 {
+	vm_config_fs_free(&c->fs);
 	if (!c)
 		return;
 	free(c->kernel);
@@ -207,7 +208,10 @@ static int from_annotation(const struct oci_pair *a, const struct vm_config_defa
 				       a->value);
 		return 0;
 	}
-	return err_set(err, EINVAL, "annotations[\"%s\"]: not known (amphi.vm.vcpus, memory, kernel and vmm are)", a->key);
+	if (!strcmp(key, "cache") || !strcmp(key, "locks"))
+		return 0; /* vm_config_fs */
+	return err_set(err, EINVAL, "annotations[\"%s\"]: not known (amphi.vm.vcpus, memory, kernel, vmm, cache and locks are)",
+		       a->key);
 }
 
 int vm_config_from_oci(const struct oci_config *config, const struct vm_config_defaults *defaults,
@@ -233,6 +237,8 @@ int vm_config_from_oci(const struct oci_config *config, const struct vm_config_d
 		if (str_starts(config->annotations[i].key, "amphi.vm."))
 			r = from_annotation(&config->annotations[i], d, &c, err);
 	}
+	if (r >= 0)
+		r = vm_config_fs_from_oci(config, &c.fs, err);
 	if (r < 0) {
 		vm_config_free(&c);
 		return r;

@@ -6,6 +6,7 @@
  *	amphi.vm.memory      size ("512m"); rounded up to 2 MiB
  *	amphi.vm.kernel      name of a kernel in the administrator's store
  *	amphi.vm.vmm         kvm | qemu | auto
+ *	amphi.vm.cache, amphi.vm.locks   see vm_config_fs.h
  * The sandbox of a pod counts what a CRI engine announces for its members: io.kubernetes.cri.sandbox-memory (bytes),
  * -cpu-quota and -cpu-period, in the place of linux.resources.
  * Unknown amphi.vm.* annotations are refused by name. Host paths (vm.kernel.path …) are accepted only when
@@ -18,6 +19,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "vm/vm_config_fs.h"
 
 struct oci_config;
 
@@ -48,6 +50,7 @@ struct vm_config {
 	char *initrd_path;        /* vm.kernel.initrd, likewise */
 	char *cmdline;            /* additional kernel parameters (vm.kernel.parameters); NULL: none. owned */
 	enum vm_config_vmm vmm;
+	struct vm_config_fs fs;
 };
 
 /* Decides. 0 with *ret (free it by vm_config_free()), or -EINVAL naming the JSON path. */

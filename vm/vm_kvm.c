@@ -44,7 +44,6 @@
 #include "vm/serial.h"
 #include "vm/vcpu.h"
 #include "vm/virtio_balloon.h"
-#include "vm/virtio_fs.h"
 #include "vm/virtio_mmio.h"
 #include "vm/virtio_net.h"
 #include "vm/virtio_rng.h"
@@ -294,7 +293,7 @@ static int build_devices(struct vm *vm, struct err *err)
 	if (bus_add(&vm->pio, LAYOUT_PORT_SERIAL, 8, serial_access, &vm->serial) ||
 	    bus_add(&vm->pio, LAYOUT_PORT_SLEEP_CONTROL, 3, power_ports, vm))
 		return err_set(err, ENOSPC, "machine: port ranges");
-	r = spec->export_fd >= 0 ? add_device(vm, virtio_fs_new(spec->export_fd, VM_FS_TAG, err), err) : 0;
+	r = spec->export_fd >= 0 ? add_device(vm, vm_fs_new(spec, err), err) : 0;
 	if (r >= 0 && spec->agent_listen_fd >= 0)
 		r = add_vsock(vm, err);
 	for (unsigned int i = 0; i < spec->n_nics && r >= 0; i++)

@@ -36,6 +36,7 @@ struct ring_queue {
 	uint64_t bufs_gpa;
 	uint16_t next, seen;    /* avail index given out, used index taken */
 	uint16_t free[RING_SIZE], n_free;
+	uint16_t answer[RING_SIZE]; /* of a chain of two by its head: the second + 1 */
 };
 
 struct ring_kit {
@@ -149,6 +150,29 @@ static inline bool ring_add(struct ring_kit *k, unsigned int queue, const void *
 	return true;
 }
 
+/* Offers a chain of a readable buffer (copied from data) and a writable one; ring_used() gives the latter. False: none free. */
+static inline bool ring_add_both(struct ring_kit *k, unsigned int queue, const void *data, uint32_t out, uint32_t in)
+{
+	struct ring_queue *r = &k->q[queue];
+	uint64_t one = 1;
+	uint16_t d, e;
+
+	if (r->n_free < 2)
+		return false;
+	d = r->free[--r->n_free];
+	e = r->free[--r->n_free];
+	memcpy(r->bufs + d * RING_BUF, data, out);
+	r->desc[d] = (struct vring_desc){r->bufs_gpa + d * RING_BUF, out, VRING_DESC_F_NEXT, e};
+	r->desc[e] = (struct vring_desc){r->bufs_gpa + e * RING_BUF, in, VRING_DESC_F_WRITE, 0};
+	r->answer[d] = (uint16_t)(e + 1);
+	r->avail[2 + r->next % RING_SIZE] = d;
+	r->next++;
+	__atomic_store_n(&r->avail[1], r->next, __ATOMIC_SEQ_CST);
+	if (write(k->dev->vq[queue].kick_fd, &one, sizeof(one)) < 0)
+		abort();
+	return true;
+}
+
 /* The next used buffer: its data and length. NULL when none is there. */
 static inline uint8_t *ring_used(struct ring_kit *k, unsigned int queue, uint32_t *len)
 {
@@ -160,6 +184,13 @@ static inline uint8_t *ring_used(struct ring_kit *k, unsigned int queue, uint32_
 	e += r->seen++ % RING_SIZE;
 	r->free[r->n_free++] = (uint16_t)e->id;
 	*len = e->len;
+	if (r->answer[e->id]) {
+		uint16_t second = (uint16_t)(r->answer[e->id] - 1);
+
+		r->answer[e->id] = 0;
+		r->free[r->n_free++] = second;
+		return r->bufs + second * RING_BUF;
+	}
 	return r->bufs + e->id * RING_BUF;
 }
 

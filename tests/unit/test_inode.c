@@ -2,6 +2,7 @@
 /* Node ids and file handles: identity, counts, growth, stale numbers. */
 #include "vm/inode.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -10,11 +11,12 @@
 #include "base/path.h"
 #include "tests/unit/tap.h"
 #include "vm/handle.h"
+#include "vm/virtio_fs.h"
 
 #define FILES 2000
 
 static char dir[] = "/tmp/amphi-inode-XXXXXX";
-static int dir_fd;
+static int dir_fd, proc_fd;
 
 /* Enters name; the node, referenced. */
 static struct inode *enter(struct inode_table *t, const char *name)
@@ -25,7 +27,7 @@ static struct inode *enter(struct inode_table *t, const char *name)
 
 	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID, &stx) < 0)
 		return NULL;
-	return inode_enter(t, fd, &stx, &i) == 0 ? i : NULL;
+	return inode_enter(t, fd, &stx, VIRTIO_FS_CACHE_AUTO, &i) == 0 ? i : NULL;
 }
 
 static void touch(const char *name)
@@ -149,6 +151,96 @@ static void test_handles(void)
 	handle_table_free(t);
 }
 
+static int open_fds(void)
+{
+	DIR *d = opendir("/proc/self/fd");
+	int n = 0;
+
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+/* Far more files than descriptors: each is found again, none is taken for another, none is lost with its name. */
+static void test_bounded(void)
+{
+	static uint64_t ids[500];
+	struct err err = {0};
+	struct inode_table *t = inode_table_new(dir_fd, VIRTIO_FS_CACHE_AUTO, proc_fd, 32, &err);
+	struct inode *i, *root;
+	int before = open_fds(), bad = 0;
+	struct stat st;
+	char name[32];
+	uint64_t id;
+
+	need(t);
+	for (int n = 0; n < 500; n++) {
+		snprintf(name, sizeof(name), "b%d", n);
+		touch(name);
+		i = enter(t, name);
+		need(i);
+		ids[n] = i->id;
+		inode_put(t, i);
+	}
+	if (!inode_table_closed(t)) {
+		skip("descriptors: needs file handles and CAP_DAC_READ_SEARCH");
+		inode_table_free(t);
+		return;
+	}
+	ok(open_fds() <= before + 34);
+	is_int(inode_table_count(t), 501);
+	for (int n = 0; n < 500; n++) {
+		struct stat host;
+
+		snprintf(name, sizeof(name), "b%d", n);
+		i = inode_get(t, ids[n]);
+		bad += !i || fstat(i->fd, &st) < 0 || fstatat(dir_fd, name, &host, 0) < 0 || st.st_ino != host.st_ino;
+		inode_put(t, i);
+	}
+	is_int(bad, 0);
+	/* The same file under its name is the same node, open or closed. */
+	i = enter(t, "b7");
+	ok(i && i->id == ids[7]);
+	inode_put(t, i);
+	/* What the guest removes it may go on using. */
+	root = inode_get(t, INODE_ROOT);
+	i = inode_get(t, ids[20]);
+	inode_put(t, i);
+	for (int n = 100; n < 400; n++)
+		inode_put(t, inode_get(t, ids[n]));
+	for (int n = 0; n < 100; n++) {
+		snprintf(name, sizeof(name), "c%d", n);
+		touch(name);
+		inode_put(t, enter(t, name));
+	}
+	inode_rescue(t, root, "b20");
+	is_int(unlinkat(dir_fd, "b20", 0), 0);
+	i = inode_get(t, ids[20]);
+	ok(i && fstat(i->fd, &st) == 0 && st.st_nlink == 0);
+	inode_put(t, i);
+	/* What the host removes behind our back is stale, and its number is nobody else's. */
+	bad = 0;
+	for (int n = 30; n < 60; n++) {
+		snprintf(name, sizeof(name), "b%d", n);
+		unlinkat(dir_fd, name, 0);
+		touch(name);
+		i = enter(t, name);
+		id = i ? i->id : 0;
+		bad += !i || id == ids[n];
+		inode_put(t, i);
+	}
+	is_int(bad, 0);
+	inode_put(t, root);
+	for (int n = 0; n < 500; n++)
+		inode_forget(t, ids[n], 100);
+	inode_table_clear(t);
+	is_int(inode_table_count(t), 1);
+	is_int(inode_table_closed(t), 0);
+	is_int(open_fds(), before);
+	inode_table_free(t);
+}
+
 int main(void)
 {
 	struct err err = {0};
@@ -156,7 +248,8 @@ int main(void)
 
 	need(mkdtemp(dir));
 	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	t = inode_table_new(dir_fd, &err);
+	proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	t = inode_table_new(dir_fd, VIRTIO_FS_CACHE_AUTO, proc_fd, 0, &err);
 	need(t);
 	test_identity(t);
 	test_told(t);
@@ -166,8 +259,9 @@ int main(void)
 	else
 		skip("fewer descriptors than files");
 	test_handles();
+	test_bounded();
 	inode_table_free(t);
-	ok(!inode_table_new(-1, &err));
+	ok(!inode_table_new(-1, VIRTIO_FS_CACHE_AUTO, proc_fd, 0, &err));
 	close(dir_fd);
 	path_remove_tree(AT_FDCWD, dir, true);
 	return tap_done();

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* FUSE operations against a directory of the host: names, links, nodes, ids, confinement. */
+#include <sched.h>
+#include <sys/mount.h>
+
 #include "tests/unit/fuse_kit.h"
 
 #include <sys/sysmacros.h>
@@ -236,6 +239,57 @@ static void test_reset(void)
 	is_int(kit_call(&k, FUSE_GETATTR, f, &ga, sizeof(ga), NULL, NULL), -ESTALE);
 }
 
+/* Policies go by mounts; what is mounted below one takes it over. */
+static void test_cache(void)
+{
+	static const struct virtio_fs_mount none = {.path = "m", .cache = VIRTIO_FS_CACHE_NONE};
+	struct fuse_entry_out *e = kit_reply(&k);
+	struct fuse_init_in in = {.major = 7, .minor = 38, .flags = ~0u};
+	struct virtio_fs_params p;
+	struct err err = {0};
+	uint64_t m;
+
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
+		skip("cache policy of a mount: needs CAP_SYS_ADMIN");
+		return;
+	}
+	need(mkdirat(k.dir_fd, "m", 0755) == 0 && chdir(k.dir) == 0);
+	close(k.dir_fd); /* of the other namespace */
+	k.dir_fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	need(mount("t", "m", "tmpfs", 0, NULL) == 0 && mkdir("m/deep", 0755) == 0);
+	need(mount("t", "m/deep", "tmpfs", 0, NULL) == 0);
+	close(open("m/f", O_CREAT | O_WRONLY, 0600));
+	close(open("m/deep/f", O_CREAT | O_WRONLY, 0600));
+	passthrough_free(k.pt);
+	virtio_fs_params_init(&p);
+	p.export_fd = k.dir_fd;
+	p.tag = "t";
+	p.cache = VIRTIO_FS_CACHE_ALWAYS;
+	p.mounts = &none;
+	p.n_mounts = 1;
+	k.pt = passthrough_new(&p, NULL, NULL, &err);
+	need(k.pt && fchdir(k.pt->proc_fd) == 0);
+	is_int(kit_call(&k, FUSE_INIT, 0, &in, sizeof(in), NULL, NULL), 0);
+	ok(kit_lookup(&k, 1, "file"));
+	ok(e->entry_valid > 1000 && e->attr_valid > 1000);
+	is_int(kit_call(&k, FUSE_LOOKUP, 1, NULL, 0, "nothing", NULL), 0);
+	ok(e->nodeid == 0 && e->entry_valid > 1000);
+	m = kit_lookup(&k, 1, "m");
+	ok(m && e->attr_valid == 0);
+	ok(kit_lookup(&k, m, "f"));
+	ok(e->entry_valid == 0 && e->attr_valid == 0);
+	is_int(kit_call(&k, FUSE_LOOKUP, m, NULL, 0, "nothing", NULL), -ENOENT);
+	m = kit_lookup(&k, m, "deep");
+	ok(m && kit_lookup(&k, m, "f") && e->attr_valid == 0);
+	p.mounts = &(struct virtio_fs_mount){.path = "not there"};
+	ok(!passthrough_new(&p, NULL, NULL, &err));
+	passthrough_reset(k.pt);
+	need(fchdir(k.dir_fd) == 0);
+	umount2("m/deep", MNT_DETACH);
+	umount2("m", MNT_DETACH);
+	need(chdir("/") == 0);
+}
+
 int main(void)
 {
 	kit_open(&k, NULL, NULL, NULL);
@@ -248,6 +302,7 @@ int main(void)
 	test_rename();
 	test_read_only();
 	test_reset();
+	test_cache();
 	kit_close(&k);
 	return tap_done();
 }

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "oci/config.h"
+#include "vm/virtio_fs.h"
 #include "vm/vm_config.h"
 
 #include "tests/unit/tap.h"
@@ -110,6 +111,36 @@ static void test_annotations(void)
 	refused("\"annotations\":{\"amphi.vm.gpu\":\"1\"}", NULL, "annotations[\"amphi.vm.gpu\"]: not known");
 }
 
+#define MOUNTS(options) \
+	"\"mounts\":[{\"destination\":\"/proc\",\"type\":\"proc\",\"source\":\"proc\"}," \
+	"{\"destination\":\"/data\",\"type\":\"bind\",\"source\":\"/srv\",\"options\":[\"rbind\"" options "]}]"
+
+static void test_fs(void)
+{
+	is_int(decide("", NULL), 0);
+	is_int(got.fs.cache, VIRTIO_FS_CACHE_AUTO);
+	ok(!got.fs.shared_locks && !got.fs.n_trees);
+	is_int(decide("\"annotations\":{\"amphi.vm.cache\":\"none,/=always,/data/=auto\"}," MOUNTS(""), NULL), 0);
+	is_int(got.fs.cache, VIRTIO_FS_CACHE_NONE);
+	is_int(got.fs.n_trees, 2);
+	ok(got.fs.trees[0].mount == VM_CONFIG_FS_ROOT && got.fs.trees[0].cache == VIRTIO_FS_CACHE_ALWAYS);
+	ok(got.fs.trees[1].mount == 1 && got.fs.trees[1].cache == VIRTIO_FS_CACHE_AUTO);
+	ok(got.fs.shared_locks); /* somebody else may write there */
+	is_int(decide(MOUNTS(",\"ro\""), NULL), 0);
+	ok(!got.fs.shared_locks);
+	is_int(decide("\"annotations\":{\"amphi.vm.locks\":\"shared\"}," MOUNTS(",\"ro\""), NULL), 0);
+	ok(got.fs.shared_locks);
+	is_int(decide("\"annotations\":{\"amphi.vm.locks\":\"local\"}," MOUNTS(""), NULL), 0);
+	ok(!got.fs.shared_locks);
+	is_int(decide("\"annotations\":{\"io.kubernetes.cri.container-type\":\"sandbox\"}", NULL), 0);
+	ok(got.fs.shared_locks);
+	refused("\"annotations\":{\"amphi.vm.locks\":\"some\"}", NULL, "annotations[\"amphi.vm.locks\"]: expected");
+	refused("\"annotations\":{\"amphi.vm.cache\":\"some\"}", NULL, "annotations[\"amphi.vm.cache\"]: expected");
+	refused("\"annotations\":{\"amphi.vm.cache\":\"/data=some\"}," MOUNTS(""), NULL, "found \"some\"");
+	refused("\"annotations\":{\"amphi.vm.cache\":\"/proc=none\"}," MOUNTS(""), NULL, "/proc is no bind mount");
+	refused("\"annotations\":{\"amphi.vm.cache\":\"/dat=none\"}," MOUNTS(""), NULL, "nothing is mounted on /dat");
+}
+
 static void test_pod(void)
 {
 	is_int(decide("\"annotations\":{\"io.kubernetes.cri.container-type\":\"sandbox\",\"io.kubernetes.cri.sandbox-memory\":"
@@ -133,6 +164,7 @@ int main(void)
 	test_resources();
 	test_vm_object();
 	test_annotations();
+	test_fs();
 	test_pod();
 	vm_config_free(&got);
 	return tap_done();
