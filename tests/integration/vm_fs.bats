@@ -78,3 +78,61 @@ teardown() { teardown_all; }
 	[ "$(sha256sum <"$BUNDLE/rootfs/big")" = "$(cat "$BUNDLE/rootfs/sum")" ]
 	[ "$(find "$BUNDLE/rootfs/many" -type f | wc -l)" = 3000 ]
 }
+
+# A volume's locks are the host's: each side sees the other's, and the end of a holder gives them up.
+@test "file locks on a volume exclude the host and the machine" {
+	cp "$HELPERS/lock" "$BUNDLE/rootfs/bin/"
+	mkdir "$BATS_TEST_TMPDIR/share"
+	config '.mounts += [{destination: "/share", type: "bind", source: $d, options: ["bind"]}]' --arg d "$BATS_TEST_TMPDIR/share"
+	config_args sh -c 'for k in flock fcntl ofd; do lock $k /share/$k 1000 & done; lock fcntl /root/own; sleep 1000'
+	detached
+	holds() { [ "$("$HELPERS/lock" "$1" "$BATS_TEST_TMPDIR/share/$1")" = EAGAIN ]; }
+	free() { [ "$("$HELPERS/lock" "$1" "$BATS_TEST_TMPDIR/share/$1")" = got ]; }
+	for k in flock fcntl ofd; do wait_for holds $k; done
+	amphi exec "$ID" killall lock
+	for k in flock fcntl ofd; do wait_for free $k; done
+	for k in flock fcntl ofd; do
+		"$HELPERS/lock" $k "$BATS_TEST_TMPDIR/share/$k.host" 600 >"$BATS_TEST_TMPDIR/held.$k" 3>&- &
+		wait_for grep -q got "$BATS_TEST_TMPDIR/held.$k"
+		run -0 amphi exec "$ID" lock $k "/share/$k.host"
+		check_output EAGAIN
+		kill %%
+		wait %% || :
+		run -0 amphi exec "$ID" lock $k "/share/$k.host"
+		check_output got
+	done
+}
+
+@test "an overlay in the machine: its lower tree is the host's, its upper one a tmpfs" {
+	mkdir -p "$BUNDLE/rootfs/lower/dir/sub" "$BUNDLE/rootfs/m"
+	echo low >"$BUNDLE/rootfs/lower/file"
+	echo deep >"$BUNDLE/rootfs/lower/dir/sub/deep"
+	ln "$BUNDLE/rootfs/lower/file" "$BUNDLE/rootfs/lower/hard"
+	config '.process.capabilities |= map_values(. + ["CAP_SYS_ADMIN"])'
+	config_args sh -c 'mount -t tmpfs t /tmp && mkdir /tmp/u /tmp/w && mount -t overlay o -o lowerdir=/lower,upperdir=/tmp/u,workdir=/tmp/w /m || exit 9
+		cd /m; echo more >>file; cat file hard; rm -r dir; mkdir dir; ls dir | wc -l; mv file moved; ls; stat -c "%t:%T" /tmp/u/file; chmod 600 hard; sync'
+	run -0 timeout 200 "$AMPHI" --root "$ROOT" --isolation vm --vmm "$AMPHI_VMM" run -b "$BUNDLE" "$ID" </dev/null
+	[ "$output" = $'low\nmore\nlow\n0\ndir\nhard\nmoved\n0:0' ] || { echo "$output" >&2; return 1; }
+	[ "$(cat "$BUNDLE/rootfs/lower/file" "$BUNDLE/rootfs/lower/dir/sub/deep")" = $'low\ndeep' ]
+}
+
+@test "cache policies by mount: what may change is asked for again, what may not is not" {
+	mkdir "$BATS_TEST_TMPDIR/none" "$BATS_TEST_TMPDIR/always"
+	echo 1 >"$BATS_TEST_TMPDIR/none/f"
+	echo 1 >"$BATS_TEST_TMPDIR/always/f"
+	config '.mounts += [{destination: "/none", type: "bind", source: $n, options: ["bind"]}, {destination: "/always", type: "bind", source: $a, options: ["bind"]}]
+		| .annotations = {"amphi.vm.cache": "auto,/none=none,/always=always"}' --arg n "$BATS_TEST_TMPDIR/none" --arg a "$BATS_TEST_TMPDIR/always"
+	config_args sleep 1000
+	detached
+	run -0 amphi exec "$ID" sh -c 'cat /none/f /always/f; ls /none/new /always/new 2>&1 | grep -c "No such"'
+	[ "$output" = $'1\n1\n2' ]
+	for d in none always; do
+		echo two >"$BATS_TEST_TMPDIR/$d/f"
+		touch "$BATS_TEST_TMPDIR/$d/new"
+	done
+	run -0 amphi exec "$ID" sh -c 'cat /none/f /always/f; ls /none/new /always/new 2>/dev/null; :'
+	[ "$output" = $'two\n1\n/none/new' ] || { echo "$output" >&2; return 1; }
+	config '.annotations = {"amphi.vm.cache": "/nowhere=none"}'
+	run -1 amphi create -b "$BUNDLE" "$ID-2"
+	check_output 'annotations["amphi.vm.cache"]: nothing is mounted on /nowhere'
+}
