@@ -77,12 +77,14 @@ void log_write(enum log_level level, const char *fmt, ...)
 	va_end(ap);
 	if (sink_format == LOG_JSON) {
 		struct json_writer w = { .indent = 0 };
-		char now[40];
+		char now[80];
 		time_t t = time(NULL);
 		struct tm tm;
 
 		gmtime_r(&t, &tm);
-		strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ", &tm);
+		/* not strftime(3): it reads /etc/localtime */
+		snprintf(now, sizeof(now), "%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year + 1900, tm.tm_mon + 1,
+			 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
 		json_w_object(&w, NULL);
 		json_w_string(&w, "level", level_names[level]);
 		json_w_string(&w, "msg", msg);

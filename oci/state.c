@@ -144,7 +144,9 @@ const char *oci_time_write(const struct timespec *t, char buf[OCI_TIME_MAX])
 	size_t n;
 
 	gmtime_r(&t->tv_sec, &tm);
-	n = strftime(buf, OCI_TIME_MAX, "%Y-%m-%dT%H:%M:%S", &tm);
+	/* not strftime(3): it reads /etc/localtime */
+	n = (size_t)snprintf(buf, OCI_TIME_MAX, "%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year + 1900, tm.tm_mon + 1,
+			     tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
 	if (t->tv_nsec > 0 && t->tv_nsec < 1000000000) {
 		n += (size_t)snprintf(buf + n, OCI_TIME_MAX - n, ".%09u", (unsigned int)t->tv_nsec);
 		while (buf[n - 1] == '0')

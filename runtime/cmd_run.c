@@ -209,6 +209,7 @@ static int run_main(const struct globals *g, const struct command *self, int arg
 	r = createopts_request(&o.create, argv[i], &req, err);
 	if (r < 0)
 		return r;
+	req.starts = true;
 	if (req.dry_run && o.image)
 		return err_set(err, EINVAL, "option --dry-run: not with --image, which makes the bundle first");
 	if (req.dry_run) {

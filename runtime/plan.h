@@ -40,6 +40,7 @@ struct create_request {
 	bool no_pivot;
 	bool no_new_keyring;
 	bool detach; /* create, run -d */
+	bool starts; /* run: start follows at once and writes the record */
 	bool keep;
 	bool dry_run;
 	char **networks; /* --network none|host|ns:PATH|container:ID|NAME[:key=value...] */

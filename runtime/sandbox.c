@@ -369,9 +369,12 @@ static int sandbox_poststart(struct sandbox *sb, struct err *err)
 
 int sandbox_start(struct sandbox *sb, struct err *err)
 {
-	enum oci_status status;
-	int r = sandbox_status(sb, &status, err);
+	enum oci_status status = OCI_STATUS_CREATED;
+	int r = 0;
 
+	/* run has just created it and holds the lock */
+	if (!sb->request)
+		r = sandbox_status(sb, &status, err);
 	if (r < 0)
 		return r;
 	switch (status) {

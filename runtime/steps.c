@@ -49,6 +49,16 @@ void steps_stop_at(const char *point)
 }
 #endif
 
+/* The cgroup manager's present view: before it is made what there may be, afterwards what there is. */
+static void record_cgroup(struct sandbox *sb)
+{
+	struct json_writer w = { 0 };
+
+	cgroup_save(sb->cgroup, NULL, &w);
+	free(sb->rec.cgroup);
+	sb->rec.cgroup = json_w_steal(&w);
+}
+
 /* ---- state directory ------------------------------------------------------------------------------------ */
 
 static int run_statedir(struct sandbox *sb, struct err *err)
@@ -57,13 +67,14 @@ static int run_statedir(struct sandbox *sb, struct err *err)
 
 	if (r < 0)
 		return r;
+	r = path_write_atomic(sb->dir.fd, "config.json", sb->config_json, sb->config_json_len, 0600);
+	if (r < 0)
+		err_sys(err, r, "%s/config.json", sb->dir.path);
 	steps_stop_at("record");
-	r = sandbox_save(sb, err);
-	if (!r) {
-		r = path_write_atomic(sb->dir.fd, "config.json", sb->config_json, sb->config_json_len, 0600);
-		if (r < 0)
-			err_sys(err, r, "%s/config.json", sb->dir.path);
-	}
+	/* the first record names the cgroup to come as well: one write less */
+	record_cgroup(sb);
+	if (!r)
+		r = sandbox_save(sb, err);
 	if (!r)
 		r = attach_files(sb, err);
 	if (r < 0)
@@ -99,24 +110,10 @@ static int undo_poststop(struct sandbox *sb, struct err *err)
 
 /* ---- control group -------------------------------------------------------------------------------------- */
 
-/* The manager's present view: before create what there may be, afterwards what there is. */
-static void record_cgroup(struct sandbox *sb)
-{
-	struct json_writer w = { 0 };
-
-	cgroup_save(sb->cgroup, NULL, &w);
-	free(sb->rec.cgroup);
-	sb->rec.cgroup = json_w_steal(&w);
-}
-
 static int run_cgroup(struct sandbox *sb, struct err *err)
 {
 	int r;
 
-	record_cgroup(sb);
-	r = sandbox_save(sb, err);
-	if (r < 0)
-		return r;
 	steps_stop_at("cgroup-create");
 	r = cgroup_create(sb->cgroup, err);
 	if (r < 0) {
@@ -204,7 +201,7 @@ static int run_created(struct sandbox *sb, struct err *err)
 
 	free(sb->rec.phase);
 	sb->rec.phase = xstrdup("created");
-	if (!r)
+	if (!r && !sb->request->starts)
 		r = sandbox_save(sb, err);
 	steps_stop_at("pid-file");
 	if (!r)
