@@ -81,8 +81,17 @@ struct backend {
 	int (*paused)(struct sandbox *sb, struct err *err);
 	/* Applies the resources that are set, leaves the others. */
 	int (*update)(struct sandbox *sb, const struct oci_resources *res, struct err *err);
-	/* Fills the statistics of container/cgroup.h (VM: of the monitor's cgroup on the host). */
-	int (*stats)(struct sandbox *sb, struct cgroup_stats *ret, struct err *err);
+	/*
+	 * Fills the statistics of container/cgroup.h (VM: as the guest counts them, block I/O as the host does). *ret_vm: the
+	 * object "vm" as JSON text, owned; NULL where there is no machine.
+	 */
+	int (*stats)(struct sandbox *sb, struct cgroup_stats *ret, char **ret_vm, struct err *err);
+	/*
+	 * Out-of-memory kills that the host's cgroup does not know of: *ret_fd becomes readable, then oom_read() gives 1 for a
+	 * kill, 0 at the end. Owned; -1: there are none. -errno.
+	 */
+	int (*oom_open)(struct sandbox *sb, int *ret_fd, struct err *err);
+	int (*oom_read)(int fd);
 	/* All processes, in *ret (owned by the caller, free()); returns their number. */
 	int (*ps)(struct sandbox *sb, struct ps_entry **ret, struct err *err);
 	/* Waits until rec.pid ended; its wait status in *ret_status when it is our child (else 0). */

@@ -234,11 +234,27 @@ static int verb_update(struct sandbox *sb, const struct oci_resources *res, stru
 	return r < 0 ? r : cgroup_update(sb->cgroup, res, err);
 }
 
-static int verb_stats(struct sandbox *sb, struct cgroup_stats *ret, struct err *err)
+static int verb_stats(struct sandbox *sb, struct cgroup_stats *ret, char **ret_vm, struct err *err)
 {
 	int r = sandbox_cgroup(sb, err);
 
+	*ret_vm = NULL;
 	return r < 0 ? r : cgroup_stats_read(sb->cgroup, ret, err);
+}
+
+/* The cgroup of the host says it all. */
+static int verb_oom_open(struct sandbox *sb, int *ret_fd, struct err *err)
+{
+	(void)sb;
+	(void)err;
+	*ret_fd = -1;
+	return 0;
+}
+
+static int verb_oom_read(int fd)
+{
+	(void)fd;
+	return 0;
 }
 
 /* Without a control group: the first process and its descendants. */
@@ -362,6 +378,8 @@ const struct backend backend_container = {
 	.paused = verb_paused,
 	.update = verb_update,
 	.stats = verb_stats,
+	.oom_open = verb_oom_open,
+	.oom_read = verb_oom_read,
 	.ps = verb_ps,
 	.wait = verb_wait,
 	.delete = verb_delete,

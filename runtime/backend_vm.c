@@ -24,6 +24,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "container/cgroup.h"
+#include "container/cgroup_stats.h"
 #include "container/container.h"
 #include "container/tty.h"
 #include "network/network.h"
@@ -35,6 +36,7 @@
 #include "runtime/proxy.h"
 #include "runtime/sandbox.h"
 #include "runtime/vm_check.h"
+#include "runtime/vm_stats.h"
 #include "vm/agent.h"
 #include "vm/proto.h"
 
@@ -146,7 +148,7 @@ static int verb_create(struct sandbox *sb, struct err *err)
 	if (!r && mc->pod.sandbox)
 		mc->monitor.spec.name = sb->rec.id;
 	else if (!r)
-		r = machine_prepare(mc, sb->rec.id, sb->globals->debug ? sb->dir.path : NULL, err);
+		r = machine_prepare(mc, sb->rec.id, sb->dir.path, sb->globals->debug, err);
 	if (r < 0)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
@@ -403,28 +405,45 @@ static int verb_paused(struct sandbox *sb, struct err *err)
 
 static int verb_update(struct sandbox *sb, const struct oci_resources *res, struct err *err)
 {
-	cleanup_free char *sock = agent_socket(sb), *text = oci_resources_write(res);
-	unsigned long long memory = machine_saved_memory(sb->rec.machine);
-	struct oci_resources host = { .has_cpu = res->has_cpu, .cpu = res->cpu, .has_block_io = res->has_block_io,
-				      .block_io = res->block_io };
-	int r;
+	cleanup_free char *sock = agent_socket(sb);
+	struct resize_machine m;
 
-	if (res->has_memory && res->memory.has_limit && memory && res->memory.limit > (int64_t)memory)
-		return err_set(err, -ENOTSUP, "linux.resources.memory.limit: the machine has %llu MiB and cannot grow",
-			       memory >> 20);
-	r = agent_update(sock, sb->rec.id, text, err);
-	if (!r && (host.has_cpu || host.has_block_io) && sb->rec.cgroup)
-		r = sandbox_cgroup(sb, err);
-	if (!r && sb->cgroup && (host.has_cpu || host.has_block_io))
-		r = cgroup_update(sb->cgroup, &host, err);
-	return r;
+	machine_saved_size(sb->rec.machine, &m);
+	return resize_apply(sb, sock, res, &m, err);
 }
 
-static int verb_stats(struct sandbox *sb, struct cgroup_stats *ret, struct err *err)
+static int verb_stats(struct sandbox *sb, struct cgroup_stats *ret, char **ret_vm, struct err *err)
 {
+	cleanup_free char *sock = agent_socket(sb), *guest = NULL, *monitor = NULL;
+	cleanup_cgroup_stats struct cgroup_stats host = { 0 };
+	unsigned int online = 0;
 	int r = sandbox_cgroup(sb, err);
 
-	return r < 0 ? r : cgroup_stats_read(sb->cgroup, ret, err);
+	if (!r)
+		r = cgroup_stats_read(sb->cgroup, ret, err);
+	if (!r)
+		r = cgroup_stats_read(sb->cgroup, &host, err);
+	if (!r)
+		r = agent_stats(sock, sb->rec.id, &guest, &online, err);
+	if (!r)
+		r = vm_stats_merge(guest, ret, err);
+	if (r < 0)
+		return sandbox_alive(sb) ? r : err_set(err, -ENOENT, "container not running");
+	(void)agent_control(sock, "STATS", &monitor, NULL);
+	*ret_vm = vm_stats_object(monitor, online, &host);
+	return 0;
+}
+
+static int verb_oom_open(struct sandbox *sb, int *ret_fd, struct err *err)
+{
+	cleanup_free char *sock = agent_socket(sb);
+
+	return agent_events(sock, sb->rec.id, ret_fd, err);
+}
+
+static int verb_oom_read(int fd)
+{
+	return agent_events_read(fd);
 }
 
 static int ps_entry(const struct json *v, struct ps_entry *e, struct err *err)
@@ -571,6 +590,8 @@ const struct backend backend_vm = {
 	.paused = verb_paused,
 	.update = verb_update,
 	.stats = verb_stats,
+	.oom_open = verb_oom_open,
+	.oom_read = verb_oom_read,
 	.ps = verb_ps,
 	.wait = verb_wait,
 	.delete = verb_delete,

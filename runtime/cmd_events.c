@@ -3,7 +3,8 @@
 /*
  * Theory of operation: events prints one JSON object a line, in runc's form: {"type":"stats"} once (--stats) or at
  * each interval, {"type":"oom"} as the kernel reports it, until the container's first process ends. stats is the
- * table for people. In VM mode the counters are those of the monitor's control group on the host. Network counters
+ * table for people. A machine's counters are the workload's as its
+ * own kernel keeps them, and in an object "vm" what the machine itself costs. Network counters
  * are seen from inside: a container's are those of its network namespace, a machine's those of its taps, or of the
  * links its taps are joined to; without a network of its own there are none.
  */
@@ -40,6 +41,7 @@ static const struct option_def events_defs[] = {
 struct events_run {
 	struct sandbox *sb;
 	int oom_fd;
+	int guest_fd; /* out-of-memory kills inside of a machine; -1 */
 	unsigned long long oom_seen;
 	struct err *err;
 };
@@ -50,6 +52,7 @@ struct events_run {
 /* All counters of one container. */
 struct events_data {
 	struct cgroup_stats cgroup;
+	char *vm;                  /* the object "vm" of a machine, owned; NULL */
 	struct network_stats *net; /* owned */
 	size_t n_net;
 };
@@ -58,6 +61,7 @@ static void events_data_free(struct events_data *d)
 {
 	cgroup_stats_free(&d->cgroup);
 	free(d->net);
+	free(d->vm);
 }
 #define cleanup_events_data CLEANUP(events_data_free)
 
@@ -93,7 +97,7 @@ static void events_read_network(struct sandbox *sb, struct events_data *d)
 
 static int events_read(struct sandbox *sb, struct events_data *d, struct err *err)
 {
-	int r = sb->backend->stats(sb, &d->cgroup, err);
+	int r = sb->backend->stats(sb, &d->cgroup, &d->vm, err);
 
 	if (r >= 0)
 		events_read_network(sb, d);
@@ -127,6 +131,12 @@ static void events_write_data(struct json_writer *w, const struct events_data *d
 	if (d->n_net)
 		json_w_array_end(w);
 	json_w_object_end(w);
+	if (d->vm) {
+		cleanup_json_doc struct json_doc *doc = json_parse(d->vm, strlen(d->vm), "vm", NULL);
+
+		if (doc)
+			json_w_value(w, "vm", json_root(doc));
+	}
 }
 
 static int events_print(const char *type, const char *id, const struct events_data *d, struct err *err)
@@ -189,12 +199,24 @@ static int events_on_exit(struct loop_source *src, uint32_t events, void *arg)
 	return EVENTS_END;
 }
 
+static int events_on_guest(struct loop_source *src, uint32_t events, void *arg)
+{
+	struct events_run *run = arg;
+
+	(void)events;
+	if (run->sb->backend->oom_read(run->guest_fd) > 0)
+		return events_print("oom", run->sb->rec.id, NULL, run->err);
+	/* at its end the process here ends too, with all that is to be said */
+	loop_remove(src);
+	return 0;
+}
+
 static int events_follow(struct sandbox *sb, uint64_t interval_ms, struct err *err)
 {
-	struct events_run run = { .sb = sb, .oom_fd = -1, .err = err };
+	struct events_run run = { .sb = sb, .oom_fd = -1, .guest_fd = -1, .err = err };
 	struct loop *loop = loop_new();
 	cleanup_fd int pidfd = fd_pidfd_open(sb->rec.pid);
-	cleanup_fd int oom = -1;
+	cleanup_fd int oom = -1, guest = -1;
 	int r = sandbox_cgroup(sb, err);
 
 	if (r == 0) {
@@ -202,8 +224,13 @@ static int events_follow(struct sandbox *sb, uint64_t interval_ms, struct err *e
 		r = oom < 0 ? oom : 0;
 	}
 	run.oom_fd = oom;
+	if (r == 0 && sandbox_alive(sb))
+		r = sb->backend->oom_open(sb, &guest, err);
+	run.guest_fd = guest;
 	if (r == 0 && sandbox_alive(sb) && pidfd >= 0) {
 		loop_add_fd(loop, oom, EPOLLIN, events_on_oom, &run);
+		if (guest >= 0)
+			loop_add_fd(loop, guest, EPOLLIN, events_on_guest, &run);
 		loop_add_fd(loop, pidfd, EPOLLIN, events_on_exit, &run);
 		loop_add_timer(loop, interval_ms, interval_ms, events_on_timer, &run);
 		r = loop_run(loop);

@@ -25,7 +25,20 @@
 #define MONITOR_BYTES (64ULL << 20)
 #define QEMU_BYTES (512ULL << 20)
 
-static void write_mount(struct json_writer *w, const char *destination, const char *type, const char *source,
+static void write_maps(struct json_writer *w, const char *key, const struct oci_idmap *maps, size_t n)
+{
+	json_w_array(w, key);
+	for (size_t i = 0; i < n; i++) {
+		json_w_object(w, NULL);
+		json_w_u64(w, "containerID", maps[i].container_id);
+		json_w_u64(w, "hostID", maps[i].host_id);
+		json_w_u64(w, "size", maps[i].size);
+		json_w_object_end(w);
+	}
+	json_w_array_end(w);
+}
+
+static void begin_mount(struct json_writer *w, const char *destination, const char *type, const char *source,
 			const char *const *options)
 {
 	json_w_object(w, NULL);
@@ -33,13 +46,21 @@ static void write_mount(struct json_writer *w, const char *destination, const ch
 	json_w_string(w, "type", type);
 	json_w_string(w, "source", source);
 	json_w_strv(w, "options", (char *const *)options);
+}
+
+static void write_mount(struct json_writer *w, const char *destination, const char *type, const char *source,
+			const char *const *options)
+{
+	begin_mount(w, destination, type, source, options);
 	json_w_object_end(w);
 }
 
-/* A bind mount of the container as the export tree shows it: read-only and propagation as asked, no devices. */
+/* A bind mount of the container as the export tree shows it: read-only, propagation and id map as asked. */
 static void write_export(struct json_writer *w, const char *destination, const char *source, const struct oci_mount *m,
-			 bool readonly)
+			 const struct oci_linux *l, bool readonly)
 {
+	bool mapped = m && (oci_mount_has(m, "idmap") || oci_mount_has(m, "ridmap"));
+	bool own = m && (m->n_uid_mappings || m->n_gid_mappings);
 	const char *options[8] = { m && oci_mount_has(m, "bind") ? "bind" : "rbind" };
 	size_t n = 1;
 
@@ -53,7 +74,15 @@ static void write_export(struct json_writer *w, const char *destination, const c
 		options[n++] = "rro";
 	else if (readonly)
 		options[n++] = "ro";
-	write_mount(w, destination, "bind", source, options);
+	if (mapped)
+		options[n++] = oci_mount_has(m, "ridmap") ? "ridmap" : "idmap";
+	begin_mount(w, destination, "bind", source, options);
+	/* the jail has no user namespace whose maps would be meant */
+	if (mapped) {
+		write_maps(w, "uidMappings", own ? m->uid_mappings : l->uid_mappings, own ? m->n_uid_mappings : l->n_uid_mappings);
+		write_maps(w, "gidMappings", own ? m->gid_mappings : l->gid_mappings, own ? m->n_gid_mappings : l->n_gid_mappings);
+	}
+	json_w_object_end(w);
 }
 
 bool jail_mount_readonly(const struct oci_mount *m)
@@ -96,12 +125,13 @@ static void write_mounts(struct json_writer *w, const struct jail_request *req)
 		json_w_array_end(w);
 		return;
 	}
-	write_export(w, JAIL_EXPORT "/rootfs", req->rootfs, NULL, c->root.readonly);
+	write_export(w, JAIL_EXPORT "/rootfs", req->rootfs, NULL, &c->linux_, c->root.readonly);
 	for (size_t i = 0; i < c->n_mounts; i++) {
 		cleanup_free char *to = xasprintf(JAIL_EXPORT "/mounts/%zu", i);
 
 		if (oci_mount_is_bind(&c->mounts[i]))
-			write_export(w, to, c->mounts[i].source, &c->mounts[i], jail_mount_readonly(&c->mounts[i]));
+			write_export(w, to, c->mounts[i].source, &c->mounts[i], &c->linux_,
+				     jail_mount_readonly(&c->mounts[i]));
 	}
 	if (req->qemu)
 		write_qemu(w, req);
@@ -242,6 +272,11 @@ int jail_guest_config(const struct oci_config *config, const char *json, size_t 
 	return r;
 }
 
+unsigned long long jail_overhead(bool qemu)
+{
+	return qemu ? QEMU_BYTES : MONITOR_BYTES;
+}
+
 void jail_limits(const struct oci_config *config, unsigned long long machine_bytes, bool qemu, struct oci_resources *ret)
 {
 	static const struct oci_device_rule rules[] = {
@@ -270,6 +305,6 @@ void jail_limits(const struct oci_config *config, unsigned long long machine_byt
 	if (have->has_memory && have->memory.has_limit && have->memory.limit > 0) {
 		ret->has_memory = true;
 		ret->memory.has_limit = true;
-		ret->memory.limit = (int64_t)(machine_bytes + (qemu ? QEMU_BYTES : MONITOR_BYTES));
+		ret->memory.limit = (int64_t)(machine_bytes + jail_overhead(qemu));
 	}
 }

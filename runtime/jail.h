@@ -40,6 +40,8 @@ int jail_guest_config(const struct oci_config *config, const char *json, size_t 
 		      struct err *err);
 /* Does the mount end up read-only (the last word wins)? */
 bool jail_mount_readonly(const struct oci_mount *m);
+/* Memory of the monitor (and QEMU) itself beside the machine's, as its limit allows for. Bytes. */
+unsigned long long jail_overhead(bool qemu);
 /*
  * The limits of the monitor's cgroup on the host: cpu and block I/O as the container's; memory, when limited, with
  * room for the machine; devices denied but the harmless ones. The members of *ret are borrowed

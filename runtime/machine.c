@@ -20,12 +20,14 @@
 #include "runtime/jail.h"
 #include "runtime/libexec.h"
 #include "runtime/plan.h"
+#include "vm/kernel_files.h"
 #include "vm/lockdown.h"
 #include "vm/qemu.h"
 #include "vm/virtio_fs.h"
 
 #define MACHINE_VERSION 1
 #define MIB2 (2ULL << 20)
+#define SPARE_VCPUS_MAX 8
 
 void machine_init(struct machine *mc)
 {
@@ -55,9 +57,18 @@ static int choose_driver(struct machine *mc, enum vmm_driver vmm, struct err *er
 	return 0;
 }
 
+/* Processors that an update may bring online later: as many as the host can run, but each costs a little. */
+static unsigned int spare_vcpus(void)
+{
+	long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return n < 1 ? 1 : n > SPARE_VCPUS_MAX ? SPARE_VCPUS_MAX : (unsigned int)n;
+}
+
 int machine_decide(struct machine *mc, const struct plan *plan, struct err *err)
 {
-	struct vm_config_defaults d = { .kernel = plan->kernel };
+	struct vm_config_defaults d = { .kernel = plan->kernel, .vcpus_max = spare_vcpus(),
+				      .allow_paths = plan->may_name_paths };
 	enum vmm_driver vmm = plan->vmm;
 	int r = vm_config_from_oci(plan->config, &d, &mc->config, err);
 
@@ -110,7 +121,7 @@ static void share_policies(struct machine *mc, struct vm_spec *spec)
 	spec->n_fs_mounts = mc->n_fs_mounts;
 }
 
-int machine_prepare(struct machine *mc, const char *id, const char *log_dir, struct err *err)
+int machine_prepare(struct machine *mc, const char *id, const char *state_dir, bool log, struct err *err)
 {
 	struct vm_spec *spec = &mc->monitor.spec;
 	cleanup_free char *init = libexec_find("amphi-init", err);
@@ -118,15 +129,18 @@ int machine_prepare(struct machine *mc, const char *id, const char *log_dir, str
 
 	if (!init)
 		return err ? err->code : -ENOENT;
-	r = kernel_store_open(kernel_store_dir(), mc->config.kernel, init, &mc->kernel, err);
+	if (mc->config.kernel_path)
+		r = kernel_files_open(mc->config.kernel_path, mc->config.initrd_path, init, state_dir, &mc->kernel, err);
+	else
+		r = kernel_store_open(kernel_store_dir(), mc->config.kernel, init, &mc->kernel, err);
 	if (!r)
 		r = open_file(mc->kernel.vmlinux, &spec->kernel_fd, err);
 	if (!r)
 		r = open_file(mc->kernel.initrd, &spec->initrd_fd, err);
 	if (r < 0)
 		return r;
-	if (log_dir) {
-		cleanup_free char *path = path_join(log_dir, "console.log");
+	if (log) {
+		cleanup_free char *path = path_join(state_dir, "console.log");
 
 		spec->console_fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
 		spec->console_verbose = true;
@@ -157,6 +171,7 @@ char *machine_save(const struct machine *mc)
 	}
 	json_w_u64(&w, "memory", mc->config.memory_bytes);
 	json_w_u64(&w, "vcpus", mc->config.vcpus);
+	json_w_u64(&w, "vcpusMax", mc->config.vcpus_max);
 	json_w_string(&w, "kernel", mc->kernel.name);
 	json_w_string(&w, "release", mc->kernel.release);
 	json_w_string(&w, "vmm", mc->monitor.driver->name);
@@ -164,14 +179,19 @@ char *machine_save(const struct machine *mc)
 	return json_w_steal(&w);
 }
 
-unsigned long long machine_saved_memory(const char *record)
+void machine_saved_size(const char *record, struct resize_machine *ret)
 {
 	cleanup_json_doc struct json_doc *doc = record ? json_parse(record, strlen(record), "machine", NULL) : NULL;
-	uint64_t n = 0;
+	cleanup_free char *vmm = NULL;
+	uint64_t memory = 0;
+	uint32_t vcpus = 0;
 
-	if (doc)
-		(void)json_opt_u64(json_root(doc), "memory", &n, NULL);
-	return n;
+	if (doc) {
+		(void)json_opt_u64(json_root(doc), "memory", &memory, NULL);
+		(void)json_opt_u32(json_root(doc), "vcpusMax", &vcpus, NULL);
+		(void)json_opt_string(json_root(doc), "vmm", &vmm, NULL);
+	}
+	*ret = (struct resize_machine){ .memory = memory, .vcpus_max = vcpus, .qemu = vmm && !strcmp(vmm, "qemu") };
 }
 
 void machine_saved_pod(const struct globals *g, const char *record, struct pod *ret)

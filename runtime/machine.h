@@ -9,6 +9,7 @@
 #include "oci/config.h"
 #include "runtime/monitor.h"
 #include "runtime/pod.h"
+#include "runtime/resize.h"
 #include "vm/kernel_store.h"
 #include "vm/vm_config.h"
 
@@ -34,12 +35,15 @@ struct machine {
 void machine_init(struct machine *mc);
 /* vcpus, memory, kernel's name and driver from the plan and the config; touches nothing. 0 or -errno. */
 int machine_decide(struct machine *mc, const struct plan *plan, struct err *err);
-/* Opens the kernel and what the driver wants from outside the jail. log_dir: the console is appended to a file there, or NULL. */
-int machine_prepare(struct machine *mc, const char *id, const char *log_dir, struct err *err);
+/*
+ * Opens the kernel and what the driver wants from outside the jail. state_dir: takes the initrd of a kernel named by its
+ * files, and with log the console's text, console.log.
+ */
+int machine_prepare(struct machine *mc, const char *id, const char *state_dir, bool log, struct err *err);
 /* The record for later commands: JSON text, owned. */
 char *machine_save(const struct machine *mc);
-/* The machine's memory in bytes from that record; 0: not known. */
-unsigned long long machine_saved_memory(const char *record);
+/* The machine's size from that record; members it does not tell are 0. */
+void machine_saved_size(const char *record, struct resize_machine *ret);
 /* The pod's machine that the record names; ret->sandbox NULL: an own machine. */
 void machine_saved_pod(const struct globals *g, const char *record, struct pod *ret);
 /* NULL allowed. Ends nothing that runs. */

@@ -190,6 +190,7 @@ static int plan_machine(const struct globals *g, const struct create_request *re
 	r = plan_vmm(g, config, facts, p, err);
 	if (r < 0)
 		return r;
+	p->may_name_paths = facts->annotations_may_name_paths;
 	p->vcpus = req->vcpus;
 	p->memory_bytes = req->memory_bytes;
 	return plan_kernel(req, config, facts, p, err);

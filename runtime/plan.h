@@ -68,6 +68,7 @@ struct plan {
 	uint32_t vcpus;
 	uint64_t memory_bytes;
 	char *kernel;
+	bool may_name_paths; /* the administrator lets config.json name the host's files */
 };
 
 /* Reads the host facts and the configuration file ($AMPHI_CONFIG or /etc/amphi/amphi.json; a missing file is fine). */

@@ -33,6 +33,7 @@
 #include "base/str.h"
 #include "base/sys.h"
 #include "container/container.h"
+#include "container/idmap.h"
 #include "oci/config.h"
 #include "runtime/jail.h"
 #include "runtime/statedir.h"
@@ -75,7 +76,8 @@ static int check_namespaces(const struct pod *p, const struct oci_config *config
 	static const struct {
 		enum oci_namespace_kind kind;
 		const char *file;
-	} shared[] = { { OCI_NS_NETWORK, "net" }, { OCI_NS_IPC, "ipc" }, { OCI_NS_UTS, "uts" }, { OCI_NS_PID, "pid" } };
+	} shared[] = { { OCI_NS_NETWORK, "net" }, { OCI_NS_IPC, "ipc" }, { OCI_NS_UTS, "uts" }, { OCI_NS_PID, "pid" },
+		       { OCI_NS_USER, "user" } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(shared); i++) {
 		const struct oci_namespace *ns = &config->linux_.namespaces[shared[i].kind];
@@ -170,7 +172,25 @@ struct tree {
 	bool is_dir;
 };
 
-static int clone_tree(const char *source, const struct oci_mount *m, bool readonly, struct tree *t, struct err *err)
+/* The mount's own maps, or the container's. */
+static int map_tree(int fd, const struct oci_mount *m, const struct oci_linux *l, struct err *err)
+{
+	bool own = m->n_uid_mappings || m->n_gid_mappings;
+	cleanup_fd int maps = idmap_userns(own ? m->uid_mappings : l->uid_mappings, own ? m->n_uid_mappings : l->n_uid_mappings,
+					   own ? m->gid_mappings : l->gid_mappings, own ? m->n_gid_mappings : l->n_gid_mappings,
+					   err);
+	struct mount_attr a = { .attr_set = MOUNT_ATTR_IDMAP };
+
+	if (maps < 0)
+		return maps;
+	a.userns_fd = (uint64_t)maps;
+	if (mount_setattr(fd, "", AT_EMPTY_PATH | (oci_mount_has(m, "ridmap") ? AT_RECURSIVE : 0), &a, sizeof(a)) < 0)
+		return err_sys(err, -errno, "%s: idmap (does the filesystem support it?)", m->source);
+	return 0;
+}
+
+static int clone_tree(const char *source, const struct oci_mount *m, const struct oci_linux *l, bool readonly,
+		      struct tree *t, struct err *err)
 {
 	bool rec = !m || !oci_mount_has(m, "bind"), slave = m && (oci_mount_has(m, "rslave") || oci_mount_has(m, "slave"));
 	struct mount_attr quiet = { .propagation = slave ? MS_SLAVE : MS_PRIVATE };
@@ -181,6 +201,8 @@ static int clone_tree(const char *source, const struct oci_mount *m, bool readon
 	if (t->fd < 0 || fstat(t->fd, &st) < 0)
 		return err_sys(err, -errno, "%s", source);
 	t->is_dir = S_ISDIR(st.st_mode);
+	if (m && (oci_mount_has(m, "idmap") || oci_mount_has(m, "ridmap")) && map_tree(t->fd, m, l, err) < 0)
+		return err ? err->code : -EINVAL;
 	if (mount_setattr(t->fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &quiet, sizeof(quiet)) < 0)
 		return err_sys(err, -errno, "%s: propagation", source);
 	if (readonly && mount_setattr(t->fd, "", AT_EMPTY_PATH | (m && oci_mount_has(m, "rro") ? AT_RECURSIVE : 0), &ro,
@@ -206,14 +228,15 @@ static int clone_all(const struct oci_config *c, const char *rootfs, struct tree
 
 	v[0] = (struct tree){ .fd = -1, .place = xstrdup("rootfs") };
 	*ret_n = 1;
-	r = clone_tree(rootfs, NULL, c->root.readonly, &v[0], err);
+	r = clone_tree(rootfs, NULL, &c->linux_, c->root.readonly, &v[0], err);
 	if (r < 0)
 		return err_wrap(err, "root.path");
 	for (size_t i = 0; i < c->n_mounts; i++) {
 		if (!oci_mount_is_bind(&c->mounts[i]))
 			continue;
 		v[*ret_n] = (struct tree){ .fd = -1, .place = xasprintf("mounts/%zu", i) };
-		r = clone_tree(c->mounts[i].source, &c->mounts[i], jail_mount_readonly(&c->mounts[i]), &v[(*ret_n)++], err);
+		r = clone_tree(c->mounts[i].source, &c->mounts[i], &c->linux_, jail_mount_readonly(&c->mounts[i]),
+			       &v[(*ret_n)++], err);
 		if (r < 0)
 			return err_wrap(err, "mounts[%zu]", i);
 	}

@@ -32,15 +32,13 @@ static int check_namespaces(const struct oci_linux *l, bool member, struct err *
 
 		snprintf(path, sizeof(path), "linux.namespaces: %s", oci_namespace_word((enum oci_namespace_kind)k));
 		bool shared = k == OCI_NS_NETWORK ||
-			      (member && (k == OCI_NS_IPC || k == OCI_NS_UTS || k == OCI_NS_PID));
+			      (member && (k == OCI_NS_IPC || k == OCI_NS_UTS || k == OCI_NS_PID || k == OCI_NS_USER));
 
 		if (!shared && ns->path)
 			return refuse(err, path, "a namespace of the host cannot be joined");
 		if ((k == OCI_NS_NETWORK || k == OCI_NS_PID || k == OCI_NS_IPC || k == OCI_NS_MOUNT) && !ns->present)
 			return refuse(err, path, "the host's own namespace cannot be shared");
 	}
-	if (l->namespaces[OCI_NS_USER].present)
-		return refuse(err, "linux.namespaces: user", "a user namespace is not supported");
 	return 0;
 }
 
@@ -48,7 +46,7 @@ static int check_mounts(const struct oci_config *c, struct err *err)
 {
 	static const char *const types[] = { "proc",   "sysfs",	 "tmpfs",   "devpts", "mqueue",
 					     "cgroup", "cgroup2", "ramfs", NULL };
-	static const char *const options[] = { "shared", "rshared", "idmap", "ridmap", NULL };
+	static const char *const options[] = { "shared", "rshared", NULL };
 
 	for (size_t i = 0; i < c->n_mounts; i++) {
 		const struct oci_mount *m = &c->mounts[i];
@@ -61,8 +59,6 @@ static int check_mounts(const struct oci_config *c, struct err *err)
 			if (oci_mount_has(m, *o))
 				return refuse(err, p, "it cannot be honoured");
 		}
-		if (m->n_uid_mappings || m->n_gid_mappings)
-			return refuse(err, path, "id-mapped mounts are not supported");
 		if (!oci_mount_is_bind(m) && (!m->type || !strv_has((char **)types, m->type))) {
 			cleanup_free char *p = xasprintf("%s.type: %s", path, m->type ? m->type : "(none)");
 

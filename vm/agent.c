@@ -178,6 +178,8 @@ int agent_machine(const char *sock, const struct agent_machine *m, struct err *e
 			proto_add(&w, PROTO_F_ENTROPY, bytes, sizeof(bytes));
 		explicit_bzero(bytes, sizeof(bytes));
 	}
+	if (m->vcpus)
+		proto_add_u32(&w, PROTO_F_VCPUS, m->vcpus);
 	return simple(sock, &w, PROTO_OK, NULL, err);
 }
 
@@ -359,6 +361,74 @@ int agent_update(const char *sock, const char *id, const char *resources, struct
 int agent_delete(const char *sock, const char *id, struct err *err)
 {
 	return verb(sock, PROTO_DELETE, id, PROTO_OK, NULL, err);
+}
+
+int agent_stats(const char *sock, const char *id, char **ret_json, unsigned int *ret_vcpus, struct err *err)
+{
+	cleanup_proto_msg struct proto_msg m = { 0 };
+	cleanup_fd int fd = agent_dial(sock, PROTO_PORT, AGENT_TIMEOUT_MS, err);
+	struct proto_writer w = { 0 };
+	int r;
+
+	if (fd < 0)
+		return fd;
+	proto_begin(&w, PROTO_STATS);
+	proto_add_string(&w, PROTO_F_ID, id);
+	r = transact(fd, &w, AGENT_TIMEOUT_MS, &m, err);
+	if (r < 0)
+		return r;
+	if (m.type != PROTO_DATA)
+		return unexpected(&m, err);
+	*ret_vcpus = proto_u32_or(&m, PROTO_F_VCPUS, 0);
+	return proto_get_string(&m, PROTO_F_TEXT, ret_json, err);
+}
+
+int agent_events(const char *sock, const char *id, int *ret_fd, struct err *err)
+{
+	cleanup_proto_msg struct proto_msg m = { 0 };
+	cleanup_fd int fd = agent_dial(sock, PROTO_PORT, AGENT_TIMEOUT_MS, err);
+	struct proto_writer w = { 0 };
+	int r;
+
+	if (fd < 0)
+		return fd;
+	proto_begin(&w, PROTO_EVENTS);
+	proto_add_string(&w, PROTO_F_ID, id);
+	r = transact(fd, &w, AGENT_TIMEOUT_MS, &m, err);
+	if (r < 0)
+		return r;
+	if (m.type != PROTO_OK)
+		return unexpected(&m, err);
+	*ret_fd = steal_fd(fd);
+	return 0;
+}
+
+int agent_events_read(int fd)
+{
+	cleanup_proto_msg struct proto_msg m = { 0 };
+
+	return proto_recv(fd, AGENT_TIMEOUT_MS, &m, NULL) > 0 && m.type == PROTO_DATA;
+}
+
+int agent_control(const char *sock, const char *line, char **ret_reply, struct err *err)
+{
+	cleanup_fd int fd = fd_unix_connect(sock);
+	cleanup_free char *text = NULL;
+	char reply[512];
+	size_t len;
+
+	if (fd < 0)
+		return err_set(err, -ENOTCONN, "container not running: its machine does not answer");
+	text = xasprintf("%s\n", line);
+	len = strlen(text);
+	if (send(fd, text, len, MSG_NOSIGNAL) != (ssize_t)len ||
+	    read_line(fd, reply, sizeof(reply), AGENT_TIMEOUT_MS) < 0)
+		return err_set(err, -ENOTCONN, "the machine's monitor does not answer");
+	if (strcmp(reply, "OK") != 0 && !str_starts(reply, "OK "))
+		return err_set(err, -EIO, "the machine's monitor: %s", str_starts(reply, "ERR ") ? reply + 4 : reply);
+	if (ret_reply)
+		*ret_reply = xstrdup(reply[2] ? reply + 3 : "");
+	return 0;
 }
 
 int agent_poweroff(const char *sock, struct err *err)

@@ -23,6 +23,7 @@ struct agent_machine {
 	const char *hostname;
 	bool set_clock;       /* give the guest the host's time */
 	bool set_entropy;     /* give the guest 64 fresh bytes */
+	unsigned int vcpus;   /* processors online from now on, of those present; 0: as they are */
 };
 
 /* A process in the machine seen from here: its control connection and its streams. fds are owned; -1: none. */
@@ -68,6 +69,19 @@ int agent_pause(const char *sock, const char *id, struct err *err);
 int agent_resume(const char *sock, const char *id, struct err *err);
 int agent_update(const char *sock, const char *id, const char *resources, struct err *err);
 int agent_delete(const char *sock, const char *id, struct err *err);
+/* The container's counters: a JSON object as of cgroup_stats_write(), owned; *ret_vcpus: processors online. */
+int agent_stats(const char *sock, const char *id, char **ret_json, unsigned int *ret_vcpus, struct err *err);
+/*
+ * Watches for out-of-memory kills of the container: *ret_fd (owned) becomes readable, then agent_events_read() gives 1
+ * for a kill, 0 at the end of container or machine.
+ */
+int agent_events(const char *sock, const char *id, int *ret_fd, struct err *err);
+int agent_events_read(int fd);
+/*
+ * Asks the monitor itself (vm_control_line(), vm.h): line without newline; *ret_reply (owned) is what stands behind
+ * "OK". "ERR text" becomes -EIO with the text.
+ */
+int agent_control(const char *sock, const char *line, char **ret_reply, struct err *err);
 /* Asks the machine to write back and end; does not wait for the end. */
 int agent_poweroff(const char *sock, struct err *err);
 

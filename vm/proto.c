@@ -37,6 +37,8 @@ static const char *const type_names[] = {
 	[PROTO_DATA] = "data",
 	[PROTO_SESSION] = "session",
 	[PROTO_EXIT] = "exit",
+	[PROTO_STATS] = "stats",
+	[PROTO_EVENTS] = "events",
 };
 _Static_assert(ARRAY_SIZE(type_names) == PROTO_TYPE_MAX, "every type has a name");
 

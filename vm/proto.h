@@ -36,7 +36,7 @@ enum proto_type {
 	PROTO_NONE,
 	/* requests */
 	PROTO_HELLO,   /* → DATA {release} */
-	PROTO_MACHINE, /* NETWORK, HOSTNAME, CLOCK, ENTROPY: what belongs to the machine → OK */
+	PROTO_MACHINE, /* NETWORK, HOSTNAME, CLOCK, ENTROPY, VCPUS: what belongs to the machine → OK */
 	PROTO_CREATE,  /* ID, CONFIG, BUNDLE → SESSION */
 	PROTO_START,   /* ID, TEXT: state document for hooks, ROWS, COLS → OK once the workload runs */
 	PROTO_EXEC,    /* ID, PROCESS → SESSION */
@@ -58,6 +58,9 @@ enum proto_type {
 	PROTO_DATA,    /* TEXT */
 	PROTO_SESSION, /* PID (in the guest), PORT, TOKEN */
 	PROTO_EXIT,    /* STATUS: 0..255, 128 + signal */
+	/* further requests */
+	PROTO_STATS,   /* ID → DATA: members of runc's "data" object; VCPUS: processors online */
+	PROTO_EVENTS,  /* ID → OK, then a DATA "oom" for each out-of-memory kill until the container ends */
 	PROTO_TYPE_MAX,
 };
 
@@ -83,6 +86,7 @@ enum proto_tag {
 	PROTO_F_STATUS,
 	PROTO_F_STREAMS, /* CREATE, EXEC: bit mask of the streams wanted (1 stdin, 2 stdout, 4 stderr) */
 	PROTO_F_OPTIONS, /* CREATE, EXEC: JSON object of the verb's lesser options */
+	PROTO_F_VCPUS,   /* MACHINE: how many processors shall be online, of those present */
 	PROTO_TAG_MAX,
 };
 

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "vm/kvm_stats.h"
 #include "vm/lockdown.h"
 
 #define KICK_SIGNAL (SIGRTMIN + 2)
@@ -43,9 +44,11 @@ int vcpu_create(struct vcpu *v, const struct kvm *k, unsigned int id, struct vcp
 	v->id = id;
 	v->group = g;
 	v->run_size = k->run_size;
+	v->stats_fd = -1;
 	v->fd = kvm_ioctl_val(k->vm_fd, KVM_CREATE_VCPU, id);
 	if (v->fd < 0)
 		return err_sys(err, v->fd, "KVM_CREATE_VCPU %u", id);
+	v->stats_fd = kvm_stats_open(v->fd);
 	v->run = mmap(NULL, (size_t)v->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
 	if (v->run == MAP_FAILED) {
 		v->run = NULL;
@@ -250,8 +253,10 @@ void vcpu_free(struct vcpu *v)
 {
 	if (v->run)
 		munmap(v->run, (size_t)v->run_size);
+	if (v->stats_fd >= 0)
+		close(v->stats_fd);
 	if (v->fd >= 0)
 		close(v->fd);
 	v->run = NULL;
-	v->fd = -1;
+	v->fd = v->stats_fd = -1;
 }

@@ -34,6 +34,7 @@ struct vcpu_group {
 struct vcpu {
 	unsigned int id;
 	int fd;
+	int stats_fd; /* KVM's counters; -errno where it has none */
 	struct kvm_run *run;
 	int run_size;
 	struct vcpu_group *group;

@@ -398,7 +398,7 @@ static void client_connect(struct virtio_vsock *v, struct vsock_stream *s, uint3
 /* One whole line of a client. */
 static void client_line(struct virtio_vsock *v, struct vsock_stream *s, char *line)
 {
-	char reply[256] = "ERR unknown command\n";
+	char reply[512] = "ERR unknown command\n";
 	uint32_t port;
 
 	if (str_starts(line, "CONNECT ") && parse_u32(line + 8, &port) == 0) {

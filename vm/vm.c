@@ -73,6 +73,19 @@ const char *vm_exit_name(enum vm_exit_reason reason)
 	return reason < VM_EXIT_REASON_MAX ? names[reason] : "unknown";
 }
 
+static void say_stats(const struct vm_stats *st, char *reply, size_t reply_len)
+{
+	int n = snprintf(reply, reply_len, "OK memory=%llu balloon=%llu rss=%llu vcpus=%u",
+			 (unsigned long long)st->memory_bytes, (unsigned long long)st->balloon_bytes,
+			 (unsigned long long)st->rss_bytes, st->vcpus);
+
+	for (size_t k = 0; k < KVM_STATS_MAX && st->exits[KVM_STATS_EXITS] && n > 0 && (size_t)n < reply_len; k++)
+		n += snprintf(reply + n, reply_len - (size_t)n, " %s=%llu", kvm_stats_name((enum kvm_stats_kind)k),
+			      (unsigned long long)st->exits[k]);
+	if (n > 0 && (size_t)n + 1 < reply_len)
+		memcpy(reply + n, "\n", 2);
+}
+
 void vm_control_line(const struct vm_driver *driver, struct vm *vm, const char *line, char *reply, size_t reply_len)
 {
 	struct err err = { 0 };
@@ -93,9 +106,7 @@ void vm_control_line(const struct vm_driver *driver, struct vm *vm, const char *
 	} else if (!strcmp(line, "STATS")) {
 		r = driver->stats(vm, &st, &err);
 		if (r >= 0) {
-			snprintf(reply, reply_len, "OK memory=%llu balloon=%llu rss=%llu vcpus=%u\n",
-				 (unsigned long long)st.memory_bytes, (unsigned long long)st.balloon_bytes,
-				 (unsigned long long)st.rss_bytes, st.vcpus);
+			say_stats(&st, reply, reply_len);
 			return;
 		}
 	} else {

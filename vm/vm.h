@@ -23,6 +23,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "vm/kvm_stats.h"
 
 #define VM_PORT_AGENT 1024 /* guest: the agent listens here */
 #define VM_PORT_EXIT 1023  /* host: takes the workload's wait status */
@@ -94,6 +95,7 @@ struct vm_stats {
 	uint64_t balloon_bytes;  /* taken away by the balloon */
 	uint64_t rss_bytes;      /* resident on the host, monitor included */
 	unsigned int vcpus;      /* present */
+	uint64_t exits[KVM_STATS_MAX]; /* why the guest left, by kind; all 0: not known */
 };
 
 struct vm;
@@ -126,7 +128,7 @@ extern const struct vm_driver vm_kvm_driver;
 
 /*
  * A line on the agent socket that is not CONNECT, for both drivers: "PAUSE", "RESUME", "STOP", "BALLOON <bytes>",
- * "STATS". Writes one line ("OK", "OK key=value …" or "ERR text", with newline) to reply. The vsock core calls it.
+ * "STATS" (memory, balloon, rss in bytes, vcpus; exits by the words of kvm_stats.h). Writes one line ("OK", "OK key=value …" or "ERR text", with newline) to reply. The vsock core calls it.
  */
 void vm_control_line(const struct vm_driver *driver, struct vm *vm, const char *line, char *reply, size_t reply_len);
 

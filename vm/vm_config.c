@@ -159,6 +159,8 @@ static int from_vm_object(const struct oci_vm *vm, const struct vm_config_defaul
 		if (!d->allow_paths)
 			return err_set(err, EPERM, "vm.kernel.%s: host paths need annotationsMayNamePaths in amphi's configuration file",
 				       vm->kernel_path ? "path" : "initrd");
+		if (!vm->kernel_path)
+			return err_set(err, EINVAL, "vm.kernel.initrd: belongs to vm.kernel.path, which is missing");
 		c->kernel_path = xstrdup(vm->kernel_path);
 		c->initrd_path = xstrdup(vm->initrd);
 	}

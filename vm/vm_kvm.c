@@ -547,6 +547,9 @@ static int vm_kvm_stats(struct vm *vm, struct vm_stats *ret, struct err *err)
 		.rss_bytes = resident(vm),
 		.vcpus = vm->n_vcpus,
 	};
+	for (unsigned int i = 0; i < vm->n_created; i++)
+		if (vm->vcpus[i].stats_fd >= 0)
+			(void)kvm_stats_add(vm->vcpus[i].stats_fd, ret->exits);
 	return 0;
 }
 

@@ -25,9 +25,14 @@ need_controller() {
 	fi
 }
 
-# Checks an interface file: file_is CONTROLLER V1_FILE V1_VALUE V2_FILE V2_VALUE
+# Checks an interface file: file_is CONTROLLER V1_FILE V1_VALUE V2_FILE V2_VALUE. A machine's is looked at inside.
 file_is() {
 	local file=$2 want=$3 got
+	if is_vm; then
+		got=$(amphi exec "$ID" cat "/sys/fs/cgroup/$4")
+		[ "$got" = "$5" ] || { echo "$4 in the machine: $got, expected $5" >&2; return 1; }
+		return
+	fi
 	if is_v2; then file=$4 want=$5; fi
 	got=$(cat "$(cgroup_dir "$1")/$file")
 	[ "$got" = "$want" ] || { echo "$file: $got, expected $want" >&2; return 1; }

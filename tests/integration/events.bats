@@ -37,7 +37,6 @@ teardown() {
 }
 
 @test "events reports an out-of-memory kill" {
-	skip_in_vm "the guest's kernel has its own"
 	config '.linux.resources.memory = {limit: 20971520, swap: 20971520}'
 	config_args sh -c 'until [ -e /go ]; do sleep 0.05; done; dd if=/dev/zero of=/dev/shm/x bs=1M count=60; sleep 1000'
 	amphi run -d "$ID" </dev/null >/dev/null 2>&1

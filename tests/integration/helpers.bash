@@ -26,7 +26,7 @@ amphi() {
 
 # A bundle in $BUNDLE with a busybox root, the default configuration, no terminal, an own cgroup; id in $ID; state in $ROOT.
 setup_bundle() {
-	ROOT=${ROOT:-$BATS_TEST_TMPDIR/state}
+	ROOT=${SHARED_ROOT:-${ROOT:-$BATS_TEST_TMPDIR/state}}
 	BUNDLE=$BATS_TEST_TMPDIR/bundle${1:-}
 	ID=t$$-$BATS_TEST_NUMBER-$RANDOM${1:-}
 	CGROUP=/amphi-test-$$/$ID
@@ -36,6 +36,30 @@ setup_bundle() {
 	config '.process.terminal = false | .root.readonly = false | .linux.cgroupsPath = $cgroup | .process.args = ["true"]' \
 		--arg cgroup "$CGROUP"
 	if is_vm; then setup_vm; fi
+	if [ -n "${SHARED:-}" ]; then
+		config '.annotations = {"io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": $id} |
+			(.linux.namespaces[] | select(.type == "network")).path = "/proc/" + $pid + "/ns/net"' --arg id "$SHARED" --arg pid "$SHARED_PID"
+	fi
+}
+
+# For setup_file: one machine for all tests of the file; their containers are members of its pod, which costs a tenth of
+# a machine each. For what does not depend on the machine itself. Nothing for containers.
+share_machine() {
+	is_vm || return 0
+	local BATS_TEST_TMPDIR=$BATS_FILE_TMPDIR BATS_TEST_NUMBER=0
+	need_root
+	setup_bundle -shared
+	config '.annotations = {"io.kubernetes.cri.container-type": "sandbox"}'
+	config_args sleep 100000
+	detached
+	export SHARED=$ID SHARED_ROOT=$ROOT SHARED_PID
+	SHARED_PID=$(pid_of "$ID")
+}
+# For teardown_file.
+end_machine() {
+	[ -n "${SHARED:-}" ] || return 0
+	local BATS_TEST_TMPDIR=$BATS_FILE_TMPDIR ROOT=$SHARED_ROOT
+	SHARED= teardown_all
 }
 
 # A root file system: busybox, its links, and what programs expect.
@@ -97,6 +121,7 @@ teardown_all() {
 	local id left=0 line
 	[ -n "${ROOT:-}" ] || return 0
 	for id in $(ls "$ROOT" 2>/dev/null); do
+		[ "$id" != "${SHARED:-}" ] || continue
 		[ ! -d "$ROOT/$id" ] || timeout 60 "$AMPHI" --root "$ROOT" delete --force "$id" >/dev/null 2>&1 || { echo "delete --force $id fails" >&2; left=1; }
 	done
 	while read -r line; do
@@ -105,6 +130,7 @@ teardown_all() {
 		left=1
 	done < <(awk -v d="$BATS_TEST_TMPDIR" 'index($5, d) == 1 { print $5 }' /proc/self/mountinfo | sort -r)
 	for line in $(find /sys/fs/cgroup -maxdepth 4 -type d -path "*/amphi-test-$$/*" 2>/dev/null | sort -r); do
+		[[ -z "${SHARED:-}" || "$line" != */"$SHARED" ]] || continue
 		echo "left cgroup: $line" >&2
 		rmdir "$line"
 		left=1

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-# backends: container
+# backends: container vm
 # Mounts of the configuration: order, targets, option words, propagation, root.
 load helpers
+
+setup_file() { share_machine; }
+teardown_file() { end_machine; }
 
 setup() {
 	need_root

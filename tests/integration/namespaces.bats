@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-# backends: container
+# backends: container vm
 # Namespaces: new ones, joined ones, mappings, offsets.
 load helpers
+
+setup_file() { share_machine; }
+teardown_file() { end_machine; }
 
 setup() {
 	need_root
@@ -41,12 +44,14 @@ userns() {
 }
 
 @test "namespaces: without net and ipc the host's are kept" {
+	skip_in_vm "the host's namespaces"
 	config '.linux.namespaces |= map(select(.type != "network" and .type != "ipc"))'
 	go 'for n in net ipc; do readlink /proc/self/ns/$n; done'
 	[ "$output" = "$(readlink /proc/self/ns/net; readlink /proc/self/ns/ipc)" ]
 }
 
 @test "namespaces: joined by path: net, ipc, uts, and the pid namespace of another" {
+	skip_in_vm "the host's namespaces"
 	hold --net --ipc --uts
 	join network net
 	join ipc ipc
@@ -66,6 +71,7 @@ userns() {
 }
 
 @test "namespaces: a path of the wrong type, or none, is refused by name" {
+	skip_in_vm "the host's namespaces"
 	config '(.linux.namespaces[] | select(.type == "network")).path = "/proc/self/ns/uts"'
 	run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
 	check_output "is not a network namespace"
@@ -89,6 +95,7 @@ userns() {
 }
 
 @test "namespaces: new user namespace beside a named network namespace" {
+	skip_in_vm "the host's namespaces"
 	userns
 	hold --net
 	join network net
@@ -100,6 +107,7 @@ userns() {
 }
 
 @test "namespaces: a joined user namespace" {
+	skip_in_vm "the host's namespaces"
 	userns
 	config_args sleep 1000
 	detached
@@ -137,6 +145,7 @@ userns() {
 }
 
 @test "namespaces: a container without a mount namespace" {
+	skip_in_vm "the host's namespaces"
 	config '.linux.namespaces |= map(select(.type != "mount")) | del(.mounts, .linux.maskedPaths, .linux.readonlyPaths)'
 	config_args sleep 1000
 	detached
@@ -145,6 +154,7 @@ userns() {
 }
 
 @test "namespaces: network devices of the host are moved in with their addresses" {
+	skip_in_vm "links of the host"
 	need_program ip
 	local a="am$$"
 	ip link add "${a}a" type veth peer name "${a}b" 2>/dev/null || skip "needs veth devices"

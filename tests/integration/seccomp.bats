@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-# backends: container
+# backends: container vm
 load helpers
+
+setup_file() { share_machine; }
+teardown_file() { end_machine; }
 
 setup() {
 	need_root
@@ -49,6 +52,7 @@ teardown() {
 }
 
 @test "an agent is asked, and its state document is right" {
+	skip_in_vm "an agent of the host"
 	need_program jq
 	config '.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", listenerPath: $p, listenerMetadata: "some text",
 		syscalls: [{names: ["mkdir", "mkdirat"], action: "SCMP_ACT_NOTIFY"}]}' --arg p "$BATS_TEST_TMPDIR/agent.sock"
@@ -65,6 +69,7 @@ teardown() {
 }
 
 @test "an agent that is not there fails the container, nothing hangs" {
+	skip_in_vm "an agent of the host"
 	config '.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", listenerPath: $p, syscalls: [{names: ["mkdir"], action: "SCMP_ACT_NOTIFY"}]}' \
 		--arg p "$BATS_TEST_TMPDIR/nobody.sock"
 	run timeout 60 "$AMPHI" --root "$ROOT" run -b "$BUNDLE" "$ID"
@@ -73,6 +78,7 @@ teardown() {
 }
 
 @test "calls that must work are not taken for notification" {
+	skip_in_vm "an agent of the host"
 	config '.linux.seccomp = {defaultAction: "SCMP_ACT_NOTIFY", listenerPath: "/x"}'
 	run ! amphi run "$ID"
 	check_output "linux.seccomp.defaultAction"

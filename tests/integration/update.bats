@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# backends: container
+# backends: container vm
 # bats file_tags=lab:container
 load helpers
 load cgroup
@@ -33,7 +33,8 @@ teardown() { teardown_all; }
 	amphi update --pids-limit -1 "$ID"
 	file_is pids pids.max max pids.max max
 	amphi update --cpuset-cpus 0 "$ID"
-	file_is cpuset cpuset.cpus 0 cpuset.cpus 0
+	# a set of the host's processors holds the machine there
+	is_vm || file_is cpuset cpuset.cpus 0 cpuset.cpus 0
 }
 
 @test "memory and swap in either direction" {
@@ -64,9 +65,9 @@ teardown() { teardown_all; }
 	echo '{"devices":[{"allow":false,"access":"rwm"},{"allow":true,"type":"c","major":1,"minor":11,"access":"r"}]}' | amphi update -r - "$ID"
 	run amphi exec "$ID" sh -c ': </dev/null && echo yes'
 	check_output yes
-	if ! is_v2; then grep -q "c 1:11 r" "$(cgroup_dir devices)/devices.list"; fi
+	if ! is_v2 && ! is_vm; then grep -q "c 1:11 r" "$(cgroup_dir devices)/devices.list"; fi
 	echo '{"memory":{"limit":50331648}}' | amphi update -r - "$ID"
-	if ! is_v2; then grep -q "c 1:11 r" "$(cgroup_dir devices)/devices.list"; fi
+	if ! is_v2 && ! is_vm; then grep -q "c 1:11 r" "$(cgroup_dir devices)/devices.list"; fi
 }
 
 @test "bad values are refused by name and change nothing" {

@@ -233,3 +233,19 @@ teardown() { teardown_all; }
 	run -0 amphi run --bundle "$BUNDLE" "$ID"
 	[ ! -e "$BUNDLE/rootfs/x" ]
 }
+
+@test "a kernel named by its files, with parameters and an initial ramdisk, when the administrator allows it" {
+	config '.vm = {kernel: {path: ($k + "/vmlinux"), parameters: ["amphi.test=yes"], initrd: ($k + "/modules.cpio")}}' \
+		--arg k "$(realpath "$AMPHI_KERNELS/default")"
+	config_args cat /proc/cmdline
+	run -1 amphi run --bundle "$BUNDLE" "$ID"
+	check_output "vm.kernel.path: host paths need annotationsMayNamePaths"
+	echo '{"annotationsMayNamePaths": true}' >"$BATS_TEST_TMPDIR/amphi.json"
+	export AMPHI_CONFIG=$BATS_TEST_TMPDIR/amphi.json
+	run -0 amphi run --bundle "$BUNDLE" "$ID"
+	check_output "amphi.test=yes"
+	config '.vm.kernel.path = "/no/such/kernel"'
+	run -1 amphi run --bundle "$BUNDLE" "$ID"
+	check_output "vm.kernel.path: /no/such/kernel: No such file or directory"
+	[ ! -e "$ROOT/$ID" ]
+}

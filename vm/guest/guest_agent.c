@@ -2,12 +2,9 @@
 /*
  * The agent of the machine: the verbs of struct backend, by the container room.
  *
- * One process a connection (forked by PID 1), single threaded. A container has a directory RECORD_DIR/<id> with its
- * config.json and a record of its first process and cgroup, so that the verbs meet through files as the commands do
- * on the host. CREATE and EXEC turn their connection into a session (guest_session.c) and stay the parent of their
- * process. The config was made for the host and rewritten there for its mounts; here only that is changed which the
- * machine stands for itself: the network namespace (the machine's own), hooks that ran on the host, the cgroup's
- * place.
+ * One process a connection (forked by PID 1), single threaded; containers are records (guest_record.c), so that the verbs
+ * meet through files as the commands do on the host. CREATE and EXEC turn their connection into a session
+ * (guest_session.c) and stay the parent of their process.
  */
 #include "vm/guest/guest_agent.h"
 
@@ -17,10 +14,8 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,44 +26,23 @@
 #include "base/child.h"
 #include "base/fd.h"
 #include "base/json.h"
-#include "base/path.h"
 #include "base/str.h"
 #include "container/cgroup.h"
+#include "container/cgroup_oom.h"
+#include "container/cgroup_stats.h"
 #include "container/container.h"
 #include "container/tty.h"
 #include "oci/config.h"
+#include "vm/guest/guest_cpu.h"
 #include "vm/guest/guest_mount.h"
 #include "vm/guest/guest_net.h"
 #include "vm/guest/guest_ps.h"
+#include "vm/guest/guest_record.h"
 #include "vm/guest/guest_session.h"
 #include "vm/proto.h"
 
-#define RECORD_DIR "/run/amphi/containers"
 #define ROOTFS PROTO_EXPORT_DIR "/rootfs"
-#define PODS_DIR PROTO_EXPORT_DIR "/pods/"
-#define ID_MAX 1024u
-
-/* A container of this machine, loaded for one verb. */
-struct record {
-	char *id;
-	char *sandbox; /* of a pod's member: the container whose namespaces it shares; NULL */
-	int dirfd;
-	struct oci_config *config;
-	struct cgroup_manager *cgroup;
-	pid_t pid;
-	unsigned long long start_time;
-};
-
-static void record_free(struct record *r)
-{
-	free(r->id);
-	free(r->sandbox);
-	if (r->dirfd >= 0)
-		close(r->dirfd);
-	oci_config_free(r->config);
-	cgroup_free(r->cgroup);
-}
-#define cleanup_record CLEANUP(record_free)
+#define OOM_SCORE "-1000"
 
 int guest_agent_listen(struct err *err)
 {
@@ -80,188 +54,25 @@ int guest_agent_listen(struct err *err)
 	return steal_fd(fd);
 }
 
-/* ---- records -------------------------------------------------------------------------------------------- */
-
-static bool id_valid(const char *id)
-{
-	static const char set[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-";
-
-	return *id && *id != '.' && strlen(id) <= ID_MAX && strspn(id, set) == strlen(id);
-}
-
-static int take_id(const struct proto_msg *m, char **ret, struct err *err)
-{
-	int r = proto_get_string(m, PROTO_F_ID, ret, err);
-
-	if (r < 0)
-		return r;
-	return id_valid(*ret) ? 0 : err_set(err, -EINVAL, "invalid container id");
-}
-
-/* What the machine itself stands for; see the head of the file. */
-static void adapt_config(struct oci_config *c, const char *id)
-{
-	struct oci_namespace *net = &c->linux_.namespaces[OCI_NS_NETWORK];
-
-	free(net->path);
-	*net = (struct oci_namespace){ 0 };
-	for (int k = 0; k < OCI_HOOK_MAX; k++)
-		if (k != OCI_HOOK_START_CONTAINER)
-			c->hooks[k].n = 0;
-	free(c->linux_.cgroups_path);
-	c->linux_.cgroups_path = xasprintf("/%s", id);
-}
-
-/* The host has seen to it that a namespace with a path is the sandbox's: here it is the one of its first process. */
-static void share_namespaces(struct oci_config *c, pid_t sandbox)
-{
-	static const struct {
-		enum oci_namespace_kind kind;
-		const char *file;
-	} shared[] = { { OCI_NS_IPC, "ipc" }, { OCI_NS_UTS, "uts" }, { OCI_NS_PID, "pid" } };
-
-	for (size_t i = 0; i < ARRAY_SIZE(shared); i++) {
-		struct oci_namespace *ns = &c->linux_.namespaces[shared[i].kind];
-
-		if (!ns->path)
-			continue;
-		free(ns->path);
-		ns->path = xasprintf("/proc/%d/ns/%s", (int)sandbox, shared[i].file);
-	}
-}
-
-static int new_cgroup(const struct oci_config *c, const char *id, struct cgroup_manager **ret, struct err *err)
-{
-	struct cgroup_params p = {
-		.id = id,
-		.cgroups_path = c->linux_.cgroups_path,
-		.driver = CGROUP_DRIVER_FS,
-		.resources = c->linux_.has_resources ? &c->linux_.resources : NULL,
-		.delegate = c->linux_.namespaces[OCI_NS_CGROUP].present,
-	};
-	int r = cgroup_new(&p, ret, err);
-
-	return r < 0 ? r : cgroup_create(*ret, err);
-}
-
-static int save_record(const struct record *rec, struct err *err)
-{
-	struct json_writer w = { 0 };
-	cleanup_free char *text = NULL;
-	int r;
-
-	json_w_object(&w, NULL);
-	json_w_i64(&w, "pid", rec->pid);
-	json_w_u64(&w, "startTime", rec->start_time);
-	cgroup_save(rec->cgroup, "cgroup", &w);
-	json_w_object_end(&w);
-	text = json_w_steal(&w);
-	r = path_write_atomic(rec->dirfd, "record.json", text, strlen(text), 0600);
-	return r < 0 ? err_sys(err, r, "%s/record.json", rec->id) : 0;
-}
-
-static int open_record_dir(const char *id)
-{
-	cleanup_free char *path = xasprintf(RECORD_DIR "/%s", id);
-	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	return fd < 0 ? -errno : fd;
-}
-
-static int load_record_of(struct record *rec, struct err *err)
-{
-	cleanup_free char *text = NULL, *config = NULL;
-	cleanup_json_doc struct json_doc *doc = NULL;
-	const struct json *cgroup;
-	size_t len, config_len;
-	int64_t pid = 0;
-	uint64_t start = 0;
-	int r;
-
-	rec->dirfd = open_record_dir(rec->id);
-	if (rec->dirfd < 0 || fd_slurp_at(rec->dirfd, "record.json", 1 << 20, &text, &len) < 0 ||
-	    fd_slurp_at(rec->dirfd, "config.json", PROTO_MSG_MAX, &config, &config_len) < 0)
-		return err_set(err, -ESRCH, "container not running");
-	doc = json_parse(text, len, "record.json", err);
-	if (!doc || json_opt_i64(json_root(doc), "pid", &pid, err) < 0 ||
-	    json_opt_u64(json_root(doc), "startTime", &start, err) < 0)
-		return -EINVAL;
-	rec->pid = (pid_t)pid;
-	rec->start_time = start;
-	cgroup = json_get(json_root(doc), "cgroup");
-	r = cgroup ? cgroup_load(cgroup, &rec->cgroup, err) : err_set(err, -EINVAL, "record.json: no cgroup");
-	if (r < 0)
-		return r;
-	r = oci_config_parse(config, config_len, &rec->config, err);
-	if (r < 0)
-		return r;
-	adapt_config(rec->config, rec->id);
-	return 0;
-}
-
-static int load_record(const struct proto_msg *m, struct record *rec, struct err *err)
-{
-	int r = take_id(m, &rec->id, err);
-
-	return r < 0 ? r : load_record_of(rec, err);
-}
-
-/* What a pod's member had of the host's tree: the host takes its mounts away when nobody holds them. */
-static void leave_export(const struct oci_config *c)
-{
-	for (size_t i = 0; i < c->n_mounts; i++)
-		if (oci_mount_is_bind(&c->mounts[i]) && str_starts(c->mounts[i].source, PODS_DIR))
-			(void)umount2(c->mounts[i].source, MNT_DETACH | UMOUNT_NOFOLLOW);
-	if (c->has_root && str_starts(c->root.path, PODS_DIR))
-		(void)umount2(c->root.path, MNT_DETACH | UMOUNT_NOFOLLOW);
-}
-
-/* The container is over: nothing of it may run on, its cgroup and record go. */
-static void forget(struct record *rec)
-{
-	struct err err = { 0 };
-	cleanup_fd int dir = open(RECORD_DIR, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (rec->cgroup) {
-		(void)cgroup_kill(rec->cgroup, SIGKILL, &err);
-		(void)cgroup_destroy(rec->cgroup, &err);
-	}
-	if (rec->config)
-		leave_export(rec->config);
-	if (dir >= 0 && rec->id)
-		(void)path_remove_tree(dir, rec->id, true);
-}
-
 static void ended(void *arg)
 {
-	forget(arg);
+	guest_record_forget(arg);
 }
 
 /* ---- verbs that open a session -------------------------------------------------------------------------- */
 
-static int make_record(struct record *rec, const struct proto_field *config, struct err *err)
+/* The agent survives what its workloads do not: memory that the machine lacks is taken from them. */
+static void oom_score(const char *score)
 {
-	cleanup_free char *path = xasprintf(RECORD_DIR "/%s", rec->id);
-	int r = path_mkdirs(RECORD_DIR, 0700);
-
-	if (r < 0)
-		return err_sys(err, r, RECORD_DIR);
-	if (mkdir(path, 0700) < 0)
-		return errno == EEXIST ? err_set(err, -EEXIST, "container with given ID already exists") :
-					 err_sys(err, -errno, "%s", path);
-	rec->dirfd = open_record_dir(rec->id);
-	if (rec->dirfd < 0)
-		return err_sys(err, rec->dirfd, "%s", path);
-	r = path_write_atomic(rec->dirfd, "config.json", config->data, config->len, 0600);
-	return r < 0 ? err_sys(err, r, "%s/config.json", path) : 0;
+	(void)fd_write_file_at(AT_FDCWD, "/proc/self/oom_score_adj", score);
 }
 
 /* Everything of CREATE up to the parked process. */
-static int create_container(struct record *rec, struct guest_session *s, const char *rootfs, struct container **ret,
+static int create_container(struct guest_record *rec, struct guest_session *s, const char *rootfs, struct container **ret,
 			    struct err *err)
 {
 	struct container_params p = CONTAINER_PARAMS_INIT;
-	int r = new_cgroup(rec->config, rec->id, &rec->cgroup, err);
+	int r = guest_record_cgroup(rec, err);
 
 	if (r < 0)
 		return r;
@@ -270,13 +81,15 @@ static int create_container(struct record *rec, struct guest_session *s, const c
 	p.cgroup = rec->cgroup;
 	memcpy(p.stdio, s->child, sizeof(p.stdio));
 	p.rendezvous_fd = rec->dirfd;
+	oom_score("0");
 	r = container_create(&p, ret, err);
+	oom_score(OOM_SCORE);
 	if (r < 0)
 		return r;
 	guest_session_close_child(s);
 	rec->pid = container_pid(*ret);
 	rec->start_time = container_start_time(*ret);
-	r = save_record(rec, err);
+	r = guest_record_save(rec, err);
 	if (r < 0)
 		return r;
 	r = container_setup(*ret, NULL, err);
@@ -287,48 +100,15 @@ static int create_container(struct record *rec, struct guest_session *s, const c
 	return 0;
 }
 
-/* CREATE's options: {"sandbox": ID} of a pod's member. */
-static int take_sandbox(const struct proto_msg *m, struct record *rec, struct err *err)
-{
-	const struct proto_field *f = proto_get(m, PROTO_F_OPTIONS);
-	cleanup_record struct record sandbox = { .dirfd = -1 };
-	cleanup_json_doc struct json_doc *doc = NULL;
-	int r;
-
-	if (!f)
-		return 0;
-	doc = json_parse((const char *)f->data, f->len, "options", err);
-	if (!doc)
-		return -EINVAL;
-	r = json_opt_string(json_root(doc), "sandbox", &rec->sandbox, err);
-	if (r <= 0)
-		return r;
-	sandbox.id = xstrdup(rec->sandbox);
-	r = id_valid(sandbox.id) ? load_record_of(&sandbox, err) : err_set(err, -EINVAL, "invalid container id");
-	if (r < 0)
-		return err_wrap(err, "the pod's sandbox %s", rec->sandbox);
-	share_namespaces(rec->config, sandbox.pid);
-	return 0;
-}
-
 static int serve_create(int fd, const struct proto_msg *m, struct err *err)
 {
-	cleanup_record struct record rec = { .dirfd = -1 };
+	cleanup_guest_record struct guest_record rec = { .dirfd = -1 };
 	const struct proto_field *config = proto_get(m, PROTO_F_CONFIG);
 	cleanup_container struct container *c = NULL;
 	cleanup_free char *rootfs = NULL;
 	struct guest_session s;
-	int r = take_id(m, &rec.id, err);
+	int r = guest_record_take(m, &rec, err);
 
-	if (r < 0)
-		return r;
-	if (!config)
-		return err_set(err, -EPROTO, "agent: create: no config");
-	r = oci_config_parse((const char *)config->data, config->len, &rec.config, err);
-	if (r < 0)
-		return r;
-	adapt_config(rec.config, rec.id);
-	r = take_sandbox(m, &rec, err);
 	if (r < 0)
 		return r;
 	if (!rec.config->has_process)
@@ -336,7 +116,7 @@ static int serve_create(int fd, const struct proto_msg *m, struct err *err)
 	r = guest_mount_export(err);
 	if (r < 0)
 		return r;
-	r = make_record(&rec, config, err);
+	r = guest_record_make(&rec, config, err);
 	if (r < 0)
 		return r;
 	rootfs = xstrdup(rec.config->has_root ? rec.config->root.path : ROOTFS);
@@ -347,12 +127,12 @@ static int serve_create(int fd, const struct proto_msg *m, struct err *err)
 		if (c)
 			container_abort(c);
 		guest_session_close(&s);
-		forget(&rec);
+		guest_record_forget(&rec);
 		return r;
 	}
 	if (guest_session_announce(&s, rec.pid) < 0) {
 		container_abort(c);
-		forget(&rec);
+		guest_record_forget(&rec);
 		return 0;
 	}
 	child_title("amphi-init: session");
@@ -379,12 +159,12 @@ static int serve_exec(int fd, const struct proto_msg *m, struct err *err)
 {
 	struct container_exec_params p = CONTAINER_EXEC_INIT;
 	struct container_exec_result res = { .pidfd = -1, .console = -1 };
-	cleanup_record struct record rec = { .dirfd = -1 };
+	cleanup_guest_record struct guest_record rec = { .dirfd = -1 };
 	const struct proto_field *process = proto_get(m, PROTO_F_PROCESS);
 	struct oci_process *proc = NULL;
 	cleanup_strv char **sub = NULL;
 	struct guest_session s;
-	int r = load_record(m, &rec, err);
+	int r = guest_record_load(m, &rec, err);
 
 	if (r < 0)
 		return r;
@@ -405,7 +185,9 @@ static int serve_exec(int fd, const struct proto_msg *m, struct err *err)
 		p.cgroup = rec.cgroup;
 		p.sub_cgroups = sub;
 		memcpy(p.stdio, s.child, sizeof(p.stdio));
+		oom_score("0");
 		r = container_exec(&p, &res, err);
+		oom_score(OOM_SCORE);
 	}
 	oci_process_free(proc);
 	if (r < 0) {
@@ -460,8 +242,12 @@ static int add_entropy(const struct proto_field *f, struct err *err)
 static int serve_machine(const struct proto_msg *m, struct err *err)
 {
 	const struct proto_field *f;
+	uint32_t vcpus;
 	uint64_t ns;
 	int r;
+
+	if (proto_get_u32(m, PROTO_F_VCPUS, &vcpus, NULL) == 0 && (r = guest_cpu_set(vcpus, err)) < 0)
+		return r;
 
 	if (proto_get_u64(m, PROTO_F_CLOCK, &ns, NULL) == 0) {
 		struct timespec ts = { .tv_sec = (time_t)(ns / 1000000000u), .tv_nsec = (long)(ns % 1000000000u) };
@@ -490,9 +276,9 @@ static void size_before_start(const struct proto_msg *m, pid_t pid)
 
 static int serve_start(const struct proto_msg *m, struct err *err)
 {
-	cleanup_record struct record rec = { .dirfd = -1 };
+	cleanup_guest_record struct guest_record rec = { .dirfd = -1 };
 	cleanup_free char *state = NULL;
-	int r = load_record(m, &rec, err);
+	int r = guest_record_load(m, &rec, err);
 
 	if (r < 0)
 		return r;
@@ -504,9 +290,9 @@ static int serve_start(const struct proto_msg *m, struct err *err)
 
 static int serve_kill(const struct proto_msg *m, struct err *err)
 {
-	cleanup_record struct record rec = { .dirfd = -1 };
+	cleanup_guest_record struct guest_record rec = { .dirfd = -1 };
 	uint32_t sig;
-	int r = load_record(m, &rec, err);
+	int r = guest_record_load(m, &rec, err);
 
 	if (r < 0)
 		return r;
@@ -522,11 +308,11 @@ static int serve_kill(const struct proto_msg *m, struct err *err)
 
 static int serve_ps(int fd, const struct proto_msg *m, struct err *err)
 {
-	cleanup_record struct record rec = { .dirfd = -1 };
+	cleanup_guest_record struct guest_record rec = { .dirfd = -1 };
 	cleanup_free char *text = NULL;
 	cleanup_free pid_t *pids = NULL;
 	size_t n = 0;
-	int r = load_record(m, &rec, err);
+	int r = guest_record_load(m, &rec, err);
 
 	if (r < 0)
 		return r;
@@ -539,10 +325,10 @@ static int serve_ps(int fd, const struct proto_msg *m, struct err *err)
 
 static int serve_cgroup(const struct proto_msg *m, struct err *err)
 {
-	cleanup_record struct record rec = { .dirfd = -1 };
+	cleanup_guest_record struct guest_record rec = { .dirfd = -1 };
 	const struct proto_field *f = proto_get(m, PROTO_F_CONFIG);
 	struct oci_resources *res = NULL;
-	int r = load_record(m, &rec, err);
+	int r = guest_record_load(m, &rec, err);
 
 	if (r < 0)
 		return r;
@@ -552,7 +338,7 @@ static int serve_cgroup(const struct proto_msg *m, struct err *err)
 	case PROTO_RESUME:
 		return cgroup_thaw(rec.cgroup, err);
 	case PROTO_DELETE:
-		forget(&rec);
+		guest_record_forget(&rec);
 		return 0;
 	default:
 		break;
@@ -562,9 +348,60 @@ static int serve_cgroup(const struct proto_msg *m, struct err *err)
 	r = oci_resources_parse((const char *)f->data, f->len, &res, err);
 	if (r < 0)
 		return r;
+	guest_record_drop_sets(res);
 	r = cgroup_update(rec.cgroup, res, err);
 	oci_resources_free(res);
 	return r;
+}
+
+static int serve_stats(int fd, const struct proto_msg *m, struct err *err)
+{
+	cleanup_guest_record struct guest_record rec = { .dirfd = -1 };
+	cleanup_cgroup_stats struct cgroup_stats s = { 0 };
+	struct proto_writer w = { 0 };
+	cleanup_free char *text = NULL;
+	struct json_writer j = { 0 };
+	int r = guest_record_load(m, &rec, err);
+
+	if (r >= 0)
+		r = cgroup_stats_read(rec.cgroup, &s, err);
+	if (r < 0)
+		return r;
+	json_w_object(&j, NULL);
+	cgroup_stats_write(&s, &j);
+	json_w_object_end(&j);
+	text = json_w_steal(&j);
+	proto_begin(&w, PROTO_DATA);
+	proto_add_string(&w, PROTO_F_TEXT, text);
+	proto_add_u32(&w, PROTO_F_VCPUS, guest_cpu_online());
+	return proto_send(fd, &w) < 0 ? 0 : 1;
+}
+
+/* Lasts until the container or the host's connection ends. */
+static int serve_events(int fd, const struct proto_msg *m, struct err *err)
+{
+	cleanup_guest_record struct guest_record rec = { .dirfd = -1 };
+	unsigned long long seen = 0;
+	cleanup_fd int oom = -1;
+	int r = guest_record_load(m, &rec, err);
+
+	if (r < 0)
+		return r;
+	oom = cgroup_oom_open(rec.cgroup, err);
+	if (oom < 0)
+		return oom;
+	child_title("amphi-init: events");
+	if (proto_send_type(fd, PROTO_OK) < 0)
+		return 1;
+	for (;;) {
+		struct pollfd pfd[2] = { { .fd = oom, .events = POLLIN }, { .fd = fd, .events = POLLIN } };
+
+		if (poll(pfd, 2, -1) < 0 && errno != EINTR)
+			return 1;
+		r = pfd[0].revents ? cgroup_oom_read(rec.cgroup, oom, &seen) : 0;
+		if (r < 0 || pfd[1].revents || (r > 0 && send_text(fd, "oom") < 0))
+			return 1;
+	}
 }
 
 /* Serves one request. Returns 1 when it has answered itself, 0 for OK, negative for ERROR. */
@@ -589,6 +426,10 @@ static int serve(int fd, const struct proto_msg *m, struct err *err)
 		return serve_kill(m, err);
 	case PROTO_PS:
 		return serve_ps(fd, m, err);
+	case PROTO_STATS:
+		return serve_stats(fd, m, err);
+	case PROTO_EVENTS:
+		return serve_events(fd, m, err);
 	case PROTO_PAUSE:
 	case PROTO_RESUME:
 	case PROTO_UPDATE:
@@ -607,6 +448,7 @@ static int serve(int fd, const struct proto_msg *m, struct err *err)
 
 _Noreturn void guest_agent_serve(int fd)
 {
+	oom_score(OOM_SCORE);
 	for (;;) {
 		cleanup_proto_msg struct proto_msg m = { 0 };
 		struct err err = { 0 };
@@ -619,7 +461,7 @@ _Noreturn void guest_agent_serve(int fd)
 		if (r < 0 && !err.code)
 			err_sys(&err, r, "agent");
 		r = r < 0 ? proto_send_err(fd, &err) : r == 0 ? proto_send_type(fd, PROTO_OK) : 0;
-		if (r < 0 || m.type == PROTO_CREATE || m.type == PROTO_EXEC || err.code == -EPROTO) {
+		if (r < 0 || m.type == PROTO_CREATE || m.type == PROTO_EXEC || m.type == PROTO_EVENTS || err.code == -EPROTO) {
 			/* what was said must arrive before the connection goes */
 			struct pollfd pfd = { .fd = fd, .events = POLLIN };
 

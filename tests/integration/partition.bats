@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+# backends: vm
+# The size of a machine: from annotations and limits, changed while it runs, and what its counters say.
+load helpers
+
+setup() { need_root; setup_bundle; }
+teardown() { teardown_all; }
+
+vm_stat() { amphi events --stats "$ID" | jq "$1"; }
+vm_stat_is() { [ "$(vm_stat "$1")" = "$2" ]; }
+
+# bats test_tags=lab:vm
+@test "partition: processors and memory follow the limits while the machine runs" {
+	config '.annotations = {"amphi.vm.vcpus": "2", "amphi.vm.memory": "320m"} | .linux.resources.memory = {limit: 209715200}'
+	config_args sleep 1000
+	detached
+	[ "$(amphi exec "$ID" nproc)" = 2 ]
+	run -0 amphi events --stats "$ID"
+	jq -e '.vm.vcpus == 2 and .vm.vcpusPresent >= 2 and .vm.memory == 335544320 and .vm.balloon == 0 and .vm.resident > 0
+		and .vm.host.memory > 0 and .data.memory.usage.limit == 209715200 and .data.pids.current == 1 and .data.cpu.usage.total > 0' <<<"$output"
+	# what made the guest leave is known where KVM runs it
+	[ "$(amphi list --format json | jq -r '.[0].id')" = "$ID" ]
+	if [ "$AMPHI_VMM" = kvm ]; then jq -e '.vm.exits.all > 0 and .vm.exits.mmio > 0' <<<"$output"; fi
+	amphi update --cpu-quota 90000 --cpu-period 100000 "$ID"
+	[ "$(amphi exec "$ID" nproc)" = 1 ]
+	vm_stat_is .vm.vcpus 1
+	amphi update --cpu-quota 150000 "$ID"
+	[ "$(amphi exec "$ID" nproc)" = 2 ]
+	# 64 MiB and 96 MiB for the guest's kernel stay of 320
+	amphi update --memory 64m "$ID"
+	wait_for vm_stat_is .vm.balloon 167772160
+	vm_stat_is .data.memory.usage.limit 67108864
+	amphi update --memory 200m "$ID"
+	wait_for vm_stat_is .vm.balloon 25165824
+	run -1 amphi update --memory 400m "$ID"
+	check_output "linux.resources.memory.limit: the machine has 320 MiB and cannot grow"
+	vm_stat_is .data.memory.usage.limit 209715200
+}
+
+# bats test_tags=lab:vm
+@test "partition: out of memory in the machine is an event and a kill, and the machine goes on" {
+	config '.linux.resources.memory = {limit: 33554432, swap: 33554432}'
+	config_args sh -c 'until [ -e /go ]; do sleep 0.05; done; dd if=/dev/zero of=/dev/shm/x bs=1M count=60; echo "dd: $?"; rm /dev/shm/x; until [ -e /end ]; do sleep 0.05; done; exec dd if=/dev/zero of=/dev/shm/x bs=1M count=60'
+	config '(.mounts[] | select(.destination == "/dev/shm")).options |= map(if startswith("size=") then "size=90m" else . end)'
+	amphi run --bundle "$BUNDLE" "$ID" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
+	local runner=$! rc=0
+	wait_for status_is "$ID" running
+	timeout 200 "$AMPHI" --root "$ROOT" events --interval 100ms "$ID" >"$BATS_TEST_TMPDIR/events" 3>&- &
+	wait_for grep -q stats "$BATS_TEST_TMPDIR/events"
+	touch "$BUNDLE/rootfs/go"
+	wait_for grep -q '"type":"oom"' "$BATS_TEST_TMPDIR/events"
+	wait_for grep -q "dd: 137" "$BATS_TEST_TMPDIR/out"
+	touch "$BUNDLE/rootfs/end"
+	wait $runner || rc=$?
+	[ $rc -eq 137 ]
+}
