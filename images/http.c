@@ -39,7 +39,7 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
 	size_t len = size * n;
 	const char *colon = memchr(line, ':', len), *v;
 	static const char *const names[] = { "content-type", "location", "docker-content-digest", "www-authenticate",
-					     "range", "retry-after" };
+					     "range", "retry-after", "oci-chunk-min-length" };
 
 	if (len > 5 && !strncasecmp(line, "HTTP/", 5)) { /* another answer of a redirect chain */
 		free(steal_ptr(r->content_type));
@@ -76,6 +76,13 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
 		case 4:
 			set_text(&r->range, v, vn, false);
 			break;
+		case 6: {
+			cleanup_free char *text = xstrndup(v, vn);
+
+			if (parse_u64(text, &r->chunk_min) < 0)
+				r->chunk_min = 0;
+			break;
+		}
 		default: {
 			cleanup_free char *text = xstrndup(v, vn);
 			uint32_t secs = 0;
@@ -108,6 +115,7 @@ struct body {
 	int fd;
 	const char *mem;
 	uint64_t pos, len;
+	const struct http_request *q;
 };
 
 static size_t on_body(char *p, size_t size, size_t n, void *arg)
@@ -128,12 +136,14 @@ static size_t give_body(char *p, size_t size, size_t n, void *arg)
 	ssize_t r = (ssize_t)want;
 
 	if (b->fd >= 0)
-		r = pread(b->fd, p, want, (off_t)b->pos);
+		r = pread(b->fd, p, want, (off_t)(b->q->body_offset + b->pos));
 	else if (want)
 		memcpy(p, b->mem + b->pos, want);
 	if (r < 0 || (want && !r))
 		return CURL_READFUNC_ABORT;
 	b->pos += (uint64_t)r;
+	if (b->q->sent)
+		b->q->sent(b->q->sent_arg, (uint64_t)r);
 	return (size_t)r;
 }
 
@@ -201,7 +211,7 @@ int http_do(const struct http_config *c, const struct http_request *q, struct ht
 	char errbuf[CURL_ERROR_SIZE] = "";
 	struct curl_slist *list = header_list(q->headers);
 	CURL *h = handle(c, q->url, list, errbuf);
-	struct body in = { 0 }, out = { .fd = q->body_fd, .mem = q->body, .len = q->body_len };
+	struct body in = { 0 }, out = { .fd = q->body_fd, .mem = q->body, .len = q->body_len, .q = q };
 	bool get = !strcmp(q->method, "GET"), head = !strcmp(q->method, "HEAD");
 	long status = 0;
 	CURLcode rc;

@@ -21,14 +21,18 @@ struct http_request {
 	const char *url;
 	char *const *headers; /* "Name: value" */
 	const void *body;     /* in memory, or */
-	int body_fd;          /* from a file's beginning; -1 */
+	int body_fd;          /* from a file; -1 */
+	uint64_t body_offset; /* in the file */
 	uint64_t body_len;
+	void (*sent)(void *arg, uint64_t n); /* told of each piece of the body that goes out; NULL: nobody */
+	void *sent_arg;
 };
 
 struct http_response {
 	int status;
 	char *content_type, *location, *digest, *authenticate, *range; /* NULL: absent; authenticate: challenges joined by ", " */
 	unsigned int retry_after; /* s; 0: none */
+	uint64_t chunk_min;       /* OCI-Chunk-Min-Length; 0: none */
 	char *body;               /* at most 4 MiB, NUL-terminated */
 	size_t body_len;
 };

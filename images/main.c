@@ -29,6 +29,7 @@ static const struct option {
 	O("quiet", 'q', FLAG, quiet, NULL, "print only names or ids"),
 	O("sync", 0, WORD, sync, "HOW", "image (default): durable before it is named; none"),
 	O("max-size", 0, WORD, max_size, "BYTES", "most bytes a layer may unpack to (default 64g, 0 no limit)"),
+	O("chunk-size", 0, WORD, chunk_size, "BYTES", "most bytes of a blob in one request (default: all of it)"),
 	O("insecure", 0, FLAG, insecure, NULL, "plain HTTP, or TLS without checking the certificate"),
 	O("creds", 0, WORD, creds, "USER:PASS", "credentials for the registry"),
 	O("authfile", 0, WORD, authfile, "FILE", "credentials file in place of podman's and docker's"),

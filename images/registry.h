@@ -12,6 +12,7 @@ struct registry_options {
 	const char *authfile;
 	const char *cert_dir;
 	bool push;             /* ask for the right to push too */
+	uint64_t chunk;        /* bytes of a blob in one request; 0: all of it */
 };
 
 struct registry;
@@ -30,7 +31,10 @@ int registry_manifest(struct registry *r, const char *reference, struct oci_desc
 /* The repository's blobs as a source for fetch.h: retries, resumes. Manifests are served by digest too. */
 struct fetch_source registry_source(struct registry *r);
 
-/* Sends a blob unless the repository has it. fd is at no particular offset. */
+/*
+ * Sends a blob unless the repository has it, whole or in chunks that go on where a connection broke. fd is at no
+ * particular offset. Thread-safe.
+ */
 int registry_push_blob(struct registry *r, const struct oci_descriptor *d, int fd, struct progress *p, struct err *err);
 /* Puts the manifest under the reference. */
 int registry_push_manifest(struct registry *r, const char *reference, const char *media_type, const char *text, size_t len,

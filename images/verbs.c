@@ -465,7 +465,8 @@ static int tag_main(const struct verbs_options *o, int argc, char **argv, struct
 
 const struct verb verbs[] = {
 	{ "pull", verbs_remote_pull, 1, -1, false, "[OPTIONS] IMAGE...", "fetch images from a registry", "platform json " REMOTE_OPTIONS },
-	{ "push", verbs_remote_push, 1, 2, false, "[OPTIONS] IMAGE [DESTINATION]", "send an image to a registry", "platform " REMOTE_OPTIONS },
+	{ "push", verbs_remote_push, 1, 2, false, "[OPTIONS] IMAGE [DESTINATION]", "send an image to a registry",
+	  "platform chunk-size " REMOTE_OPTIONS },
 	{ "images", images_main, 0, 0, false, "[OPTIONS]", "list images", "quiet json format digests " },
 	{ "inspect", inspect_main, 1, 1, false, "[OPTIONS] IMAGE", "print an image's manifest and configuration", "platform " },
 	{ "tag", tag_main, 2, 2, false, "IMAGE NAME", "give an image another name", "" },

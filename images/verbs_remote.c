@@ -2,11 +2,12 @@
 /* pull and push. */
 /*
  * A pull asks for the reference, follows an index to the platform's manifest, and lets fetch.c bring layers,
- * configuration, manifest and name into the store, in that order. A push sends layers, configuration and manifest,
- * in that order, so a reader never sees a manifest whose parts are missing.
+ * configuration, manifest and name into the store, in that order. A push sends layers (a few at once),
+ * configuration and manifest, in that order, so a reader never sees a manifest whose parts are missing.
  */
 #include "images/verbs.h"
 
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -15,6 +16,8 @@
 #include "images/fetch.h"
 #include "images/ref.h"
 #include "images/registry.h"
+
+#define PUSH_THREADS 2 /* beside our own */
 
 static struct registry_options registry_options(const struct verbs_options *o, bool push)
 {
@@ -126,17 +129,75 @@ int verbs_remote_pull(const struct verbs_options *o, int argc, char **argv, stru
 	return r;
 }
 
-static int push_image(struct store *s, struct registry *reg, const struct store_image *i, const struct ref *to,
-		      struct progress *p, struct err *err)
+/* Layers on their way out, by a few threads. */
+struct push {
+	struct store *s;
+	struct registry *reg;
+	const struct oci_manifest *m;
+	struct progress *p;
+	pthread_mutex_t lock;
+	size_t next;
+	struct err err; /* of the first that failed */
+};
+
+static int push_blob(struct push *p, const struct oci_descriptor *d, struct err *err)
 {
-	int r = 0;
+	cleanup_fd int fd = store_open_blob(p->s, d->digest, err);
 
-	for (size_t n = 0; n <= i->manifest->n_layers && r >= 0; n++) {
-		const struct oci_descriptor *d = n < i->manifest->n_layers ? &i->manifest->layers[n] : &i->manifest->config;
-		cleanup_fd int fd = store_open_blob(s, d->digest, err);
+	return fd < 0 ? fd : registry_push_blob(p->reg, d, fd, p->p, err);
+}
 
-		r = fd < 0 ? fd : registry_push_blob(reg, d, fd, p, err);
+/* Does the manifest have the layer before n, too? */
+static bool sent_before(const struct oci_manifest *m, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(m->layers[i].digest, m->layers[n].digest))
+			return true;
+	return false;
+}
+
+static void *push_some(void *arg)
+{
+	struct push *p = arg;
+
+	for (;;) {
+		struct err err = { 0 };
+		size_t n;
+
+		pthread_mutex_lock(&p->lock);
+		while (p->next < p->m->n_layers && sent_before(p->m, p->next))
+			p->next++;
+		n = p->err.code ? p->m->n_layers : p->next++;
+		pthread_mutex_unlock(&p->lock);
+		if (n >= p->m->n_layers)
+			return NULL;
+		if (push_blob(p, &p->m->layers[n], &err) < 0) {
+			pthread_mutex_lock(&p->lock);
+			if (!p->err.code)
+				p->err = err;
+			pthread_mutex_unlock(&p->lock);
+		}
 	}
+}
+
+static int push_image(struct store *s, struct registry *reg, const struct store_image *i, const struct ref *to,
+		      struct progress *show, struct err *err)
+{
+	struct push p = { .s = s, .reg = reg, .m = i->manifest, .p = show, .lock = PTHREAD_MUTEX_INITIALIZER };
+	pthread_t threads[PUSH_THREADS];
+	unsigned int n = 0;
+	int r;
+
+	while (n < PUSH_THREADS && n + 1 < i->manifest->n_layers && !pthread_create(&threads[n], NULL, push_some, &p))
+		n++;
+	push_some(&p);
+	while (n)
+		pthread_join(threads[--n], NULL);
+	if (p.err.code) {
+		*err = p.err;
+		return p.err.code;
+	}
+	r = push_blob(&p, &i->manifest->config, err);
 	if (r >= 0)
 		r = registry_push_manifest(reg, to->tag ? to->tag : to->digest, i->manifest->media_type, i->manifest_json,
 					   i->manifest_len, err);
@@ -156,6 +217,8 @@ int verbs_remote_push(const struct verbs_options *o, int argc, char **argv, stru
 	struct progress *show;
 	int r = open_store(o, STORE_READ, &s, err);
 
+	if (r >= 0 && o->chunk_size && (parse_size(o->chunk_size, &ro.chunk) < 0 || !ro.chunk))
+		r = err_set(err, -EINVAL, "--chunk-size %s: expected a number of bytes", o->chunk_size);
 	if (r >= 0 && o->progress && progress_mode_parse(o->progress, &mode) < 0)
 		r = err_set(err, -EINVAL, "--progress %s: expected auto, bars, plain, json or none", o->progress);
 	if (r >= 0 && o->platform)

@@ -11,8 +11,10 @@ setup_file() {
 	cd "$BATS_FILE_TMPDIR"
 	cat >faults.py <<'EOP'
 # A registry's front that misbehaves: faults.py PORT UPSTREAM_PORT DIR. DIR/fault says how: "cut" every blob after 64 KiB, once
-# each; "status N": N answered with that status first; "flip": a blob's byte changed; "norange": Range ignored, with cuts.
-import http.server, http.client, sys, os, threading
+# each; "status N": N answered with that status first; "flip": a blob's byte changed; "norange": Range ignored, with cuts;
+# "short": a blob's end missing without a word; "slow": 4 KiB at a time; "redirect": blobs elsewhere, where an Authorization is an
+# error; "bearer": a token wanted, which /token gives for me:secret; "patch": chunks broken off; "413": no whole blob above 100 kB.
+import http.server, http.client, sys, os, threading, base64, time
 port, upstream, d = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 lock, seen = threading.Lock(), {}
 def fault():
@@ -28,10 +30,31 @@ class H(http.server.BaseHTTPRequestHandler):
             with open(d + '/log', 'a') as log: log.write(self.command + ' ' + self.path + ' ' + self.headers.get('Range', '-') + '\n')
         if f[0] == 'status' and n <= 2 and self.path != '/v2/':
             self.send_response(int(f[1])); self.send_header('Retry-After', '0'); self.send_header('Content-Length', '0'); self.end_headers(); return
+        length = int(self.headers.get('Content-Length', 0)); auth = self.headers.get('Authorization')
+        def answer(status, text=b'', *headers):
+            self.send_response(status)
+            for k, v in headers: self.send_header(k, v)
+            self.send_header('Content-Length', str(len(text))); self.end_headers(); self.wfile.write(text)
+        with open(d + '/auth', 'a') as log: log.write(self.path + ' ' + str(auth) + '\n')
+        if self.path.startswith('/token?'):
+            ok = auth == 'Basic ' + base64.b64encode(b'me:secret').decode() and 'service=s' in self.path and 'scope=repository:t' in self.path
+            return answer(200, b'{"access_token":"tok","expires_in":60}') if ok else answer(401)
+        if f[0] == 'bearer' and auth != 'Bearer tok':
+            return answer(401, b'', ('WWW-Authenticate', 'Bearer realm="http://127.0.0.1:%d/token",service="s",scope="repository:%s:pull"' % (port, '/'.join(self.path.split('/')[2:4]))))
+        if f[0] == 'redirect' and '/blobs/sha256:' in self.path and self.command == 'GET' and not self.path.startswith('/elsewhere'):
+            return answer(307, b'', ('Location', 'http://127.0.0.1:%d/elsewhere%s' % (port, self.path)))
+        if self.path.startswith('/elsewhere'):
+            if auth: return answer(400, b'an authorization where none belongs')
+            self.path = self.path[10:]
+        if f[0] == '413' and self.command == 'PUT' and length > 100000:
+            self.rfile.read(length); return answer(413)
+        if f[0] == 'patch' and self.command == 'PATCH' and n % 2:
+            self.rfile.read(length // 2); self.close_connection = True; self.connection.shutdown(2); return
+        if f[0] == 'patch' and self.command == 'PATCH':
+            open(d + '/patched', 'a').write('x')
         c = http.client.HTTPConnection('127.0.0.1', upstream)
-        length = int(self.headers.get('Content-Length', 0))
-        h = {k: v for k, v in self.headers.items() if k.lower() not in ('host', 'connection') and not (f[0] == 'norange' and k.lower() == 'range')}
-        h['Host'] = '127.0.0.1:%d' % port
+        h = {k: v for k, v in self.headers.items() if k.lower() not in ('host', 'connection', 'authorization') and not (f[0] == 'norange' and k.lower() == 'range')}
+        h['Host'] = 'localhost:%d' % port
         c.request(self.command, self.path, self.rfile.read(length) if length else None, h)
         r = c.getresponse(); body = r.read()
         blob = '/blobs/sha256:' in self.path and self.command == 'GET' and len(body) > 100000
@@ -42,6 +65,12 @@ class H(http.server.BaseHTTPRequestHandler):
         self.send_header('Content-Length', r.headers.get('Content-Length', str(len(body))) if self.command == 'HEAD' else str(len(body))); self.end_headers()
         if blob and (f[0] in ('cut', 'norange') and n <= 3 or f[0] == 'always'):
             self.wfile.write(body[:65536 * n]); self.wfile.flush(); self.close_connection = True; self.connection.shutdown(2); return
+        if blob and f[0] == 'short': self.wfile.write(body[:-1000]); self.wfile.flush(); self.close_connection = True; self.connection.shutdown(2); return
+        if blob and f[0] == 'slow':
+            try:
+                for i in range(0, len(body), 4096): self.wfile.write(body[i:i + 4096]); self.wfile.flush(); time.sleep(0.02)
+            except OSError: self.close_connection = True
+            return
         if self.command != 'HEAD': self.wfile.write(body)
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = go
 s = http.server.ThreadingHTTPServer(('127.0.0.1', port), H)
@@ -88,7 +117,7 @@ setup() {
 	OPEN=localhost:$PORT
 	FAULTY=localhost:$((PORT + 1))
 	PROXY=$BATS_FILE_TMPDIR/proxy
-	rm -f "$PROXY/fault" "$PROXY/log"
+	rm -f "$PROXY/fault" "$PROXY/log" "$PROXY/auth" "$PROXY/patched"
 	mkdir -p "$BATS_TEST_TMPDIR/r/bin"
 	cp "$(command -v busybox)" "$BATS_TEST_TMPDIR/r/bin/busybox"
 	# incompressible, and its own in every test, so that paths are fresh
@@ -169,14 +198,152 @@ other_store() { export AMPHI_STORE=$BATS_TEST_TMPDIR/other; rm -rf "$AMPHI_STORE
 	run -0 "$AMPHI" fsck
 }
 
-@test "an interrupted pull is resumed by the next program" {
+partial_has() { [ "$(cat "$AMPHI_STORE"/partial/* 2>/dev/null | wc -c)" -ge "$1" ]; }
+
+@test "a pull that was killed is resumed by the next program where it ended, from another registry too" {
+	local pid had
+	"$AMPHI" push -q base "$OPEN/$REPO:v1"
+	"$AMPHI" push -q base "$OPEN/$REPO-two:v1"
+	other_store
+	echo slow >"$PROXY/fault"
+	"$AMPHI" pull -q "$FAULTY/$REPO:v1" >/dev/null 2>&1 3>&- &
+	pid=$!
+	wait_for partial_has 60000
+	kill -KILL $pid
+	wait $pid || true
+	had=$(cat "$AMPHI_STORE"/partial/* | wc -c)
+	rm -f "$PROXY/fault" "$PROXY/log"
+	run -0 "$AMPHI" pull -q "$FAULTY/$REPO-two:v1"
+	[ "$output" = "$DIGEST" ]
+	grep "bytes=$had-\$" "$PROXY/log"
+	[ -z "$(ls "$AMPHI_STORE/partial")" ]
+	run -0 "$AMPHI" fsck
+}
+
+@test "a blob that is shorter than its manifest says" {
 	"$AMPHI" push -q base "$OPEN/$REPO:v1"
 	other_store
-	echo always >"$PROXY/fault"
-	run -1 "$AMPHI" pull -q --progress none "$FAULTY/$REPO:v1" || true
-	rm -f "$PROXY/fault" "$PROXY/log"
-	run -0 "$AMPHI" pull -q "$FAULTY/$REPO:v1"
+	echo short >"$PROXY/fault"
+	run -0 "$AMPHI" pull -q "$FAULTY/$REPO:v1" # the rest by Range
+	[ "$output" = "$DIGEST" ]
 	run -0 "$AMPHI" fsck
+}
+
+@test "redirects are followed without the authorization" {
+	"$AMPHI" push -q base "$OPEN/$REPO:v1"
+	other_store
+	echo redirect >"$PROXY/fault"
+	run -0 "$AMPHI" pull -q --creds me:secret "$FAULTY/$REPO:v1"
+	[ "$output" = "$DIGEST" ]
+	grep -q "^/elsewhere.* None" "$PROXY/auth"
+	run -0 "$AMPHI" fsck
+}
+
+@test "bearer tokens, with credentials from a file and from a helper" {
+	local auth=$BATS_TEST_TMPDIR/auth.json bin=$BATS_TEST_TMPDIR/bin
+	echo bearer >"$PROXY/fault"
+	run -1 "$AMPHI" push -q base "$FAULTY/$REPO:v1"
+	check_output "authentication refused"
+	run -1 "$AMPHI" push -q --creds me:wrong base "$FAULTY/$REPO:v1"
+	check_output "authentication refused"
+	run -0 "$AMPHI" push -q --creds me:secret base "$FAULTY/$REPO:v1"
+	[ "$output" = "$DIGEST" ]
+	grep -q 'scope=repository:.*:pull,push' "$PROXY/auth"
+	other_store
+	mkdir "$bin"
+	printf '#!/bin/sh\nread -r host\n[ "$1:$host" = "get:%s" ] && echo "{\\"Username\\":\\"me\\",\\"Secret\\":\\"secret\\"}"\n' "$FAULTY" >"$bin/docker-credential-test"
+	chmod +x "$bin/docker-credential-test"
+	printf '{"credHelpers":{"%s":"test"}}' "$FAULTY" >"$auth"
+	PATH=$bin:$PATH run -0 "$AMPHI" pull -q --authfile "$auth" "$FAULTY/$REPO:v1"
+	[ "$output" = "$DIGEST" ]
+	printf '{"credsStore":"test"}' >"$auth"
+	PATH=$bin:$PATH run -0 "$AMPHI" pull -q --authfile "$auth" "$FAULTY/$REPO:v1"
+	printf '{"credHelpers":{"%s":"absent"}}' "$FAULTY" >"$auth"
+	run -1 "$AMPHI" pull -q --authfile "$auth" "$FAULTY/$REPO:v1"
+	check_output docker-credential-absent
+}
+
+@test "push in chunks: broken ones go on where they ended; too large for one request goes in chunks by itself" {
+	"$AMPHI" push -q --chunk-size 100000 base "$FAULTY/$REPO:v1"
+	[ "$(grep -c ^PATCH "$PROXY/log")" -ge 5 ]
+	run -0 skopeo inspect --tls-verify=false --format '{{.Digest}}' "docker://$OPEN/$REPO:v1"
+	[ "$output" = "$DIGEST" ]
+	echo patch >"$PROXY/fault"
+	run -0 "$AMPHI" push -q --chunk-size 200k base "$FAULTY/$REPO-b:v1"
+	[ -s "$PROXY/patched" ]
+	echo 413 >"$PROXY/fault"
+	: >"$PROXY/log"
+	run -0 "$AMPHI" push -q base "$FAULTY/$REPO-c:v1"
+	grep -q ^PATCH "$PROXY/log"
+	run -1 "$AMPHI" push -q --chunk-size 0 base "$FAULTY/$REPO:v1"
+	check_output "--chunk-size 0"
+	other_store
+	rm "$PROXY/fault"
+	for repo in $REPO-b $REPO-c; do
+		run -0 "$AMPHI" pull -q "$OPEN/$repo:v1"
+		[ "$output" = "$DIGEST" ]
+	done
+	run -0 "$AMPHI" fsck
+}
+
+# An image of six layers of 150 kB, called many.
+many_layers() {
+	local i t=$BATS_TEST_TMPDIR/many
+	mkdir -p "$t"
+	for i in 1 2 3 4 5 6; do
+		head -c 150000 /dev/urandom >"$t/f$i"
+		tar -C "$t" -cf "$t/$i.tar" "f$i"
+	done
+	python3 - "$t" <<'EOP'
+import sys, hashlib, json, os
+t = sys.argv[1]; os.makedirs(t + '/l/blobs/sha256')
+def put(b): h = hashlib.sha256(b).hexdigest(); open(t + '/l/blobs/sha256/' + h, 'wb').write(b); return {'digest': 'sha256:' + h, 'size': len(b)}
+layers = [dict(put(open('%s/%d.tar' % (t, i), 'rb').read()), mediaType='application/vnd.oci.image.layer.v1.tar') for i in range(1, 7)]
+layers.append(layers[0]) # and one of them again
+c = put(json.dumps({'os': 'linux', 'architecture': 'amd64', 'config': {'Cmd': ['x']}, 'rootfs': {'type': 'layers', 'diff_ids': [l['digest'] for l in layers]}}).encode())
+m = put(json.dumps({'schemaVersion': 2, 'mediaType': 'application/vnd.oci.image.manifest.v1+json', 'config': dict(c, mediaType='application/vnd.oci.image.config.v1+json'), 'layers': layers}).encode())
+open(t + '/l/index.json', 'w').write(json.dumps({'schemaVersion': 2, 'manifests': [dict(m, mediaType='application/vnd.oci.image.manifest.v1+json')]}))
+open(t + '/l/oci-layout', 'w').write('{"imageLayoutVersion":"1.0.0"}')
+EOP
+	"$AMPHI" import -q --name many "$t/l"
+}
+
+@test "many layers, one of them twice: bars on a terminal, lines or JSON elsewhere" {
+	need_program script
+	many_layers
+	run -0 --separate-stderr "$AMPHI" push --progress json many "$OPEN/$REPO:v1"
+	[ "$(jq -s 'map(select(.status == "done")) | length' <<<"$stderr")" = 7 ]
+	[ "$(jq -s 'map(select(.done > .total)) | length' <<<"$stderr")" = 0 ]
+	other_store
+	echo slow >"$PROXY/fault"
+	script -qefc "stty cols 100; '$AMPHI' pull $FAULTY/$REPO:v1" "$BATS_TEST_TMPDIR/tty" </dev/null >/dev/null
+	run -0 cat "$BATS_TEST_TMPDIR/tty"
+	check_output "[##############################]"
+	check_output "/s"
+	check_output "150.0K"
+	grep -q '\[#\{3,27\} \{3,27\}\]' "$BATS_TEST_TMPDIR/tty"
+	"$AMPHI" rmi "$FAULTY/$REPO:v1"
+	run -0 --separate-stderr "$AMPHI" pull --progress json "$OPEN/$REPO:v1"
+	[ "$(jq -s 'map(select(.status == "done")) | map(.blob) | unique | length' <<<"$stderr")" = 6 ]
+	run -0 --separate-stderr "$AMPHI" pull -q "$OPEN/$REPO:v1"
+	[ -z "$stderr" ]
+	run -0 "$AMPHI" fsck
+}
+
+@test "a manifest list in Docker's media types" {
+	need_program skopeo
+	local size m
+	"$AMPHI" push -q base "$OPEN/$REPO:v1"
+	skopeo copy -q --src-tls-verify=false --dest-tls-verify=false --format v2s2 "docker://$OPEN/$REPO:v1" "docker://$OPEN/$REPO:d"
+	m=$(curl -fsS -H 'Accept: application/vnd.docker.distribution.manifest.v2+json' "http://$OPEN/v2/$REPO/manifests/d" | tee "$BATS_TEST_TMPDIR/m" | sha256sum | cut -d' ' -f1)
+	size=$(stat -c %s "$BATS_TEST_TMPDIR/m")
+	curl -fsS -X PUT -H 'Content-Type: application/vnd.docker.distribution.manifest.list.v2+json' "http://$OPEN/v2/$REPO/manifests/list" --data-binary \
+		"{\"schemaVersion\":2,\"mediaType\":\"application/vnd.docker.distribution.manifest.list.v2+json\",\"manifests\":[{\"mediaType\":\"application/vnd.docker.distribution.manifest.v2+json\",\"size\":$size,\"digest\":\"sha256:$m\",\"platform\":{\"os\":\"linux\",\"architecture\":\"amd64\"}}]}"
+	other_store
+	run -0 "$AMPHI" pull -q --platform linux/amd64 "$OPEN/$REPO:list"
+	[ "$output" = "sha256:$m" ]
+	run -1 "$AMPHI" pull -q --platform linux/arm64 "$OPEN/$REPO:list"
+	check_output "no image for linux/arm64"
 }
 
 @test "429 and 503 are waited out" {
