@@ -154,15 +154,15 @@ static int upload_chunks(struct upload *u, struct err *err)
 	unsigned int failed = 0;
 
 	while (u->offset < u->d->size) {
-		uint64_t before = u->offset;
 		int rc = upload_chunk(u, err);
 
-		if (rc >= 0)
+		if (rc >= 0) {
+			failed = 0;
 			continue;
+		}
 		if (rc != -EIO && rc != -EHOSTUNREACH)
 			return rc;
-		failed = u->offset > before ? 1 : failed + 1;
-		if (failed >= REGISTRY_TRIES)
+		if (++failed >= REGISTRY_TRIES)
 			return rc;
 		log_debug("%s: chunk at byte %llu broken off; asking", u->d->digest, (unsigned long long)u->offset);
 		registry_call_pause(failed - 1, 0);

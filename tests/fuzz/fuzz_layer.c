@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* images/layer, images/tar: any bytes as a layer; nothing may appear beside the tree. */
 #include <fcntl.h>
+#include <sched.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +15,13 @@
 #include "images/layer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static char left[64];
+
+static void remove_top(void)
+{
+	path_remove_tree(AT_FDCWD, left, true);
+}
 
 struct reader {
 	const uint8_t *p;
@@ -28,10 +39,25 @@ static ssize_t fill(void *arg, const uint8_t **ret, struct err *err)
 	return (ssize_t)n;
 }
 
+/* Of a mount namespace of our own, where we may: nothing is left of it, however the fuzzer ends. */
+static int make_top(void)
+{
+	char dir[] = "/tmp/amphi-fuzz-layer-XXXXXX";
+	int fd;
+
+	umask(0);
+	if (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+	    mount("tmpfs", "/tmp", "tmpfs", 0, NULL) == 0)
+		return open("/tmp", O_RDONLY | O_DIRECTORY);
+	fd = mkdtemp(dir) ? open(dir, O_RDONLY | O_DIRECTORY) : -1;
+	snprintf(left, sizeof(left), "%s", dir);
+	atexit(remove_top);
+	return fd;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static int top = -1;
-	static char dir[] = "/tmp/amphi-fuzz-layer-XXXXXX";
 	struct layer_options o = { .rootless = true, .max_bytes = 1 << 20, .max_entries = 200 };
 	struct reader r = { data, size };
 	struct layer_meta meta;
@@ -41,12 +67,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int root, n = 0;
 	DIR *d;
 
-	if (top < 0) {
-		umask(0);
-		top = mkdtemp(dir) ? open(dir, O_RDONLY | O_DIRECTORY) : -1;
-		if (top < 0)
-			__builtin_trap();
-	}
+	if (top < 0)
+		top = make_top();
+	if (top < 0)
+		__builtin_trap();
 	if (mkdirat(top, "fs", 0755) < 0)
 		__builtin_trap();
 	root = openat(top, "fs", O_RDONLY | O_DIRECTORY);

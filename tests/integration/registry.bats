@@ -48,6 +48,8 @@ class H(http.server.BaseHTTPRequestHandler):
             self.path = self.path[10:]
         if f[0] == '413' and self.command == 'PUT' and length > 100000:
             self.rfile.read(length); return answer(413)
+        if self.command == 'PATCH':
+            with lock: n = seen['PATCH'] = seen.get('PATCH', 0) + 1
         if f[0] == 'patch' and self.command == 'PATCH' and n % 2:
             self.rfile.read(length // 2); self.close_connection = True; self.connection.shutdown(2); return
         if f[0] == 'patch' and self.command == 'PATCH':
