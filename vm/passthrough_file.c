@@ -305,6 +305,8 @@ int passthrough_file_release(struct fuse_req *r)
 			flock(h->fd, LOCK_UN);
 		handle_put(r->pt->handles, h);
 	}
+	if (r->pt->locks)
+		passthrough_lock_release(r->pt, r->in.nodeid, in.fh);
 	return handle_release(r->pt->handles, in.fh, r->in.nodeid, false);
 }
 

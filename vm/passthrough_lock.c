@@ -4,7 +4,9 @@
  *
  * flock belongs to the open file: it is taken on the handle's descriptor. fcntl locks belong to an owner (a process of
  * the guest): each pair of node and owner has a descriptor of its own here and holds open-file-description locks, which
- * vanish together when the owner closes the file (FLUSH), as POSIX wants it.
+ * vanish together when the owner closes the file (FLUSH), as POSIX wants it. Locks of an open file description have that as
+ * their owner; its end is no FLUSH but the RELEASE of the handle they were taken through (which changes nothing for a
+ * process's locks: closing that file has given them up).
  *
  * A SETLKW that cannot be had at once becomes a waiter and its worker is free again. One thread tries the waiters: at once
  * when a lock of this machine was given up, every few milliseconds for those held by others. The answer is written into
@@ -31,7 +33,7 @@
 
 /* Descriptor that carries the fcntl locks of one owner on one node. */
 struct owner {
-	uint64_t node, id;
+	uint64_t node, id, fh; /* fh: what the guest had open when it first locked */
 	int fd;
 	struct owner *next;
 };
@@ -55,6 +57,7 @@ struct passthrough_locks {
 	pthread_t thread;
 	bool running, stop, released;
 	struct owner *owners[OWNERS];
+	unsigned int n_owners;
 	struct waiter *waiters;
 	unsigned int n_waiters;
 };
@@ -86,10 +89,11 @@ static struct owner **find_owner(struct passthrough_locks *l, uint64_t node, uin
 	return o;
 }
 
-static void drop_owner(struct owner **o)
+static void drop_owner(struct passthrough_locks *l, struct owner **o)
 {
 	struct owner *dead = *o;
 
+	l->n_owners--;
 	*o = dead->next;
 	close(dead->fd);
 	free(dead);
@@ -107,7 +111,7 @@ void passthrough_lock_reset(struct passthrough_locks *l)
 	l->n_waiters = 0;
 	for (size_t n = 0; n < OWNERS; n++)
 		while (l->owners[n])
-			drop_owner(&l->owners[n]);
+			drop_owner(l, &l->owners[n]);
 	pthread_mutex_unlock(&l->lock);
 }
 
@@ -142,9 +146,28 @@ void passthrough_lock_close(struct passthrough *pt, uint64_t node, uint64_t owne
 	pthread_mutex_lock(&l->lock);
 	o = find_owner(l, node, owner);
 	if (*o)
-		drop_owner(o);
+		drop_owner(l, o);
 	/* A handle's flock may go with the same close. */
 	released(l);
+	pthread_mutex_unlock(&l->lock);
+}
+
+void passthrough_lock_release(struct passthrough *pt, uint64_t node, uint64_t fh)
+{
+	struct passthrough_locks *l = pt->locks;
+	struct owner **o;
+
+	pthread_mutex_lock(&l->lock);
+	for (size_t n = 0; l->n_owners && n < OWNERS; n++) {
+		for (o = &l->owners[n]; *o;) {
+			if ((*o)->node != node || (*o)->fh != fh) {
+				o = &(*o)->next;
+				continue;
+			}
+			drop_owner(l, o);
+			released(l);
+		}
+	}
 	pthread_mutex_unlock(&l->lock);
 }
 
@@ -163,7 +186,7 @@ static int from_fuse(const struct fuse_file_lock *in, struct flock *fl)
 }
 
 /* The owner's descriptor, made when missing. fd or -errno. Under the lock. */
-static int owner_fd(struct passthrough_locks *l, uint64_t node, uint64_t id)
+static int owner_fd(struct passthrough_locks *l, uint64_t node, uint64_t id, uint64_t fh)
 {
 	struct owner **slot = find_owner(l, node, id), *o = *slot;
 	struct inode *i;
@@ -187,7 +210,9 @@ static int owner_fd(struct passthrough_locks *l, uint64_t node, uint64_t id)
 	}
 	o->node = node;
 	o->id = id;
+	o->fh = fh;
 	o->fd = fd;
+	l->n_owners++;
 	*slot = o;
 	return fd;
 }
@@ -212,7 +237,7 @@ static int try_lock(struct passthrough_locks *l, uint64_t node, const struct fus
 			return err;
 		if (fl.l_type == F_UNLCK && !*find_owner(l, node, in->owner))
 			return 0;
-		fd = owner_fd(l, node, in->owner);
+		fd = owner_fd(l, node, in->owner, in->fh);
 		if (fd < 0)
 			return fd;
 		err = fcntl(fd, F_OFD_SETLK, &fl) < 0 ? -errno : 0;
@@ -366,7 +391,7 @@ int passthrough_lock_get(struct fuse_req *r)
 	if (err)
 		return err;
 	pthread_mutex_lock(&l->lock);
-	fd = owner_fd(l, r->in.nodeid, in.owner);
+	fd = owner_fd(l, r->in.nodeid, in.owner, in.fh);
 	if (fd < 0)
 		err = fd;
 	else if (fcntl(fd, F_OFD_GETLK, &fl) < 0)

@@ -24,6 +24,8 @@ void passthrough_lock_reset(struct passthrough_locks *l);
 void passthrough_lock_free(struct passthrough_locks *l);
 /* close() of a file by an owner: its fcntl locks on the node go. */
 void passthrough_lock_close(struct passthrough *pt, uint64_t node, uint64_t owner);
+/* The guest let go of an open file: the locks that belong to it go. Only with pt->locks. */
+void passthrough_lock_release(struct passthrough *pt, uint64_t node, uint64_t fh);
 
 int passthrough_lock_get(struct fuse_req *r);
 int passthrough_lock_set(struct fuse_req *r);  /* SETLK */

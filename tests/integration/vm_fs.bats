@@ -93,11 +93,12 @@ teardown() { teardown_all; }
 	for k in flock fcntl ofd; do wait_for free $k; done
 	for k in flock fcntl ofd; do
 		"$HELPERS/lock" $k "$BATS_TEST_TMPDIR/share/$k.host" 600 >"$BATS_TEST_TMPDIR/held.$k" 3>&- &
+		holder=$!
 		wait_for grep -q got "$BATS_TEST_TMPDIR/held.$k"
 		run -0 amphi exec "$ID" lock $k "/share/$k.host"
 		check_output EAGAIN
-		kill %%
-		wait %% || :
+		kill "$holder"
+		wait "$holder" || :
 		run -0 amphi exec "$ID" lock $k "/share/$k.host"
 		check_output got
 	done

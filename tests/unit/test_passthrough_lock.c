@@ -73,6 +73,25 @@ static void test_posix(uint64_t f, uint64_t fh)
 	is_int(lk(FUSE_SETLK, f, fh, 2, F_WRLCK, UINT64_MAX, UINT64_MAX, 0), -EINVAL);
 }
 
+/* The lock of an open file description: no FLUSH names its owner, the end of its handle is its end. */
+static void test_description(uint64_t f)
+{
+	struct flock host = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 100, .l_len = 10};
+	struct fuse_open_in op = {.flags = O_RDWR};
+	struct fuse_flush_in fl = {.lock_owner = 77};
+	struct fuse_release_in rel = {0};
+	int fd = openat(k.dir_fd, "f", O_RDWR | O_CLOEXEC);
+
+	is_int(kit_call(&k, FUSE_OPEN, f, &op, sizeof(op), NULL, NULL), 0);
+	rel.fh = fl.fh = ((struct fuse_open_out *)kit_reply(&k))->fh;
+	is_int(lk(FUSE_SETLK, f, rel.fh, 99, F_WRLCK, 100, 109, 0), 0);
+	is_int(kit_call(&k, FUSE_FLUSH, f, &fl, sizeof(fl), NULL, NULL), 0);
+	ok(fcntl(fd, F_OFD_SETLK, &host) < 0 && errno == EAGAIN);
+	is_int(kit_call(&k, FUSE_RELEASE, f, &rel, sizeof(rel), NULL, NULL), 0);
+	is_int(fcntl(fd, F_OFD_SETLK, &host), 0);
+	close(fd);
+}
+
 static void test_wait(uint64_t f, uint64_t fh)
 {
 	struct fuse_out_header *o = (void *)k.out;
@@ -135,6 +154,7 @@ int main(void)
 	f = kit_create(&k, 1, "f", 0600, O_RDWR, &fh);
 	need(f);
 	test_posix(f, fh);
+	test_description(f);
 	test_wait(f, fh);
 	test_flock(f, fh);
 	kit_close(&k);
