@@ -179,6 +179,8 @@ int become_user(struct init *in, struct err *err)
 	if (r < 0)
 		return r;
 	make_env(in);
+	if (!in->entry)
+		process_own_null(in->rootfd);
 	/* no directory fd of ours may serve as a working directory (CVE-2024-21626) */
 	close(steal_fd(in->procfd));
 	close(steal_fd(in->rootfd));

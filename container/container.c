@@ -141,7 +141,7 @@ static int help_child(struct container *c, struct init *in, struct cgroup_manage
 	if (!r && in->ack_joined)
 		r = hear(c, SYNC_JOINED, err);
 	if (!r)
-		r = setup_send(c->sync, c->config, in->rootfs, c->pid, err);
+		r = setup_send(c->sync, c->config, in->rootfs, in->notify_dir, c->pid, err);
 	if (r == -EPIPE)
 		return child_gone(c, err);
 	/* born in its only cgroup: nothing left to do */

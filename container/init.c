@@ -142,12 +142,12 @@ static int all_mounts(struct init *in, struct setup_request *q, struct err *err)
 	for (size_t i = 0; i < c->n_mounts && r >= 0; i++)
 		r = mount_apply(&ctx, &c->mounts[i], setup_take_tree(q, i), err);
 	if (!r && in->notify_dir) {
-		char *options[] = { "bind", "nosuid", "nodev", NULL };
+		char *options[] = { "bind", "ro", "nosuid", "nodev", "noexec", NULL };
 		struct oci_mount notify = {
 			.destination = "/run/notify", .type = "bind", .source = (char *)in->notify_dir, .options = options
 		};
 
-		r = mount_apply(&ctx, &notify, -1, err);
+		r = mount_apply(&ctx, &notify, setup_take_tree(q, c->n_mounts + 1), err);
 	}
 	if (!r && has_mounts(in) && device_wanted(c)) {
 		init_stop_at("devices");

@@ -80,6 +80,14 @@ static bool has_later(char *const *env, size_t i)
 	return false;
 }
 
+static bool named_in(char *const *vars, const char *var)
+{
+	for (; vars && *vars; vars++)
+		if (name_len(*vars) == name_len(var) && !strncmp(*vars, var, name_len(var)))
+			return true;
+	return false;
+}
+
 char **process_env(const struct oci_process *p, int rootfd, char *const *also)
 {
 	char **env = xcalloc(strv_len(p->env) + strv_len(also) + 2, sizeof(*env));
@@ -89,7 +97,7 @@ char **process_env(const struct oci_process *p, int rootfd, char *const *also)
 	for (size_t i = 0; p->env && p->env[i]; i++) {
 		bool is_home = str_starts(p->env[i], "HOME=");
 
-		if (has_later(p->env, i) || (is_home && !p->env[i][5]))
+		if (has_later(p->env, i) || named_in(also, p->env[i]) || (is_home && !p->env[i][5]))
 			continue;
 		home |= is_home;
 		env[n++] = xstrdup(p->env[i]);
@@ -116,6 +124,25 @@ void process_own_stdio(unsigned int uid)
 			continue;
 		if (fchown(fd, uid, (gid_t)-1) < 0)
 			log_debug("process: fd %d stays with its owner: %s", fd, strerrordesc_np(errno));
+	}
+}
+
+void process_own_null(int rootfd)
+{
+	cleanup_fd int null = -1;
+
+	for (int fd = 0; fd < 3; fd++) {
+		struct stat st;
+
+		if (fstat(fd, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
+			continue;
+		if (null < 0)
+			null = path_open_in(rootfd, "/dev/null", O_RDWR | O_NONBLOCK | O_NOCTTY, 0);
+		/* the image's may be anything */
+		if (null < 0 || fstat(null, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(1, 3))
+			return;
+		(void)fd_set_nonblock(null, false);
+		(void)dup2(null, fd);
 	}
 }
 

@@ -18,6 +18,11 @@ char **process_env(const struct oci_process *p, int rootfd, char *const *also);
 char *process_home(const char *passwd, unsigned int uid);
 /* Groups, gid, uid (numbers only), umask. */
 int process_user(const struct oci_process *p, struct err *err);
+/*
+ * Standard streams that are the host's /dev/null become the container's, below rootfd: what a checkpoint finds open
+ * must be the container's own. Where there is none they stay.
+ */
+void process_own_null(int rootfd);
 /* Gives the standard streams to uid where they are not its own, so that /dev/stdout can be opened. Never fails. */
 void process_own_stdio(unsigned int uid);
 /*

@@ -35,20 +35,25 @@ static int userns_of(pid_t pid)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-int setup_send(int sock, const struct oci_config *config, const char *rootfs, pid_t pid, struct err *err)
+int setup_send(int sock, const struct oci_config *config, const char *rootfs, const char *notify_dir, pid_t pid,
+	       struct err *err)
 {
 	bool userns = config->linux_.namespaces[OCI_NS_USER].present;
 	cleanup_free int *fds = xcalloc(config->n_mounts + 2, sizeof(*fds));
 	cleanup_free uint32_t *index = xcalloc(config->n_mounts + 2, sizeof(*index));
 	cleanup_fd int userns_fd = userns ? userns_of(pid) : -1;
 	cleanup_str struct str payload = { 0 };
-	struct oci_mount root = { .destination = "/", .type = "bind", .source = (char *)rootfs,
-				  .options = (char *[]){ "rbind", NULL } };
+	const struct oci_mount more[] = {
+		{ .destination = "/", .type = "bind", .source = (char *)rootfs, .options = (char *[]){ "rbind", NULL } },
+		{ .destination = "/run/notify", .type = "bind", .source = (char *)notify_dir,
+		  .options = (char *[]){ "bind", NULL } },
+	};
+	size_t all = config->n_mounts + (notify_dir ? 2 : 1);
 	uint32_t n = 0;
 	int r = 0;
 
-	for (size_t i = 0; i <= config->n_mounts && r >= 0; i++) {
-		r = mount_source(i < config->n_mounts ? &config->mounts[i] : &root, userns, userns_fd, err);
+	for (size_t i = 0; i < all && r >= 0; i++) {
+		r = mount_source(i < config->n_mounts ? &config->mounts[i] : &more[i - config->n_mounts], userns, userns_fd, err);
 		if (r >= 0) {
 			fds[n] = r;
 			index[n++] = (uint32_t)i;
@@ -81,7 +86,7 @@ static int unpack(const struct sync_msg *m, const int *fds, size_t n_fds, struct
 		return -EPROTO;
 	for (uint32_t i = 0; i < n; i++) {
 		memcpy(&index, m->data + sizeof(n) + i * sizeof(index), sizeof(index));
-		if (index > q->n_trees || q->trees[index] >= 0)
+		if (index > q->n_trees + 1 || q->trees[index] >= 0)
 			return -EPROTO;
 		q->trees[index] = fds[i];
 	}
@@ -96,7 +101,7 @@ int setup_recv(int sock, size_t n_mounts, struct setup_request *ret, struct err 
 	int r;
 
 	*ret = (struct setup_request){ .trees = xcalloc(n_mounts + 2, sizeof(int)), .n_trees = n_mounts };
-	for (size_t i = 0; i <= n_mounts; i++)
+	for (size_t i = 0; i <= n_mounts + 1; i++)
 		ret->trees[i] = -1;
 	for (;;) {
 		r = sync_recv(sock, &m);
@@ -117,7 +122,7 @@ int setup_recv(int sock, size_t n_mounts, struct setup_request *ret, struct err 
 
 int setup_take_tree(struct setup_request *q, size_t i)
 {
-	int fd = i <= q->n_trees ? q->trees[i] : -1;
+	int fd = i <= q->n_trees + 1 ? q->trees[i] : -1;
 
 	if (fd >= 0)
 		q->trees[i] = -1;
@@ -126,7 +131,7 @@ int setup_take_tree(struct setup_request *q, size_t i)
 
 void setup_done(struct setup_request *q)
 {
-	for (size_t i = 0; q->trees && i <= q->n_trees; i++)
+	for (size_t i = 0; q->trees && i <= q->n_trees + 1; i++)
 		if (q->trees[i] >= 0)
 			close(q->trees[i]);
 	free(q->trees);

@@ -54,6 +54,14 @@ static size_t attach_count(char *const *networks)
 	return n;
 }
 
+bool attach_owns_links(char *const *networks)
+{
+	for (; networks && *networks; networks++)
+		if (attach_is_ours(*networks) || !strcmp(*networks, "pasta"))
+			return true;
+	return false;
+}
+
 static int attach_netns_of(const struct globals *g, const char *id, char **ret, struct err *err)
 {
 	struct sandbox sb = SANDBOX_INIT;

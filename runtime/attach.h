@@ -6,6 +6,8 @@
 #ifndef RUNTIME_ATTACH_H
 #define RUNTIME_ATTACH_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 
 struct sandbox;
@@ -20,6 +22,8 @@ int attach_files(struct sandbox *sb, struct err *err);
 /* Steps: a machine's taps before the monitor exists; a container's veth once its namespace exists. */
 int attach_machine(struct sandbox *sb, struct err *err);
 int attach_container(struct sandbox *sb, struct err *err);
+/* Does one of these words of --network (or the record) make links that are ours? NULL: no. */
+bool attach_owns_links(char *const *networks);
 /* Undo of both, from the record. */
 int attach_undo(struct sandbox *sb, struct err *err);
 

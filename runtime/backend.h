@@ -19,6 +19,7 @@ struct plan;
 struct oci_process;
 struct oci_resources;
 struct cgroup_stats;
+struct criu_options;
 
 /* What exec is asked for. */
 struct exec_request {
@@ -79,6 +80,11 @@ struct backend {
 	int (*resume)(struct sandbox *sb, struct err *err);
 	/* 1 paused, 0 not (also when the process is gone). */
 	int (*paused)(struct sandbox *sb, struct err *err);
+	/*
+	 * Saves what runs into criu's images (container/criu_dump.h); it is gone afterwards unless the options say
+	 * otherwise. Restore is create and setup with sb->request->restore set.
+	 */
+	int (*checkpoint)(struct sandbox *sb, const struct criu_options *o, struct err *err);
 	/* Applies the resources that are set, leaves the others. */
 	int (*update)(struct sandbox *sb, const struct oci_resources *res, struct err *err);
 	/*

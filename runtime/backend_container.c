@@ -20,7 +20,10 @@
 #include "base/log.h"
 #include "container/cgroup.h"
 #include "container/container.h"
+#include "container/criu_dump.h"
+#include "container/criu_restore.h"
 #include "oci/bundle.h"
+#include "runtime/notify.h"
 #include "runtime/proctable.h"
 #include "runtime/sandbox.h"
 
@@ -30,7 +33,9 @@
 /* What create leaves for setup in this process. */
 struct container_data {
 	struct container *container;
-	char *keyring;
+	struct criu_restore_params restore_params;
+	struct criu_restore restore; /* instead of container when sb->request->restore */
+	char *keyring, *notify;
 	int seccomp_cache_fd;
 };
 
@@ -66,14 +71,31 @@ static int container_open_cache(const struct sandbox *sb)
 	return open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 }
 
-static unsigned int container_listen_fds(const struct sandbox *sb)
+/* The first process comes from criu's images. */
+static int container_restore(struct sandbox *sb, struct err *err)
 {
-	const char *s = getenv("LISTEN_FDS");
-	uint32_t n = 0;
+	struct container_data *d = sb->backend_data;
+	struct criu_restore_params *p = &d->restore_params;
+	unsigned long long start_time;
+	int r;
 
-	if (!s || parse_u32(s, &n) < 0 || n > sb->globals->inherited)
-		return 0;
-	return n;
+	*p = (struct criu_restore_params){ .config = sb->config, .rootfs = sb->bundle->rootfs, .cgroup = sb->cgroup,
+					   .console_socket = sb->console_socket, .options = sb->request->restore };
+	memcpy(p->stdio, sb->stdio, sizeof(p->stdio));
+	r = notify_prepare(sb, &d->notify, err);
+	if (r < 0)
+		return r;
+	p->notify_dir = d->notify;
+	r = criu_restore_begin(p, &d->restore, err);
+	if (r < 0)
+		return r;
+	sb->rec.pid = d->restore.pid;
+	r = child_start_time(sb->rec.pid, &start_time);
+	if (r < 0)
+		return err_sys(err, r, "read the start time of the restored process");
+	sb->rec.start_time = start_time;
+	sb->pidfd = fd_pidfd_open(sb->rec.pid);
+	return 0;
 }
 
 static int verb_create(struct sandbox *sb, struct err *err)
@@ -84,17 +106,25 @@ static int verb_create(struct sandbox *sb, struct err *err)
 	int r;
 
 	sb->backend_data = d;
+	d->seccomp_cache_fd = -1;
+	d->restore = (struct criu_restore)CRIU_RESTORE_INIT;
+	if (req->restore)
+		return container_restore(sb, err);
 	d->seccomp_cache_fd = container_open_cache(sb);
 	if (!req->no_new_keyring)
 		d->keyring = xasprintf("_ses.%s", req->id);
 	p.config = sb->config;
 	p.rootfs = sb->bundle->rootfs;
+	r = notify_prepare(sb, &d->notify, err);
+	if (r < 0)
+		return r;
 	p.keyring = d->keyring;
+	p.notify_dir = d->notify;
 	p.cgroup = sb->cgroup;
 	p.seccomp_cache_fd = d->seccomp_cache_fd;
 	memcpy(p.stdio, sb->stdio, sizeof(p.stdio));
 	p.console_socket = sb->console_socket;
-	p.listen_fds = container_listen_fds(sb);
+	p.listen_fds = sb->plan.listen_fds;
 	p.preserve_fds = req->preserve_fds;
 	p.no_pivot = req->no_pivot;
 	p.rootless = sb->plan.rootless;
@@ -111,8 +141,11 @@ static int verb_create(struct sandbox *sb, struct err *err)
 static int verb_setup(struct sandbox *sb, struct err *err)
 {
 	struct container_data *d = sb->backend_data;
-	cleanup_free char *state = sandbox_state_json(sb, OCI_STATUS_CREATING, true, NULL);
+	cleanup_free char *state = NULL;
 
+	if (sb->request->restore)
+		return criu_restore_finish(&d->restore, err);
+	state = sandbox_state_json(sb, OCI_STATUS_CREATING, true, NULL);
 	return container_setup(d->container, state, err);
 }
 
@@ -225,6 +258,19 @@ static int verb_paused(struct sandbox *sb, struct err *err)
 	r = cgroup_frozen(sb->cgroup);
 	/* the cgroup may go away while we look: then there is nothing to be paused */
 	return r == -ENOENT || r == -ENODEV ? 0 : r;
+}
+
+static int verb_checkpoint(struct sandbox *sb, const struct criu_options *o, struct err *err)
+{
+	cleanup_free char *notify = notify_dir(sb);
+	struct criu_dump_params p = { .rootfs = sb->rec.rootfs, .pid = sb->rec.pid, .notify_dir = notify, .options = o };
+	int r = sandbox_config(sb, err);
+
+	if (!r && sb->rec.cgroup)
+		r = sandbox_cgroup(sb, err);
+	p.config = sb->config;
+	p.cgroup = sb->cgroup;
+	return r < 0 ? r : criu_dump(&p, err);
 }
 
 static int verb_update(struct sandbox *sb, const struct oci_resources *res, struct err *err)
@@ -340,6 +386,8 @@ static int verb_delete(struct sandbox *sb, struct err *err)
 		container_abort(d->container);
 		return 0;
 	}
+	if (d)
+		criu_restore_abort(&d->restore);
 	if (sb->rec.pid <= 0 || !sandbox_alive(sb))
 		return 0;
 	r = container_signal(sb, SIGKILL, err);
@@ -355,9 +403,11 @@ static void verb_release(struct sandbox *sb)
 	struct container_data *d = sb->backend_data;
 
 	container_free(d->container);
+	criu_restore_free(&d->restore);
 	if (d->seccomp_cache_fd >= 0)
 		close(d->seccomp_cache_fd);
 	free(d->keyring);
+	free(d->notify);
 	free(d);
 	sb->backend_data = NULL;
 }
@@ -376,6 +426,7 @@ const struct backend backend_container = {
 	.pause = verb_pause,
 	.resume = verb_resume,
 	.paused = verb_paused,
+	.checkpoint = verb_checkpoint,
 	.update = verb_update,
 	.stats = verb_stats,
 	.oom_open = verb_oom_open,

@@ -403,6 +403,13 @@ static int verb_paused(struct sandbox *sb, struct err *err)
 	return sandbox_alive(sb) && faccessat(sb->dir.fd, PAUSED, F_OK, 0) == 0;
 }
 
+static int verb_checkpoint(struct sandbox *sb, const struct criu_options *o, struct err *err)
+{
+	(void)sb;
+	(void)o;
+	return err_set(err, ENOTSUP, "checkpoint: not for a machine (--isolation vm): criu saves processes of this kernel");
+}
+
 static int verb_update(struct sandbox *sb, const struct oci_resources *res, struct err *err)
 {
 	cleanup_free char *sock = agent_socket(sb);
@@ -588,6 +595,7 @@ const struct backend backend_vm = {
 	.pause = verb_pause,
 	.resume = verb_resume,
 	.paused = verb_paused,
+	.checkpoint = verb_checkpoint,
 	.update = verb_update,
 	.stats = verb_stats,
 	.oom_open = verb_oom_open,

@@ -22,6 +22,7 @@
 #include "base/json.h"
 #include "base/sys.h"
 #include "container/cgroup.h"
+#include "container/criu.h"
 #include "container/lsm.h"
 #include "runtime/commands.h"
 #include "runtime/libexec.h"
@@ -171,6 +172,19 @@ static bool in_path(const char *program)
 	return false;
 }
 
+static void look_checkpoint(const struct globals *g, struct finding *f)
+{
+	struct err err = { 0 };
+	unsigned int version = 0;
+
+	(void)g;
+	if (criu_check(&version, &err) == 0)
+		say(f, DOCTOR_OK, NULL, "criu %u.%u", version / 100, version % 100);
+	else
+		say(f, DOCTOR_PARTLY, "install criu (package criu), or a later one for this kernel; run as root", "%.300s",
+		    err.msg);
+}
+
 static void look_rootless(const struct globals *g, struct finding *f)
 {
 	(void)g;
@@ -261,6 +275,7 @@ static const struct examination examinations[] = {
 	{ "mounts", "containers", look_mounts },
 	{ "control groups", "limits", look_cgroup },
 	{ "security modules", "confinement", look_security },
+	{ "checkpoint", "checkpoint, restore", look_checkpoint },
 	{ "rootless", "users without root", look_rootless },
 	{ "network", "--network", look_network },
 	{ "images", "pull, run --image", look_images },

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* amphi run: create and start; in the foreground also wait and delete. */
 /*
- * Theory of operation: signals are held from before create until the wait, so that one that comes halfway goes to the
- * workload. While the workload runs the lock is free: others may kill, exec, pause. Afterwards the container is
- * deleted unless --keep or somebody else did that already.
- *
- * With --image amphi-images makes the bundle (its root mounted) before create; the image step of the undo column, or
+ * Theory of operation: launch.c brings it up and waits. With --image amphi-images makes the bundle (its root mounted) before create; the image step of the undo column, or
  * run itself when create did not get that far, gives it back.
  */
 #include <errno.h>
@@ -18,9 +14,9 @@
 #include "runtime/cmd_images.h"
 #include "runtime/commands.h"
 #include "runtime/createopts.h"
+#include "runtime/launch.h"
 #include "runtime/sandbox.h"
 #include "runtime/steps.h"
-#include "runtime/supervise.h"
 
 /* createopts first: its rows of the table count from the beginning. */
 struct runopts {
@@ -139,58 +135,6 @@ static int run_image(const struct globals *g, const struct runopts *o, const cha
 	return cmd_images_prepare((const char *const *)words, ret, err);
 }
 
-/* After a failed start or the end of the workload; somebody else may have been here before. */
-static int run_delete(struct sandbox *sb, struct err *err)
-{
-	int r = statedir_lock(&sb->dir, err);
-
-	if (r == -ENOENT)
-		return 0;
-	return r < 0 ? r : sandbox_delete(sb, true, err);
-}
-
-static int run_foreground(struct sandbox *sb, struct supervise *s, bool keep, struct err *err)
-{
-	struct err late = { 0 };
-	int code, r;
-
-	statedir_unlock(&sb->dir);
-	code = supervise_wait(s, sb->rec.pid, err);
-	supervise_end(s);
-	if (keep)
-		return code;
-	r = run_delete(sb, code < 0 ? &late : err);
-	return code < 0 ? code : r < 0 ? r : code;
-}
-
-static int run_start(struct sandbox *sb, struct supervise *s, struct err *err)
-{
-	int r = supervise_console(s, sb->console_peer, sb->config->process.has_console_size, err);
-
-	return r < 0 ? r : sandbox_start(sb, err);
-}
-
-static int run_container(const struct globals *g, const struct runopts *o, const struct create_request *req, struct err *err)
-{
-	cleanup_sandbox struct sandbox sb = SANDBOX_INIT;
-	cleanup_supervise struct supervise s = SUPERVISE_INIT;
-	int r;
-
-	supervise_begin(&s, !req->detach && !o->create.no_subreaper);
-	r = sandbox_create(g, req, &sb, err);
-	if (r < 0) {
-		if (req->image)
-			(void)cmd_images_release(req->image, NULL);
-		return r;
-	}
-	r = run_start(&sb, &s, err);
-	if (r < 0) {
-		(void)run_delete(&sb, NULL);
-		return r;
-	}
-	return req->detach ? 0 : run_foreground(&sb, &s, req->keep, err);
-}
-
 static int run_main(const struct globals *g, const struct command *self, int argc, char **argv, struct err *err)
 {
 	CLEANUP(runopts_free) struct runopts o = { 0 };
@@ -231,7 +175,7 @@ static int run_main(const struct globals *g, const struct command *self, int arg
 		req.bundle = bundle;
 		req.image = bundle;
 	}
-	return run_container(g, &o, &req, err);
+	return launch_run(g, &req, !o.create.no_subreaper, err);
 }
 
 const struct command cmd_run = {

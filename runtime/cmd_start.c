@@ -15,7 +15,9 @@ static int start_main(const struct globals *g, const struct command *self, int a
 	if (i < 0)
 		return commands_end(i);
 	r = sandbox_load(g, argv[i], true, &sb, err);
-	return r < 0 ? r : sandbox_start(&sb, err);
+	if (!r)
+		r = sandbox_start(&sb, err);
+	return r < 0 ? r : sandbox_ready(&sb, false, err);
 }
 
 const struct command cmd_start = {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The plan: what was asked, what the config says and what the host can do become decisions. */
 /*
- * Theory of operation: plan_host_facts() is the only part that reads anything (the administrator's file, two
- * device nodes). plan_make() is pure and decides in the order of amphi(1): isolation by --isolation, the program's
+ * Theory of operation: plan_host_facts() is the only part that reads anything (the administrator's file, a
+ * device node, the environment). plan_make() is pure and decides in the order of amphi(1): isolation by --isolation, the program's
  * name, the annotation, a vm object, the administrator's file, container. Annotations come from whoever writes
  * config.json, often an unprivileged user of an engine: they may choose and shrink, never name host paths.
  * Contradictions between options and config are refused here by the option's name, before anything is touched.
@@ -19,6 +19,7 @@
 #include "base/fd.h"
 #include "base/json.h"
 #include "oci/config.h"
+#include "runtime/notify.h"
 
 #define PLAN_CONFIG_FILE "/etc/amphi/amphi.json"
 #define PLAN_CONFIG_MAX (1U << 20)
@@ -94,6 +95,20 @@ static int facts_file(const char *path, struct host_facts *f, struct err *err)
 	return r < 0 ? err_wrap(err, "%s", path) : 0;
 }
 
+/* As sd_listen_fds(3), but without $LISTEN_PID (from a shell) they may be meant for us. */
+static void facts_listen_fds(struct host_facts *f)
+{
+	const char *fds = getenv("LISTEN_FDS"), *pid = getenv("LISTEN_PID");
+	uint32_t n, owner = 0;
+
+	if (!fds || parse_u32(fds, &n) < 0)
+		return;
+	if (!str_empty(pid) && (parse_u32(pid, &owner) < 0 || owner != (uint32_t)getpid()))
+		return;
+	f->listen_fds = n;
+	f->listen_sure = owner;
+}
+
 int plan_host_facts(struct host_facts *ret, struct err *err)
 {
 	const char *path = getenv("AMPHI_CONFIG");
@@ -105,6 +120,8 @@ int plan_host_facts(struct host_facts *ret, struct err *err)
 		return r;
 	}
 	f.kvm_device = access("/dev/kvm", R_OK | W_OK) == 0;
+	facts_listen_fds(&f);
+	f.notify = notify_wanted();
 	*ret = f;
 	return 0;
 }
@@ -206,9 +223,17 @@ static int plan_terminal(const struct create_request *req, struct plan *p, struc
 	return 0;
 }
 
-static int plan_preserve(const struct globals *g, const struct create_request *req, struct err *err)
+/* Those of systemd come first, --preserve-fds counts on from there. */
+static int plan_descriptors(const struct globals *g, const struct create_request *req, const struct host_facts *facts,
+			    struct plan *p, struct err *err)
 {
-	if (req->preserve_fds > g->inherited)
+	p->listen_fds = facts->listen_fds;
+	if (p->listen_fds > g->inherited && !facts->listen_sure)
+		p->listen_fds = 0; /* somebody else's, left in the environment */
+	if (p->listen_fds > g->inherited)
+		return err_set(err, EINVAL, "environment LISTEN_FDS=%u: descriptor %u is not open", p->listen_fds,
+			       3 + g->inherited);
+	if (req->preserve_fds > g->inherited - p->listen_fds)
 		return err_set(err, EINVAL, "option --preserve-fds: descriptor %u is not open", 3 + g->inherited);
 	return 0;
 }
@@ -221,6 +246,7 @@ int plan_make(const struct globals *g, const struct create_request *req, const s
 
 	p.cgroup_driver = g->cgroup_driver;
 	p.rootless = g->rootless;
+	p.notify = facts->notify;
 	p.terminal = config->has_process && config->process.terminal;
 	r = plan_isolation(g, config, facts, &p, err);
 	if (!r)
@@ -228,7 +254,7 @@ int plan_make(const struct globals *g, const struct create_request *req, const s
 	if (!r)
 		r = plan_terminal(req, &p, err);
 	if (!r)
-		r = plan_preserve(g, req, err);
+		r = plan_descriptors(g, req, facts, &p, err);
 	if (r < 0) {
 		plan_free(&p);
 		return r;

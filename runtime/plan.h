@@ -14,12 +14,16 @@
 #include "base/str.h"
 #include "runtime/commands.h"
 
+struct criu_options;
 struct oci_config;
 
 /* What the plan wants to know of the host and of the administrator; gathered by plan_host_facts(). */
 struct host_facts {
 	uid_t euid;
 	bool kvm_device;  /* /dev/kvm can be opened */
+	uint32_t listen_fds; /* $LISTEN_FDS, when $LISTEN_PID does not say that they are somebody else's */
+	bool listen_sure; /* $LISTEN_PID is ours */
+	bool notify;      /* $NOTIFY_SOCKET */
 	/* /etc/amphi/amphi.json, see amphi.5 */
 	enum isolation default_isolation;
 	enum vmm_driver default_vmm;
@@ -53,6 +57,7 @@ struct create_request {
 	const char *kernel; /* --kernel NAME|PATH (the command line may name paths) */
 	uint32_t vcpus;
 	uint64_t memory_bytes;
+	const struct criu_options *restore; /* restore: from these images; NULL: create */
 };
 
 struct plan {
@@ -64,6 +69,8 @@ struct plan {
 	enum cgroup_driver cgroup_driver;
 	bool rootless;
 	bool terminal;
+	uint32_t listen_fds; /* descriptors from 3 on that systemd has for the workload ($LISTEN_FDS) */
+	bool notify;         /* $NOTIFY_SOCKET: the workload tells systemd when it is ready */
 	/* machine: 0 / NULL leave the choice to vm_config */
 	uint32_t vcpus;
 	uint64_t memory_bytes;

@@ -28,6 +28,7 @@
 #include "container/intelrdt.h"
 #include "oci/bundle.h"
 #include "runtime/attach.h"
+#include "runtime/notify.h"
 #include "runtime/steps.h"
 
 #define CONFIG_MAX (64U << 20)
@@ -388,7 +389,9 @@ int sandbox_start(struct sandbox *sb, struct err *err)
 		return err_set(err, EINVAL, "cannot start a container in the %s state", oci_status_word(status));
 	}
 	steps_stop_at("start");
-	r = sb->backend->start(sb, err);
+	r = notify_listen(sb, &sb->notify_sock, err);
+	if (!r)
+		r = sb->backend->start(sb, err);
 	if (r < 0)
 		return r;
 	steps_stop_at("started");
@@ -424,6 +427,14 @@ int sandbox_delete(struct sandbox *sb, bool force, struct err *err)
 	return steps_undo(sb, err);
 }
 
+int sandbox_ready(struct sandbox *sb, bool stay, struct err *err)
+{
+	if (sb->notify_sock < 0)
+		return 0;
+	statedir_unlock(&sb->dir);
+	return stay ? notify_forward(sb->notify_sock, sb->rec.pid, err) : notify_wait(sb->notify_sock, sb->rec.pid, err);
+}
+
 void sandbox_close(struct sandbox *sb)
 {
 	if (sb->backend && sb->backend_data)
@@ -441,6 +452,8 @@ void sandbox_close(struct sandbox *sb)
 		close(sb->console_socket);
 	if (sb->console_peer >= 0)
 		close(sb->console_peer);
+	if (sb->notify_sock >= 0)
+		close(sb->notify_sock);
 	if (sb->pidfd >= 0)
 		close(sb->pidfd);
 	*sb = (struct sandbox)SANDBOX_INIT;

@@ -45,6 +45,7 @@ struct sandbox {
 	int console_peer;   /* foreground terminal without a socket of the caller: where the master arrives; -1 */
 	int stdio[3];       /* what the workload gets as 0, 1, 2 (borrowed); -1: ours */
 	int pidfd;          /* of rec.pid, set by backend create; -1 */
+	int notify_sock;    /* after start: where the workload tells that it is ready; -1 */
 	void *backend_data; /* the back end's own, freed by backend->release */
 };
 
@@ -66,6 +67,11 @@ int sandbox_create(const struct globals *g, const struct create_request *req, st
 int sandbox_dry_run(const struct globals *g, const struct create_request *req, char **ret, struct err *err);
 /* start: "cannot start an already running container" etc.; runs poststart hooks. The lock must be held. */
 int sandbox_start(struct sandbox *sb, struct err *err);
+/*
+ * After start, where $NOTIFY_SOCKET is set: readiness of the workload goes on to systemd. Gives the lock back. stay: in the
+ * background, we go on to wait for the workload; else returns once that is done (or the workload ended).
+ */
+int sandbox_ready(struct sandbox *sb, bool stay, struct err *err);
 /*
  * The undo column; the lock must be held. What is not stopped is refused ("cannot delete container ID that is not
  * stopped: running") unless force or only created; then it is killed first. Repeatable.
@@ -89,7 +95,8 @@ void sandbox_close(struct sandbox *sb);
 #define cleanup_sandbox CLEANUP(sandbox_close)
 #define SANDBOX_INIT                                                                                              \
 	{                                                                                                         \
-		.dir = STATEDIR_INIT, .console_socket = -1, .console_peer = -1, .stdio = { -1, -1, -1 }, .pidfd = -1 \
+		.dir = STATEDIR_INIT, .console_socket = -1, .console_peer = -1, .stdio = { -1, -1, -1 }, .pidfd = -1, \
+		.notify_sock = -1 \
 	}
 
 #endif

@@ -200,7 +200,7 @@ static int run_created(struct sandbox *sb, struct err *err)
 	int r = send_pidfd(sb, err);
 
 	free(sb->rec.phase);
-	sb->rec.phase = xstrdup("created");
+	sb->rec.phase = xstrdup(sb->request->restore ? "started" : "created");
 	if (!r && !sb->request->starts)
 		r = sandbox_save(sb, err);
 	steps_stop_at("pid-file");

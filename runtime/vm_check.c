@@ -142,6 +142,12 @@ int vm_check(const struct plan *plan, struct err *err)
 		return err_set(err, -EINVAL, "root: required to create a container");
 	if (plan->rootless)
 		return err_set(err, -ENOTSUP, "option --isolation vm: machines need root (or --rootless=false)");
+	if (plan->request && plan->request->restore)
+		return refuse(err, "restore", "images of criu cannot be restored");
+	if (plan->listen_fds)
+		return refuse(err, "environment LISTEN_FDS", "sockets of the host cannot be passed");
+	if (plan->notify)
+		return refuse(err, "environment NOTIFY_SOCKET", "a socket of the host cannot be reached");
 	if (plan->request && plan->request->preserve_fds)
 		return refuse(err, "option --preserve-fds", "descriptors of the host cannot be passed");
 	if (c->process.apparmor_profile && strcmp(c->process.apparmor_profile, "unconfined"))
