@@ -162,13 +162,24 @@ uninstall:
 format:
 	clang-format -i $(wildcard $(foreach d,$(DIRS) tests/unit tests/fuzz tests/helpers,$(d)/*.c $(d)/*.h))
 tidy:
+	@command -v clang-tidy >/dev/null || { echo "tidy: needs clang-tidy (Debian package clang-tidy)" >&2; exit 1; }
 	clang-tidy --quiet $(SRCS) -- $(filter-out -Werror,$(CFLAGS_ALL))
 compile_commands.json:
+	@command -v bear >/dev/null || { echo "compile_commands.json: needs bear (Debian package bear)" >&2; exit 1; }
 	bear -- $(MAKE) -B all
 clean:
 	rm -rf build
 help:
-	@echo "all check check-root check-vm check-asan check-fuzz lab demo bench deps install uninstall format tidy clean"
-	@echo "SANITIZE=address,undefined  DEBUG=1  WERROR=0  V=1  BUILD=DIR  SUITES=\"style unit root vm lab fuzz asan\""
+	@echo "all              amphi, amphi-images, amphi-init into build/ (the default)"
+	@echo "demo             one bundle both ways: what a newcomer runs first"
+	@echo "check            every suite; SUITES=\"style unit root vm lab fuzz asan\" chooses"
+	@echo "check-root       style, unit tests, containers on this host"
+	@echo "check-vm         machines under QEMU; AMPHI_VMM=kvm AMPHI_QEMU_ACCEL=kvm for this host's own KVM"
+	@echo "check-asan       unit tests and bats files of a sanitized build; check-fuzz: every fuzz target"
+	@echo "lab              every bats file, machines on our own monitor, in the nested KVM (hours)"
+	@echo "bench            side by side with crun, runc, QEMU; deps: installs what build and tests need"
+	@echo "install uninstall    PREFIX, BINDIR, LIBEXECDIR, MANDIR, DESTDIR"
+	@echo "format tidy clean compile_commands.json help"
+	@echo "SANITIZE=address,undefined  DEBUG=1  WERROR=0  V=1  BUILD=DIR"
 
 -include $(OBJS:.o=.d) $(UNIT:=.d)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# backends: container
+# backends: container vm
 # The command line itself: help, version, log, errors.
 load helpers
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# backends: container
+# backends: container vm
+# bats file_tags=lab:vm
 # amphi list.
 load helpers
 
@@ -24,7 +25,7 @@ teardown() { teardown_all; }
 @test "list of an empty root, of a missing root" {
 	run -0 amphi list -f json
 	[ "$output" = "[]" ]
-	run -1 "$AMPHI" --root "$BATS_TEST_TMPDIR/none" list
+	ROOT=$BATS_TEST_TMPDIR/none run -1 amphi list
 	XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR run -0 "$AMPHI" --rootless true list -f json
 	[ "$output" = "[]" ]
 }

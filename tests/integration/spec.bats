@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-# backends: container
+# backends: container vm
 # amphi spec.
 load helpers
 
@@ -7,18 +7,18 @@ setup() { ROOT=$BATS_TEST_TMPDIR/state; }
 
 @test "spec writes config.json once" {
 	cd "$BATS_TEST_TMPDIR"
-	"$AMPHI" spec
+	amphi spec
 	jq -e '.process.args == ["sh"] and .root.path == "rootfs"' config.json
-	run -1 "$AMPHI" spec
+	run -1 amphi spec
 	[[ "$output" == *"config.json exists. Remove it first"* ]]
 }
 
 @test "spec -b, -f and --rootless" {
 	mkdir "$BATS_TEST_TMPDIR/b"
-	"$AMPHI" spec -b "$BATS_TEST_TMPDIR/b" --rootless
+	amphi spec -b "$BATS_TEST_TMPDIR/b" --rootless
 	jq -e '.linux.namespaces | map(.type) | index("user") != null and index("network") == null' "$BATS_TEST_TMPDIR/b/config.json"
-	"$AMPHI" spec -f "$BATS_TEST_TMPDIR/other.json"
+	amphi spec -f "$BATS_TEST_TMPDIR/other.json"
 	jq -e .process "$BATS_TEST_TMPDIR/other.json"
-	"$AMPHI" spec -f - | jq -e .process
-	run -1 "$AMPHI" spec -b "$BATS_TEST_TMPDIR/none"
+	amphi spec -f - | jq -e .process
+	run -1 amphi spec -b "$BATS_TEST_TMPDIR/none"
 }
