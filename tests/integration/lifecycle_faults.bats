@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-# backends: container
+# backends: container vm
 # amphi is killed (SIGKILL) at every step of create, start, exec and delete: delete --force leaves nothing, and the
-# same bundle runs again. Needs the debug build, whose AMPHI_STOP_AT names the place.
+# same bundle runs again. So it does when the monitor, QEMU or everything in the machine is killed. Needs the debug build,
+# whose AMPHI_STOP_AT names the place.
 load helpers
 
 setup_file() {
 	[ -z "${AMPHI_DEBUG_BUILD:-}" ] || return 0
-	make -s -C "$AMPHI_TOP" -j2 DEBUG=1 build/debug/amphi >/dev/null 2>&3
+	"$AMPHI_TOP/tests/debug-build" >/dev/null 2>&3
 }
 
 setup() {
@@ -14,6 +15,8 @@ setup() {
 	RELEASE=$AMPHI
 	AMPHI=${AMPHI_DEBUG_BUILD:-$AMPHI_TOP/build/debug}/amphi
 	export AMPHI_LIBEXEC=$AMPHI_BUILD
+	# what a machine does before the monitor exists is the same code: fewer points there, each costs a boot
+	if is_vm && [ "$AMPHI_VMM" = kvm ]; then SHORT=1; fi
 	OUT=$BATS_TEST_TMPDIR/out
 	config_args sleep 1000
 }
@@ -28,7 +31,8 @@ killed_at() { # POINT COMMAND...
 
 # No process of ours: none has our output file open, none is in our cgroup.
 no_process() {
-	! find /proc/[0-9]*/fd -lname "$OUT" 2>/dev/null | grep -q . && ! grep -qs "$CGROUP" /proc/[0-9]*/cgroup
+	! find /proc/[0-9]*/fd -lname "$OUT" 2>/dev/null | grep -q . && ! grep -qs "$CGROUP" /proc/[0-9]*/cgroup &&
+		! grep -qsF "$ROOT/$ID" /proc/net/unix
 }
 
 clean_after() { # POINT
@@ -38,9 +42,12 @@ clean_after() { # POINT
 	! find /sys/fs/cgroup -maxdepth 4 -type d -path "*$CGROUP" 2>/dev/null | grep -q . || { echo "$1: a cgroup is left" >&2; return 1; }
 }
 
+# bats test_tags=lab:vm
 @test "killed in create" {
 	local point
-	for point in statedir record cgroup cgroup-create tap create create-record network hooks setup created pid-file; do
+	local points="statedir record cgroup cgroup-create tap create create-record network hooks setup created pid-file"
+	if [ -n "${SHORT:-}" ]; then points="record create network setup"; fi
+	for point in $points; do
 		killed_at "$point" create --bundle "$BUNDLE" --pid-file "$BATS_TEST_TMPDIR/pid" "$ID"
 		! status_is "$ID" running
 		clean_after "$point"
@@ -81,7 +88,9 @@ clean_after() { # POINT
 
 @test "killed in delete" {
 	local point
-	for point in delete undo-network undo-create undo-tap undo-cgroup undo-cgroup-destroy undo-poststop undo-statedir; do
+	local points="delete undo-network undo-create undo-tap undo-cgroup undo-cgroup-destroy undo-poststop undo-statedir"
+	if is_vm; then points="delete undo-create undo-statedir"; fi
+	for point in $points; do
 		amphi run -d --bundle "$BUNDLE" "$ID" </dev/null >>"$OUT" 2>&1
 		killed_at "$point" delete --force "$ID"
 		[ -e "$ROOT/$ID" ]
@@ -96,4 +105,37 @@ clean_after() { # POINT
 	check_output "cannot start a container that has stopped"
 	run -1 amphi create --bundle "$BUNDLE" "$ID"
 	check_output "already exists"
+}
+
+# bats test_tags=lab:vm
+@test "a killed monitor: the machine counts as stopped, and goes" {
+	is_vm || skip "of machines"
+	local pid
+	amphi run -d --bundle "$BUNDLE" "$ID" </dev/null >>"$OUT" 2>&1
+	pid=$(pid_of "$ID")
+	kill -9 "$pid"
+	wait_for status_is "$ID" stopped
+	run -255 amphi exec "$ID" true </dev/null
+	run -1 amphi kill "$ID" TERM
+	clean_after monitor
+	# before start, too
+	amphi create --bundle "$BUNDLE" "$ID" </dev/null >>"$OUT" 2>&1
+	kill -9 "$(pid_of "$ID")"
+	clean_after monitor
+}
+
+# bats test_tags=lab:vm
+@test "a guest's kernel that dies, and everything in the guest killed" {
+	is_vm || skip "of machines"
+	config '.linux.maskedPaths = [] | .linux.readonlyPaths = []'
+	# i: SIGKILL to every process of the machine, also to what PID 1 started for the host
+	amphi run -d --bundle "$BUNDLE" "$ID" </dev/null >>"$OUT" 2>&1
+	amphi exec "$ID" sh -c 'echo 1 >/proc/sys/kernel/sysrq; echo i >/proc/sysrq-trigger' </dev/null >>"$OUT" 2>&1 || true
+	wait_for status_is "$ID" stopped
+	clean_after killed
+	# c: the kernel dies, and PID 1 with it
+	amphi run -d --bundle "$BUNDLE" "$ID" </dev/null >>"$OUT" 2>&1
+	amphi exec "$ID" sh -c 'echo c >/proc/sysrq-trigger' </dev/null >>"$OUT" 2>&1 || true
+	wait_for status_is "$ID" stopped
+	clean_after panic
 }
