@@ -3,7 +3,8 @@
  * The log sink.
  *
  * A line is put together in a local buffer and written by one write(2), so that lines of several processes
- * that share the file do not mix. JSON lines carry level, msg and time, which is what engines read back.
+ * that share the file do not mix. JSON lines carry level, msg and time, which is what engines read back; text lines
+ * carry the same as pairs, but for the one line of a failure on stderr, which is for people.
  * The level, the format and the sink are process-wide: the only mutable globals.
  */
 #include "base/log.h"
@@ -64,6 +65,38 @@ int log_fd(void)
 	return sink_fd;
 }
 
+static void now_text(char *buf, size_t len)
+{
+	time_t t = time(NULL);
+	struct tm tm;
+
+	gmtime_r(&t, &tm);
+	/* not strftime(3): it reads /etc/localtime */
+	snprintf(buf, len, "%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour,
+		 tm.tm_min, tm.tm_sec);
+}
+
+/* time="..." level=debug msg="...": what runc's text log looks like; quotes and control characters escaped. */
+static void write_pairs(enum log_level level, const char *msg)
+{
+	struct str line = { 0 };
+	char now[80];
+
+	now_text(now, sizeof(now));
+	str_addf(&line, "time=\"%s\" level=%s msg=\"", now, level_names[level]);
+	for (; *msg; msg++) {
+		if (*msg == '\n')
+			str_add(&line, "\\n");
+		else if (*msg == '"' || *msg == '\\')
+			str_addf(&line, "\\%c", *msg);
+		else
+			str_addc(&line, (unsigned char)*msg < ' ' ? '?' : *msg);
+	}
+	str_add(&line, "\"\n");
+	(void)fd_write_all(sink_fd, line.s, line.len);
+	str_free(&line);
+}
+
 void log_write(enum log_level level, const char *fmt, ...)
 {
 	int saved = errno;
@@ -78,13 +111,8 @@ void log_write(enum log_level level, const char *fmt, ...)
 	if (sink_format == LOG_JSON) {
 		struct json_writer w = { .indent = 0 };
 		char now[80];
-		time_t t = time(NULL);
-		struct tm tm;
 
-		gmtime_r(&t, &tm);
-		/* not strftime(3): it reads /etc/localtime */
-		snprintf(now, sizeof(now), "%04d-%02d-%02dT%02d:%02d:%02dZ", tm.tm_year + 1900, tm.tm_mon + 1,
-			 tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+		now_text(now, sizeof(now));
 		json_w_object(&w, NULL);
 		json_w_string(&w, "level", level_names[level]);
 		json_w_string(&w, "msg", msg);
@@ -93,14 +121,15 @@ void log_write(enum log_level level, const char *fmt, ...)
 		str_addc(&w.out, '\n');
 		(void)fd_write_all(sink_fd, w.out.s, w.out.len);
 		str_free(&w.out);
-	} else {
+	} else if (level == LOG_ERROR_ && sink_fd == 2) {
 		char line[4200];
-		int n = snprintf(line, sizeof(line), "amphi: %s%s%s\n", level == LOG_ERROR_ ? "" : level_names[level],
-				 level == LOG_ERROR_ ? "" : ": ", msg);
+		int n = snprintf(line, sizeof(line), "amphi: %s\n", msg);
 
 		if (n > (int)sizeof(line) - 1)
 			n = (int)sizeof(line) - 1;
 		(void)fd_write_all(sink_fd, line, (size_t)n);
+	} else {
+		write_pairs(level, msg);
 	}
 	errno = saved;
 }

@@ -249,7 +249,36 @@ int cgroup_enter(struct cgroup_manager *m, pid_t pid, struct err *err)
 			continue;
 		r = cgroup_dir_enter(d, NULL, pid);
 		if (r < 0)
-			return err_sys(err, r, "cgroup: cannot move process %d into %s", pid, d->path);
+			return err_sys(err, r, "cgroup: error adding pid %d to cgroups: %s", pid, d->path);
+	}
+	return 0;
+}
+
+/* Does this hierarchy go by that name in --cgroup? */
+static bool dir_answers(const struct cgroup_dir *d, const char *word)
+{
+	return cgroup_dir_has(d, word) || (!strcmp(word, "systemd") && !strcmp(d->name, "name=systemd"));
+}
+
+static bool has_controller(const struct cgroup_manager *m, const char *name)
+{
+	for (size_t i = 0; i < m->n_dirs; i++)
+		if (dir_answers(&m->dirs[i], name))
+			return true;
+	return false;
+}
+
+/* Every controller that --cgroup names has to be one of this host's hierarchies. */
+static int check_controllers(const struct cgroup_manager *m, char *const *sub, struct err *err)
+{
+	for (; sub && *sub; sub++) {
+		const char *colon = strchr(*sub, ':');
+		cleanup_free char *names = colon ? xstrndup(*sub, (size_t)(colon - *sub)) : NULL;
+		cleanup_strv char **words = names ? strv_split(names, ',') : NULL;
+
+		for (char **w = words; w && *w; w++)
+			if (!has_controller(m, *w))
+				return err_set(err, -EINVAL, "--cgroup %s: unknown controller %s", *sub, *w);
 	}
 	return 0;
 }
@@ -266,9 +295,9 @@ static int sub_for(const struct cgroup_dir *d, char *const *sub, char **ret, str
 		cleanup_strv char **words = names ? strv_split(names, ',') : NULL;
 
 		for (char **w = words; w && *w; w++)
-			ours = ours || cgroup_dir_has(d, *w) || (!strcmp(*w, "systemd") && !strcmp(d->name, "name=systemd"));
+			ours = ours || dir_answers(d, *w);
 		if (str_starts(clean, ".."))
-			return err_set(err, -EINVAL, "--cgroup %s: is outside of the container's cgroup", *sub);
+			return err_set(err, -EINVAL, "--cgroup %s: bad sub cgroup path: outside of the container's cgroup", *sub);
 		if (ours) {
 			free(*ret);
 			*ret = xstrdup(clean);
@@ -282,15 +311,19 @@ int cgroup_enter_exec(struct cgroup_manager *m, pid_t pid, char *const *sub, pid
 	cleanup_free char *init_file = xasprintf("/proc/%d/cgroup", init_pid);
 	cleanup_free char *file = xasprintf("/proc/%d/cgroup", pid);
 	cleanup_free char *text = NULL;
+	int r;
 
 	if (cgroup_frozen(m) > 0)
 		return err_set(err, -EBUSY, "cannot exec in a paused container (use --ignore-paused to override)");
+	r = check_controllers(m, sub, err);
+	if (r < 0)
+		return r;
 	fd_slurp_at(AT_FDCWD, file, 65536, &text, NULL);
 	for (size_t i = 0; i < m->n_dirs; i++) {
 		struct cgroup_dir *d = &m->dirs[i];
 		cleanup_free char *below = NULL;
-		int r = sub_for(d, sub, &below, err);
 
+		r = sub_for(d, sub, &below, err);
 		if (r < 0)
 			return r;
 		if (!below && text && inside(d, text))
@@ -308,8 +341,8 @@ int cgroup_enter_exec(struct cgroup_manager *m, pid_t pid, char *const *sub, pid
 				r = cgroup_dir_enter(d, rel + strlen(d->path), pid);
 		}
 		if (r < 0)
-			return err_sys(err, r, "cgroup: cannot move process %d into %s%s%s", pid, d->path, below ? "/" : "",
-				       below ? below : "");
+			return err_sys(err, r, "cgroup: error adding pid %d to cgroups: %s%s%s", pid, d->path,
+				       below ? "/" : "", below ? below : "");
 	}
 	return 0;
 }

@@ -30,14 +30,14 @@ static void chomp(char *s)
 static int run_one(const struct oci_hook *h, const char *kind, size_t index, const char *state_json, char *const *env,
 		   struct err *err)
 {
-	char *none[] = { NULL }, *only_path[] = { h->path, NULL };
+	char *only_path[] = { h->path, NULL };
 	struct child_io io = {
 		.in = state_json ? state_json : "",
 		.in_len = state_json ? strlen(state_json) : 0,
 		.want_out = 1,
 		.want_err = 1,
 		.timeout_ms = h->has_timeout ? (int)(h->timeout > 2000000 ? 2000000 : h->timeout) * 1000 : 0,
-		.env = h->env ? h->env : (env ? env : none),
+		.env = h->env ? h->env : env, /* neither: ours */
 		.path = h->path,
 	};
 	int r;

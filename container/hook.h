@@ -9,8 +9,8 @@
 #include "oci/config.h"
 
 /*
- * Runs config->hooks[kind] in order, in the caller's namespaces, each with exactly its args and env (an empty
- * environment when it has none), the state document (one line) on stdin and its output captured for the error text.
+ * Runs config->hooks[kind] in order, in the caller's namespaces, each with exactly its args and env (the
+ * runtime's own environment when it has none, as with runc and crun), the state document (one line) on stdin and its output captured for the error text.
  * A hook that does not read stdin is fine. On timeout its process group is killed. The first failure ends the
  * list: "error running createRuntime hook #0: exit status 1, stdout: …, stderr: …". Blocks.
  */

@@ -248,6 +248,31 @@ static int protect(struct init *in, struct err *err)
 	return r < 0 ? r : rootfs_readonly(in->config, in->rootfd, err);
 }
 
+/* The pid that hooks in the container are told is the one they see. NULL without a document. */
+static char *state_seen_inside(const char *state_json)
+{
+	static const char key[] = "\"pid\":";
+	const char *at = state_json ? strstr(state_json, key) : NULL; /* ids have no quotes: the first is the member */
+
+	if (!at)
+		return state_json ? xstrdup(state_json) : NULL;
+	at += strlen(key);
+	return xasprintf("%.*s%d%s", (int)(at - state_json), state_json, (int)getpid(), at + strspn(at, "0123456789"));
+}
+
+static int create_container_hooks(struct init *in, const char *state_json, struct err *err)
+{
+	cleanup_free char *inside = state_seen_inside(state_json);
+
+	init_stop_at("createContainer");
+	if (!hook_any(in->config, OCI_HOOK_CREATE_CONTAINER))
+		return 0;
+	/* where runc runs them: paths like ./lib are the container's */
+	if (fchdir(in->rootfd) < 0)
+		return err_sys(err, -errno, "root.path: change directory");
+	return hook_run(in->config, OCI_HOOK_CREATE_CONTAINER, inside, err);
+}
+
 /* Second half: from the caller's word to the moment before start. */
 static int set_up(struct init *in, struct err *err)
 {
@@ -260,10 +285,8 @@ static int set_up(struct init *in, struct err *err)
 	init_stop_at("setup");
 	attr_affinity_reset();
 	r = terminal(in, err);
-	if (!r) {
-		init_stop_at("createContainer");
-		r = hook_run(in->config, OCI_HOOK_CREATE_CONTAINER, m.data, err);
-	}
+	if (!r)
+		r = create_container_hooks(in, m.data, err);
 	if (!r)
 		r = rlimit_sysctl(in->config, in->procfd, err);
 	if (!r)
@@ -309,10 +332,11 @@ static int park(struct init *in, int *ret_sock, char **ret_state, struct err *er
 
 static int start(struct init *in, int sock, const char *state_json, struct err *err)
 {
+	cleanup_free char *inside = state_seen_inside(state_json);
 	int r;
 
 	init_stop_at("startContainer");
-	r = hook_run_env(in->config, OCI_HOOK_START_CONTAINER, state_json, in->env, err);
+	r = hook_run_env(in->config, OCI_HOOK_START_CONTAINER, inside, in->env, err);
 	if (r < 0)
 		return r;
 	init_stop_at("workload");

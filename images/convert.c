@@ -410,7 +410,7 @@ static int write_annotations(struct json_writer *w, const struct oci_image *i, c
 int convert_image(const struct oci_image *image, int rootfd, const struct convert_options *o, char **ret,
 		  struct err *err)
 {
-	cleanup_free char *base = oci_config_default(o->rootless, geteuid(), getegid());
+	cleanup_free char *base = oci_config_default(o->rootless, true, geteuid(), getegid());
 	cleanup_json_doc struct json_doc *doc = json_parse(base, strlen(base), "default", err);
 	struct json_writer w = { .indent = 2 };
 	cleanup_free char *text = NULL;

@@ -92,13 +92,15 @@ static void mapping(struct json_writer *w, const char *key, uint32_t host)
 	json_w_array_end(w);
 }
 
-static void namespaces(struct json_writer *w, bool rootless)
+static void namespaces(struct json_writer *w, bool rootless, bool cgroupns)
 {
 	static const char *const root_kinds[] = { "pid", "network", "ipc", "uts", "mount", "cgroup", NULL };
 	static const char *const rootless_kinds[] = { "pid", "ipc", "uts", "mount", "cgroup", "user", NULL };
 
 	json_w_array(w, "namespaces");
 	for (const char *const *k = rootless ? rootless_kinds : root_kinds; *k; k++) {
+		if (!cgroupns && !strcmp(*k, "cgroup"))
+			continue;
 		json_w_object(w, NULL);
 		json_w_string(w, "type", *k);
 		json_w_object_end(w);
@@ -106,7 +108,7 @@ static void namespaces(struct json_writer *w, bool rootless)
 	json_w_array_end(w);
 }
 
-char *oci_config_default(bool rootless, uid_t uid, gid_t gid)
+char *oci_config_default(bool rootless, bool cgroupns, uid_t uid, gid_t gid)
 {
 	struct json_writer w = { .indent = 4 };
 	struct str s = { 0 };
@@ -135,7 +137,7 @@ char *oci_config_default(bool rootless, uid_t uid, gid_t gid)
 		json_w_array_end(&w);
 		json_w_object_end(&w);
 	}
-	namespaces(&w, rootless);
+	namespaces(&w, rootless, cgroupns);
 	STRINGS(&w, "maskedPaths", "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
 		"/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/sys/firmware", "/proc/scsi");
 	STRINGS(&w, "readonlyPaths", "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger");

@@ -273,7 +273,8 @@ static int exec_locate(const struct globals *g, const struct exec_options *o, ch
 	int r;
 
 	if (o->preserve_fds > g->inherited)
-		return err_set(err, EINVAL, "option --preserve-fds: descriptor %u is not open", 3 + g->inherited);
+		return err_set(err, EINVAL, "option --preserve-fds: unable to stat preserved-fd %u (of %u): descriptor %u is not open",
+			       g->inherited, o->preserve_fds, 3 + g->inherited);
 	r = sandbox_load(g, words[0], false, &sb, err);
 	if (!r)
 		r = exec_allowed(&sb, o, err);

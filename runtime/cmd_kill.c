@@ -21,13 +21,13 @@ static const struct option_def kill_defs[] = {
 	OPTION_END,
 };
 
-/* "9", "KILL", "SIGKILL", "kill", "RTMIN+3". -1: unknown. */
+/* "0" (is it there?), "9", "KILL", "SIGKILL", "kill", "RTMIN+3". -1: unknown. */
 static int kill_signal(const char *word)
 {
 	uint32_t n;
 
 	if (parse_u32(word, &n) == 0)
-		return n > 0 && n < (uint32_t)NSIG ? (int)n : -1;
+		return n < (uint32_t)NSIG ? (int)n : -1;
 	if (!strncasecmp(word, "SIG", 3))
 		word += 3;
 	for (int sig = 1; sig < NSIG; sig++) {
@@ -51,24 +51,38 @@ static int kill_signal(const char *word)
 	return -1;
 }
 
+/* The container's processes do not end with its first one: KILL means all of them, as runc has it. */
+static bool kill_shared_pidns(struct sandbox *sb)
+{
+	const struct oci_namespace *ns;
+
+	if (sb->rec.isolation == ISOLATION_VM || !sb->rec.cgroup || sandbox_config(sb, NULL) < 0)
+		return false;
+	ns = &sb->config->linux_.namespaces[OCI_NS_PID];
+	return !ns->present || ns->path;
+}
+
 static int kill_one(const struct globals *g, const char *id, int sig, bool all, struct err *err)
 {
 	cleanup_sandbox struct sandbox sb = SANDBOX_INIT;
 	int r = sandbox_load(g, id, false, &sb, err);
+	bool shared = false;
 
 	if (r == -ENODATA)
 		return err_set(err, ENOENT, "container does not exist");
 	if (r < 0)
 		return r;
+	if (sig == SIGKILL && !all)
+		shared = kill_shared_pidns(&sb);
 	if (!sandbox_alive(&sb)) {
 		/* the first process may be gone while others live on in a shared pid namespace */
-		if (!all)
+		if (!all && !shared)
 			return err_set(err, ESRCH, "container not running");
 		if (sb.rec.pid > 0)
 			(void)sb.backend->kill(&sb, sig, true, NULL);
 		return 0;
 	}
-	return sb.backend->kill(&sb, sig, all, err);
+	return sb.backend->kill(&sb, sig, all || shared, err);
 }
 
 static int kill_main(const struct globals *g, const struct command *self, int argc, char **argv, struct err *err)

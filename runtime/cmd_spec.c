@@ -33,7 +33,8 @@ static int spec_main(const struct globals *g, const struct command *self, int ar
 	(void)g;
 	if (i < 0)
 		return commands_end(i);
-	text = oci_config_default(o.rootless, geteuid(), getegid());
+	/* as runc: below v1 hierarchies the container's cgroup paths are the host's */
+	text = oci_config_default(o.rootless, cgroup_mode() == CGROUP_MODE_V2, geteuid(), getegid());
 	if (o.config && !strcmp(o.config, "-"))
 		return commands_print(text, err);
 	path = o.config ? xstrdup(o.config) : path_join(o.bundle, "config.json");

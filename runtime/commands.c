@@ -6,6 +6,7 @@
  */
 #include "runtime/commands.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -70,11 +71,17 @@ const struct command *commands_find(const char *name)
 	return NULL;
 }
 
+const char *commands_program(void)
+{
+	return program_invocation_short_name;
+}
+
 static void command_help(const struct command *self)
 {
 	struct str out = { 0 };
 
-	str_addf(&out, "Usage: amphi %s %s\n\n%s\n\nOptions:\n", self->name, self->synopsis, self->help);
+	str_addf(&out, "NAME:\n   %s %s - %s\n\nUSAGE:\n   %s %s %s\n\nOPTIONS:\n", commands_program(), self->name,
+		 self->help, commands_program(), self->name, self->synopsis);
 	options_help(self->options, &out);
 	str_addf(&out, "  %-32s %s\n", "-h, --help", "show this help");
 	(void)fd_write_all(STDOUT_FILENO, str_get(&out), out.len);
@@ -91,10 +98,14 @@ int commands_options(const struct command *self, void *dest, int argc, char **ar
 	}
 	if (i < 0)
 		return i;
-	if (argc - i < min || (max >= 0 && argc - i > max))
-		return err_set(err, EINVAL, "%s: %s arguments (usage: amphi %s %s)", self->name,
-			       argc - i < min ? "too few" : "too many", self->name, self->synopsis);
-	return i;
+	if (argc - i >= min && (max < 0 || argc - i <= max))
+		return i;
+	/* runc's words */
+	return err_set(err, EINVAL, "\"%s\" requires %s %d argument(s); usage: %s %s %s", self->name,
+		       min == max	? "exactly" :
+		       argc - i < min	? "a minimum of" :
+					  "a maximum of",
+		       argc - i < min ? min : max, commands_program(), self->name, self->synopsis);
 }
 
 int commands_print(const char *text, struct err *err)

@@ -66,6 +66,8 @@ extern const struct command *const commands[];
 /* "auto", "kvm", "qemu". 0 or -EINVAL. */
 int commands_vmm_parse(const char *word, enum vmm_driver *ret);
 const char *commands_vmm_name(enum vmm_driver vmm);
+/* The name we were called by, for usage lines: "amphi", or "runc" where we stand in for it. */
+const char *commands_program(void);
 /* "container", "vm". 0 or -EINVAL. */
 int commands_isolation_parse(const char *word, enum isolation *ret);
 const char *commands_isolation_name(enum isolation isolation);

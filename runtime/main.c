@@ -76,11 +76,11 @@ static void main_help(void)
 {
 	struct str out = { 0 };
 
-	str_add(&out, "Usage: amphi [OPTIONS] COMMAND ...\n\n"
-		      "Runs an OCI bundle as a container or in a virtual machine.\n\nCommands:\n");
+	str_addf(&out, "NAME:\n   %s - Open Container Initiative runtime: a bundle as a container or in a virtual machine\n\n"
+		       "USAGE:\n   %s [OPTIONS] COMMAND ...\n\nCOMMANDS:\n", commands_program(), commands_program());
 	for (size_t i = 0; commands[i]; i++)
 		str_addf(&out, "  %-12s %s\n", commands[i]->name, commands[i]->help);
-	str_add(&out, "\nOptions:\n");
+	str_add(&out, "\nOPTIONS:\n");
 	options_help(main_defs, &out);
 	str_addf(&out, "  %-32s %s\n\n\"amphi COMMAND --help\" tells a command's options.\n", "-h, --help",
 		 "show this help");
@@ -90,8 +90,11 @@ static void main_help(void)
 
 static int main_version(struct err *err)
 {
-	return commands_print("amphi version " AMPHI_VERSION "\ncommit: " AMPHI_COMMIT "\nspec: " OCI_VERSION "\n",
-			      err);
+	/* engines that were given us as "runc" look for "runc version" */
+	cleanup_free char *text = xasprintf("%s version " AMPHI_VERSION "\ncommit: " AMPHI_COMMIT "\nspec: " OCI_VERSION "\n",
+					    strcmp(commands_program(), "runc") ? "amphi" : "runc");
+
+	return commands_print(text, err);
 }
 
 static int main_open_log(const struct main_options *o, struct err *err)
@@ -237,7 +240,8 @@ static int main_dispatch(int argc, char **argv, struct globals *g, int *ret_fail
 		return main_version(err);
 	c = commands_find(argv[i]);
 	if (!c)
-		return err_set(err, EINVAL, "unknown command \"%s\"; \"amphi --help\" lists them", argv[i]);
+		return err_set(err, EINVAL, "No help topic for '%s': unknown command, \"%s --help\" lists them", argv[i],
+			       commands_program());
 	*ret_fail = c->fail_status ? c->fail_status : 1;
 	r = main_globals(&o, g, err);
 	if (r < 0)

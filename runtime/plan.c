@@ -234,7 +234,8 @@ static int plan_descriptors(const struct globals *g, const struct create_request
 		return err_set(err, EINVAL, "environment LISTEN_FDS=%u: descriptor %u is not open", p->listen_fds,
 			       3 + g->inherited);
 	if (req->preserve_fds > g->inherited - p->listen_fds)
-		return err_set(err, EINVAL, "option --preserve-fds: descriptor %u is not open", 3 + g->inherited);
+		return err_set(err, EINVAL, "option --preserve-fds: unable to stat preserved-fd %u (of %u): descriptor %u is not open",
+			       g->inherited - p->listen_fds, req->preserve_fds, 3 + g->inherited);
 	return 0;
 }
 

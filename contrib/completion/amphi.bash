@@ -7,7 +7,7 @@ _amphi_options() { # [COMMAND]
 }
 
 _amphi_commands() {
-	amphi --help 2>/dev/null | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'
+	amphi --help 2>/dev/null | sed -n '/^COMMANDS:/,/^$/s/^  \([a-z]*\) .*/\1/p'
 }
 
 # The global options that choose where ids are looked for, as they stand on the line.

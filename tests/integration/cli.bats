@@ -17,28 +17,31 @@ setup() { ROOT=$BATS_TEST_TMPDIR/state; }
 @test "help of amphi and of every command" {
 	local c
 	run -0 "$AMPHI" --help
+	[ "${lines[0]}" = NAME: ]
+	[[ "${lines[1]}" == "   amphi - Open Container Initiative runtime"* ]]
 	for c in create start run exec kill delete state list ps spec; do
 		[[ "$output" == *"  $c "* ]]
 	done
-	for c in $("$AMPHI" --help | awk '/^Commands:/ { on = 1; next } /^$/ { on = 0 } on { print $1 }'); do
+	for c in $("$AMPHI" --help | awk '/^COMMANDS:/ { on = 1; next } /^$/ { on = 0 } on { print $1 }'); do
 		[ "$c" != cni ] || continue # run by engines only, takes no words
 		run -0 "$AMPHI" "$c" --help
 		[ -n "$output" ]
+		case $c in create | start | run | exec | kill | delete | state | list | ps | spec) [[ "${lines[1]}" == "   amphi $c - "* ]] ;; esac
 	done
 }
 
 @test "unknown words are one clear error" {
 	run -1 "$AMPHI" frobnicate
 	[ "${#lines[@]}" = 1 ]
-	[[ "$output" == *frobnicate* ]]
+	[[ "$output" == *"No help topic for 'frobnicate'"* ]]
 	run -1 "$AMPHI" --frobnicate state x
 	[[ "$output" == *--frobnicate* ]]
 	run -1 "$AMPHI" state --frobnicate x
 	[[ "$output" == *--frobnicate* ]]
 	run -1 "$AMPHI" state
-	[[ "$output" == *"too few"* ]]
+	[[ "$output" == *'"state" requires exactly 1 argument(s)'* ]]
 	run -1 "$AMPHI" state a b
-	[[ "$output" == *"too many"* ]]
+	[[ "$output" == *'"state" requires exactly 1 argument(s)'* ]]
 	run -1 "$AMPHI" create --bundle
 	[[ "$output" == *"requires an argument"* ]]
 	run -1 "$AMPHI" --isolation pod state x
@@ -70,6 +73,30 @@ setup() { ROOT=$BATS_TEST_TMPDIR/state; }
 	[[ "$output" == *--log-format* ]]
 	run -1 "$AMPHI" --root "$ROOT" --log /nonexistent/dir/log state nobody
 	[[ "$output" == *--log* ]]
+}
+
+@test "log: text lines are pairs of level and message, in a file and on stderr" {
+	local log=$BATS_TEST_TMPDIR/log
+	run -1 "$AMPHI" --root "$ROOT" --log "$log" --log-format text state nobody
+	[[ "$(cat "$log")" == 'time="'*'" level=error msg="container does not exist"' ]]
+	setup_bundle
+	run -0 amphi --debug run --bundle "$BUNDLE" "$ID"
+	check_output level=debug
+	run -0 amphi --debug --log "$log" run --bundle "$BUNDLE" "$ID"
+	[[ "$output" != *level=debug* ]]
+	grep -q 'level=debug msg="step' "$log"
+	teardown_all
+}
+
+@test "called by the name of runc it says so" {
+	ln -s "$AMPHI" "$BATS_TEST_TMPDIR/runc"
+	run -0 "$BATS_TEST_TMPDIR/runc" --version
+	[[ "${lines[0]}" == "runc version "* ]]
+	[[ "${lines[1]}" == "commit: "* ]]
+	run -0 "$BATS_TEST_TMPDIR/runc" state --help
+	[[ "${lines[1]}" == "   runc state - "* ]]
+	run -0 "$AMPHI" --version
+	[[ "${lines[0]}" == "amphi version "* ]]
 }
 
 @test "exec's own failures are 255, the others' 1" {

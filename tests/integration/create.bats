@@ -84,7 +84,7 @@ teardown() { teardown_all; }
 
 @test "create --preserve-fds of a descriptor that is not open is refused" {
 	run -1 amphi create --bundle "$BUNDLE" --preserve-fds 200 "$ID"
-	check_output "preserve-fds"
+	check_output "unable to stat preserved-fd"
 }
 
 @test "create --dry-run prints the plan and touches nothing" {

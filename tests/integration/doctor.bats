@@ -21,7 +21,7 @@ setup() { ROOT=$BATS_TEST_TMPDIR/state; }
 
 @test "every command and its options are in the man page" {
 	local c o page=$AMPHI_TOP/runtime/amphi.1
-	for c in $("$AMPHI" --help | sed -n '/^Commands:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
+	for c in $("$AMPHI" --help | sed -n '/^COMMANDS:/,/^$/s/^  \([a-z]*\) .*/\1/p'); do
 		grep -q "^\.BI \"amphi $c " "$page" || { echo "man page lacks $c" >&2; return 1; }
 		[ "$c" != cni ] || continue
 		for o in $("$AMPHI" "$c" --help | sed -n 's/^  *\(-., \)\{0,1\}\(--[a-z0-9-]*\).*/\2/p'); do

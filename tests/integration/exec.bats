@@ -90,6 +90,19 @@ running() { amphi run -d --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1; }
 	run -255 amphi exec --cap CAP_FOO "$ID" true </dev/null
 }
 
+@test "exec --cgroup: bad paths, unknown controllers and missing groups are told apart" {
+	skip_in_vm "a machine's cgroups are its own"
+	running
+	run -255 amphi exec --cgroup .. "$ID" true </dev/null
+	check_output "bad sub cgroup path"
+	run -255 amphi exec --cgroup whatever:/ "$ID" true </dev/null
+	check_output "unknown controller whatever"
+	run -255 amphi exec --cgroup nonexistent "$ID" true </dev/null
+	[[ "$output" == *" adding pid "*" to cgroups"*"no such file or directory" ]]
+	run -0 amphi exec --cgroup / "$ID" cat /proc/self/cgroup </dev/null
+	check_output "$CGROUP"
+}
+
 @test "exec: many at once" {
 	local n pids=()
 	running

@@ -96,3 +96,22 @@ poststop $host" ]
 	! grep -q AMPHI "$LOG"
 	! grep -q BATS "$LOG"
 }
+
+@test "hooks: one without env has the runtime's environment" {
+	config '.hooks = {createRuntime: [{path: "/bin/sh", args: ["sh", "-c", "test \"$HOOK_SEES\" = me"]}]}'
+	HOOK_SEES=me run -0 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	config '.hooks.createRuntime[0].env = []'
+	HOOK_SEES=me run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	check_output "error running createRuntime hook #0"
+}
+
+@test "hooks: createContainer runs in the root file system, and hooks inside are told the pid they see" {
+	local where='[ "$(pwd)" = "'$BUNDLE'/rootfs" ] && test -e proc/self && mkdir ./made'
+	skip_in_vm "a machine has its own paths"
+	config '.hooks = {createContainer: [{path: "/bin/sh", args: ["sh", "-c", $w], env: ["PATH=/bin:/usr/bin"]}, {path: "/bin/sh", args: ["sh", "-c", "cat >./cc"], env: ["PATH=/bin:/usr/bin"]}],
+		startContainer: [{path: "/bin/sh", args: ["sh", "-c", "cat >/sc"]}]}' --arg w "$where"
+	run -0 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	[ -d "$BUNDLE/rootfs/made" ]
+	[ "$(jq -r '"\(.pid) \(.status) \(.bundle)"' "$BUNDLE/rootfs/cc")" = "1 creating $BUNDLE" ]
+	[ "$(jq -r '"\(.pid) \(.status) \(.bundle)"' "$BUNDLE/rootfs/sc")" = "1 created $BUNDLE" ]
+}

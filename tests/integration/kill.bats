@@ -26,7 +26,8 @@ running() {
 	wait_for grep -q hup "$OUT"
 	run -1 amphi kill "$ID" NOSUCH
 	check_output "NOSUCH"
-	run -1 amphi kill "$ID" 0
+	amphi kill "$ID" 0
+	run -1 amphi kill "$ID" -1
 	run -1 amphi kill "$ID" 65
 	amphi kill "$ID"
 	wait_for status_is "$ID" stopped
@@ -68,4 +69,31 @@ running() {
 	wait_for status_is "$ID" stopped
 	run -1 amphi kill --regex '(' KILL
 	check_output "regex"
+}
+
+@test "kill KILL of a container in the host's pid namespace ends every process of it, and those its init left" {
+	skip_in_vm "a machine has its own pid namespace"
+	local procs=/sys/fs/cgroup/pids$CGROUP/cgroup.procs init
+	[ -d /sys/fs/cgroup/pids ] || procs=/sys/fs/cgroup$CGROUP/cgroup.procs
+	config 'del(.linux.namespaces[] | select(.type == "pid"))'
+	config_args sleep 1000
+	detached
+	amphi exec -d "$ID" sleep 1000 </dev/null >/dev/null 2>&1
+	[ "$(wc -l <"$procs")" = 2 ]
+	amphi kill "$ID" KILL
+	wait_for status_is "$ID" stopped
+	wait_for sh -c "[ -z \"\$(cat $procs)\" ]"
+	amphi delete "$ID"
+
+	detached
+	amphi exec -d "$ID" sleep 1000 </dev/null >/dev/null 2>&1
+	init=$(pid_of "$ID")
+	kill -9 "$init"
+	wait_for status_is "$ID" stopped
+	[ "$(wc -l <"$procs")" = 1 ]
+	run -1 amphi kill "$ID" TERM
+	check_output "container not running"
+	amphi kill "$ID" KILL
+	wait_for sh -c "[ -z \"\$(cat $procs)\" ]"
+	amphi delete "$ID"
 }

@@ -22,3 +22,13 @@ setup() { ROOT=$BATS_TEST_TMPDIR/state; }
 	amphi spec -f - | jq -e .process
 	run -1 amphi spec -b "$BATS_TEST_TMPDIR/none"
 }
+
+@test "spec asks for a cgroup namespace on hosts of cgroup2 alone" {
+	cd "$BATS_TEST_TMPDIR"
+	"$AMPHI" spec
+	if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+		jq -e '.linux.namespaces | map(.type) | index("cgroup") != null' config.json
+	else
+		jq -e '.linux.namespaces | map(.type) | index("cgroup") == null' config.json
+	fi
+}

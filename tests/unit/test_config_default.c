@@ -8,13 +8,17 @@
 
 int main(void)
 {
-	cleanup_free char *root = oci_config_default(false, 0, 0), *user = oci_config_default(true, 1000, 1001);
-	cleanup_oci_config struct oci_config *a = NULL, *b = NULL;
+	cleanup_free char *root = oci_config_default(false, true, 0, 0),
+			   *user = oci_config_default(true, true, 1000, 1001), *v1 = oci_config_default(false, false, 0, 0);
+	cleanup_oci_config struct oci_config *a = NULL, *b = NULL, *c = NULL;
 	struct err err = { 0 };
 
 	is_int(oci_config_parse(root, strlen(root), &a, &err), 0);
 	is_int(oci_config_parse(user, strlen(user), &b, &err), 0);
-	need(a && b);
+	is_int(oci_config_parse(v1, strlen(v1), &c, &err), 0);
+	need(a && b && c);
+	ok(a->linux_.namespaces[OCI_NS_CGROUP].present && b->linux_.namespaces[OCI_NS_CGROUP].present);
+	ok(!c->linux_.namespaces[OCI_NS_CGROUP].present && c->linux_.namespaces[OCI_NS_NETWORK].present);
 	ok(str_ends(root, "}\n") && !a->warnings && !b->warnings);
 	is_str(a->process.args[0], "sh");
 	ok(a->process.terminal && a->root.readonly && a->n_mounts == 7);

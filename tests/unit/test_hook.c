@@ -52,5 +52,10 @@ int main(void)
 	h[0] = (struct oci_hook){ .path = "/bin/sh", .args = (char *[]){ "sh", "-c", "[ \"$WANT\" = hello ]", NULL } };
 	is_int(hook_run_env(&c, OCI_HOOK_CREATE_RUNTIME, "{}", env, &err), 0);
 	ok(hook_run(&c, OCI_HOOK_CREATE_RUNTIME, "{}", &err) < 0);
+	/* or else the caller's; an empty list is an empty environment */
+	setenv("WANT", "hello", 1);
+	is_int(hook_run(&c, OCI_HOOK_CREATE_RUNTIME, "{}", &err), 0);
+	h[0].env = (char *[]){ NULL };
+	ok(hook_run(&c, OCI_HOOK_CREATE_RUNTIME, "{}", &err) < 0);
 	return tap_done();
 }
