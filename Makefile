@@ -124,6 +124,14 @@ $(BUILD)/tests/helpers/%: tests/helpers/%.c
 	$(Q)$(CC) $(filter-out -fsanitize=%,$(CFLAGS_ALL)) -static -pthread -o $@ $<
 
 # Tests. SUITES chooses some of: style unit root vm lab fuzz asan.
+# The minimal kernel for machines, built from Debian's sources (minutes) and added to the store as "minimal".
+.PHONY: kernel
+kernel: $(BUILD)/amphi $(BUILD)/amphi-init
+	@contrib/packages kernel
+	@image=$$(contrib/kernel/make-kernel build/kernel-minimal) || exit 1; \
+		AMPHI_KERNELS=$${AMPHI_KERNELS:-$(abspath $(BUILD))/kernels}; export AMPHI_KERNELS; \
+		$(BUILD)/amphi kernel rm minimal 2>/dev/null; $(BUILD)/amphi kernel add --name minimal --image "$$image"
+
 .PHONY: check check-root check-vm check-asan check-fuzz lab demo bench deps
 check:
 	@tests/run $(SUITES)
@@ -177,6 +185,7 @@ help:
 	@echo "check-vm         machines under QEMU; AMPHI_VMM=kvm AMPHI_QEMU_ACCEL=kvm for this host's own KVM"
 	@echo "check-asan       unit tests and bats files of a sanitized build; check-fuzz: every fuzz target"
 	@echo "lab              every bats file, machines on our own monitor, in the nested KVM (hours)"
+	@echo "kernel           a minimal kernel for machines, built from Debian's sources, into the build's store"
 	@echo "bench            side by side with crun, runc, QEMU; deps: installs what build and tests need"
 	@echo "install uninstall    PREFIX, BINDIR, LIBEXECDIR, MANDIR, DESTDIR"
 	@echo "format tidy clean compile_commands.json help"
