@@ -228,6 +228,21 @@ static bool is_file_bind(const struct oci_mount *m)
 	return oci_mount_is_bind(m) && m->source && stat(m->source, &st) == 0 && !S_ISDIR(st.st_mode);
 }
 
+/* The working directory too. */
+static void make_cwd(const struct oci_config *config, int root)
+{
+	cleanup_free char *cwd = config->process.cwd ? path_clean(config->process.cwd) : NULL;
+	int fd;
+
+	if (!cwd || *cwd != '/' || covered(config, config->n_mounts, cwd))
+		return;
+	fd = path_open_in(root, cwd, O_PATH, 0);
+	if (fd == -ENOENT)
+		fd = path_mkdirs_in(root, cwd, 0755, -1, -1);
+	if (fd >= 0)
+		close(fd);
+}
+
 int jail_mount_points(const struct oci_config *config, const char *rootfs, struct err *err)
 {
 	cleanup_fd int root = -1;
@@ -251,6 +266,7 @@ int jail_mount_points(const struct oci_config *config, const char *rootfs, struc
 		if (fd >= 0)
 			close(fd);
 	}
+	make_cwd(config, root);
 	return 0;
 }
 

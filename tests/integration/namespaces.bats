@@ -90,7 +90,8 @@ userns() {
 	[[ "${lines[1]}" =~ ^\ *0\ *100000\ *65536$ ]]
 	[[ "${lines[2]}" =~ ^\ *0\ *200000\ *65536$ ]]
 	[ "${lines[3]}" = 0 ]
-	[ "${lines[4]}" = "$(readlink "/proc/$(pid_of "$ID")/ns/user")" ]
+	is_vm || [ "${lines[4]}" = "$(readlink "/proc/$(pid_of "$ID")/ns/user")" ]
+	[ "${lines[4]}" != "$(readlink /proc/1/ns/user)" ]
 	[ "$(stat -c %u "$BUNDLE/rootfs/tmp/f")" = 100000 ]
 }
 

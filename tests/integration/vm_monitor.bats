@@ -52,3 +52,13 @@ balloon_is() { [[ "$(control STATS)" == *" balloon=$1 "* ]]; }
 	done
 	[ -z "$(ls /proc/"$pid"/root/ | grep -v -x -E 'export|proc|dev|kernel|initrd|etc|lib|lib64|usr|bin|sbin|sys|tmp|run')" ]
 }
+
+# bats test_tags=lab:vm
+@test "the monitor's private memory beside the guest's is at most 5 MiB" {
+	# the guest's memory is what is marked not to be dumped (MADV_DONTDUMP)
+	run -0 awk '/^[0-9a-f]+-[0-9a-f]+ / { kib = 0 } /^Private_(Clean|Dirty):/ { kib += $2 } /^VmFlags:/ { if ($0 !~ / dd/) sum += kib } END { print sum }' \
+		"/proc/$(pid_of "$ID")/smaps"
+	echo "# $output KiB" >&3
+	[ "$output" -gt 0 ]
+	[ "$output" -le 5120 ]
+}

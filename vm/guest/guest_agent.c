@@ -348,7 +348,7 @@ static int serve_cgroup(const struct proto_msg *m, struct err *err)
 	r = oci_resources_parse((const char *)f->data, f->len, &res, err);
 	if (r < 0)
 		return r;
-	guest_record_drop_sets(res);
+	guest_record_drop_host(res);
 	r = cgroup_update(rec.cgroup, res, err);
 	oci_resources_free(res);
 	return r;

@@ -52,10 +52,11 @@ static int take_id(const struct proto_msg *m, char **ret, struct err *err)
 	return id_valid(*ret) ? 0 : err_set(err, -EINVAL, "invalid container id");
 }
 
-void guest_record_drop_sets(struct oci_resources *r)
+void guest_record_drop_host(struct oci_resources *r)
 {
 	free(steal_ptr(r->cpu.cpus));
 	free(steal_ptr(r->cpu.mems));
+	r->has_block_io = false;
 }
 
 /* Ids of bind mounts are mapped by the host, in the tree that it exports. */
@@ -88,7 +89,7 @@ static void adapt_config(struct oci_config *c, const char *id)
 			c->hooks[k].n = 0;
 	free(c->linux_.cgroups_path);
 	c->linux_.cgroups_path = xasprintf("/%s", id);
-	guest_record_drop_sets(&c->linux_.resources);
+	guest_record_drop_host(&c->linux_.resources);
 	for (size_t i = 0; i < c->n_mounts; i++)
 		if (oci_mount_is_bind(&c->mounts[i]))
 			drop_idmap(&c->mounts[i]);

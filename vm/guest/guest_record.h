@@ -41,7 +41,7 @@ int guest_record_save(const struct guest_record *rec, struct err *err);
 int guest_record_load(const struct proto_msg *m, struct guest_record *rec, struct err *err);
 /* The container is over: nothing of it may run on; cgroup, mounts and record go. */
 void guest_record_forget(struct guest_record *rec);
-/* Sets of the host's processors and memory nodes hold the machine there and say nothing about its own. */
-void guest_record_drop_sets(struct oci_resources *r);
+/* Sets of the host's processors and memory nodes, limits of its disks: they hold the machine there. */
+void guest_record_drop_host(struct oci_resources *r);
 
 #endif
