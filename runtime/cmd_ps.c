@@ -3,7 +3,8 @@
 /*
  * Theory of operation: the back end knows the processes. Without words behind the id, or with -ef, the table is our
  * own. Other words are ps(1)'s: it runs on the host and its lines are filtered by the PID column, as runc does; a
- * machine's processes are not there to be seen, so that is refused.
+ * machine's processes are not there to be seen, so that is refused. JSON is what engines read: pids of the host, which they
+ * look up there; of a machine that is its monitor alone.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -110,12 +111,17 @@ static void ps_json(const struct ps_entry *e, size_t n, struct str *out)
 static int ps_print(struct sandbox *sb, const struct ps_options *o, char **words, struct str *out, struct err *err)
 {
 	cleanup_free struct ps_entry *e = NULL;
-	bool own = !*words || (!strcmp(*words, "-ef") && !words[1]);
-	int n = sb->backend->ps(sb, &e, err);
+	bool own = !*words || (!strcmp(*words, "-ef") && !words[1]), json = !strcmp(o->format, "json");
+	int n;
 
+	if (json && sb->rec.isolation == ISOLATION_VM) {
+		ps_json(&(struct ps_entry){ .pid = sb->rec.pid }, 1, out);
+		return 0;
+	}
+	n = sb->backend->ps(sb, &e, err);
 	if (n < 0)
 		return n;
-	if (!strcmp(o->format, "json"))
+	if (json)
 		ps_json(e, (size_t)n, out);
 	else if (own)
 		proctable_print(e, (size_t)n, out);

@@ -2,19 +2,21 @@
 # shellcheck shell=bash
 # Container engines as clients: private roots and daemons below the test file's directory, images made here from
 # busybox, no registry, no network. Nothing but the runtime's path differs from what the engine does with runc.
-# AMPHI_ENGINE_VM=1 runs the same tests with machines (amphi under the name amphi-vm).
+# With AMPHI_BACKEND=vm they run machines (amphi under the name amphi-vm).
 
-# The runtime's path as engines get it.
+# The runtime's path as engines get it. They pass no environment on: the machines' kernels and driver come by a script.
 engine_runtime() {
-	if [ "${AMPHI_ENGINE_VM:-0}" = 1 ]; then
-		ln -sf "$AMPHI" "$BATS_FILE_TMPDIR/amphi-vm"
-		echo "$BATS_FILE_TMPDIR/amphi-vm"
-	else
-		echo "$AMPHI"
-	fi
+	local path=$BATS_FILE_TMPDIR/amphi-vm
+	is_vm || { echo "$AMPHI"; return; }
+	[ -e "$path" ] || {
+		setup_vm
+		printf '#!/bin/bash\nexport AMPHI_KERNELS=%q AMPHI_QEMU_ACCEL=%q\nexec -a amphi-vm %q --vmm %q "$@"\n' "$AMPHI_KERNELS" \
+			"${AMPHI_QEMU_ACCEL:-}" "$AMPHI" "$AMPHI_VMM" >"$path.new"
+		chmod +x "$path.new"
+		mv "$path.new" "$path"
+	} >&2
+	echo "$path"
 }
-
-engine_is_vm() { [ "${AMPHI_ENGINE_VM:-0}" = 1 ]; }
 
 # A tar of a busybox root: engine_rootfs FILE
 engine_rootfs() {
@@ -29,6 +31,12 @@ engine_rootfs() {
 engine_podman() {
 	timeout 120 podman --root "$E/root" --runroot "$E/run" --tmpdir "$E/tmp" --storage-driver vfs --events-backend file \
 		--cgroup-manager cgroupfs --runtime "$(engine_runtime)" "$@"
+}
+
+# The image bb:1 in podman's store.
+engine_image() {
+	engine_rootfs "$E/image.tar"
+	engine_podman import "$E/image.tar" bb:1 >/dev/null 2>&1
 }
 
 # Containers of this test get a parent cgroup of their own, so that nothing of the host's is touched.

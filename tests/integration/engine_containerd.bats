@@ -76,7 +76,7 @@ stopped() { ctr task ls | grep -q "^$1 .*STOPPED"; }
 	run -0 ctr task metrics "$NAME"
 	check_output memory
 	pid=$(ctr task ls | awk -v n="$NAME" '$1 == n { print $2 }')
-	! engine_is_vm || return 0
+	! is_vm || return 0
 	path=$(awk -F: '$2 == "memory" || $2 == "" { print $3; exit }' "/proc/$pid/cgroup")
 	[ "$(cat "/sys/fs/cgroup/memory$path/memory.limit_in_bytes" 2>/dev/null || cat "/sys/fs/cgroup$path/memory.max")" = 67108864 ]
 }

@@ -66,7 +66,7 @@ teardown_file() {
 }
 
 @test "docker limits and update" {
-	! engine_is_vm || skip "a machine's cgroup is the monitor's"
+	! is_vm || skip "a machine's cgroup is the monitor's"
 	docker_run -d --name "$NAME" --memory 64m --pids-limit 50 --cpus 0.5 bb:1 sleep 1000
 	pid=$(docker inspect -f '{{.State.Pid}}' "$NAME")
 	path=$(awk -F: '$2 == "memory" || $2 == "" { print $3; exit }' "/proc/$pid/cgroup")

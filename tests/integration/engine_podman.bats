@@ -74,7 +74,7 @@ pod_run() { engine_podman run --network none "$@"; }
 }
 
 @test "podman limits, update, stats" {
-	! engine_is_vm || skip "a machine's cgroup is the monitor's"
+	! is_vm || skip "a machine's cgroup is the monitor's"
 	pod_run -d --name "$NAME" --memory 64m --memory-swap 64m --cpus 0.5 --pids-limit 50 bb:1 sleep 1000
 	pid=$(engine_podman inspect -f '{{.State.Pid}}' "$NAME")
 	path=$(awk -F: '$2 == "pids" || $2 == "" { print $3; exit }' "/proc/$pid/cgroup")
@@ -115,7 +115,7 @@ pod_run() { engine_podman run --network none "$@"; }
 }
 
 @test "podman user namespace" {
-	! engine_is_vm || skip "user namespaces of the guest's own"
+	! is_vm || skip "user namespaces of the guest's own"
 	run -0 pod_run --rm --uidmap 0:100000:65536 --gidmap 0:100000:65536 bb:1 cat /proc/self/uid_map
 	[[ "$output" =~ 0[[:space:]]+100000[[:space:]]+65536 ]]
 }
