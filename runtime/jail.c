@@ -74,6 +74,8 @@ static void write_export(struct json_writer *w, const char *destination, const c
 		options[n++] = "rro";
 	else if (readonly)
 		options[n++] = "ro";
+	options[n++] = "nosuid";
+	options[n++] = "nodev";
 	if (mapped)
 		options[n++] = oci_mount_has(m, "ridmap") ? "ridmap" : "idmap";
 	begin_mount(w, destination, "bind", source, options);
@@ -114,7 +116,8 @@ static void write_qemu(struct json_writer *w, const struct jail_request *req)
 
 static void write_mounts(struct json_writer *w, const struct jail_request *req)
 {
-	static const char *const proc[] = { "nosuid", "nodev", "noexec", NULL };
+	/* read-only: uid 0 may write the host's settings there without any capability */
+	static const char *const proc[] = { "ro", "nosuid", "nodev", "noexec", NULL };
 	static const char *const dev[] = { "nosuid", "noexec", "mode=755", "size=64k", NULL };
 	const struct oci_config *c = req->config;
 

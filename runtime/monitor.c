@@ -211,6 +211,10 @@ int monitor_main(void *arg, struct err *err)
 		r = err_sys(err, -errno, "the monitor's jail");
 	if (r == 0)
 		r = m->driver->build(&m->spec, &mc.vm, err);
+	if (r == 0 && m->spec.kvm_fd >= 0) { /* one machine is all this process may make */
+		close(m->spec.kvm_fd);
+		m->spec.kvm_fd = -1;
+	}
 	if (r == 0 && (errno = pthread_create(&thread, NULL, run_machine, &mc)))
 		r = err_sys(err, -errno, "thread of the machine");
 	if (r == 0)

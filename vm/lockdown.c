@@ -7,7 +7,8 @@
  * The lists are the "#syscalls" notes of the sources, gathered here as text; the filters are compiled once by
  * lockdown_process(), so that a thread installs its own by a single prctl-free seccomp(2). Filters add up: a thread inherits
  * the list of the thread that started it, so the main list is the union of all others and what starting them
- * takes. ioctl is narrowed by its request for vCPUs (KVM_RUN, KVM_KVMCLOCK_CTRL), socket by its family.
+ * takes. ioctl is narrowed by its request for vCPUs (KVM_RUN, KVM_KVMCLOCK_CTRL), socket by its family, clone and unshare by
+ * their flags: no thread makes a namespace.
  *
  * ENOSYS instead of death for the few calls that libraries probe for (clone3 where clone does).
  */
@@ -20,6 +21,7 @@
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -47,20 +49,23 @@ static const char fs[] =
 	"getxattr listxattr removexattr fsetxattr fgetxattr flistxattr fremovexattr lsetxattr lgetxattr llistxattr "
 	"lremovexattr readlinkat symlinkat mknodat mkdirat unlinkat renameat renameat2 linkat setfsuid setfsgid "
 	"setresuid setresgid setgroups umask capget capset getdents64 faccessat faccessat2 name_to_handle_at "
-	"open_by_handle_at eventfd2 ioctl chdir fchdir";
+	"open_by_handle_at eventfd2 chdir fchdir";
 
 static const char vsock[] =
 	"socketpair connect accept accept4 shutdown sendto recvfrom sendmsg recvmsg sendmmsg recvmmsg getsockopt "
-	"setsockopt getsockname getpeername fcntl eventfd2 dup ioctl listen bind";
+	"setsockopt getsockname getpeername fcntl eventfd2 dup listen bind";
 
 /* Starting threads and devices, and what the monitor's caller does around the machine's run. */
 static const char main_only[] =
-	"clone clone3 set_tid_address unshare wait4 waitid kill pidfd_send_signal pidfd_open seccomp prlimit64 "
+	"ioctl set_tid_address wait4 waitid kill pidfd_send_signal pidfd_open seccomp prlimit64 "
 	"epoll_create1 timerfd_create timerfd_settime timerfd_gettime signalfd4 rt_sigtimedwait rt_sigpending pipe2 dup2 "
 	"dup3 memfd_create getuid geteuid getgid getegid getppid setsid setpgid getpgid getsid getrusage sysinfo uname "
 	"open stat lstat access unlink rename mkdir rmdir getcwd fadvise64 pselect6 select splice tee vmsplice sendfile "
 	"sched_setaffinity sched_getparam sched_setscheduler sched_getscheduler get_robust_list arch_prctl munlock "
 	"mlock close_range times setitimer getitimer alarm pause getpgrp tkill";
+
+#define NAMESPACES                                                                                              \
+	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
 
 static struct {
 	enum lockdown_mode mode;
@@ -92,6 +97,18 @@ static int allow(scmp_filter_ctx ctx, const char *list, struct err *err)
 	return 0;
 }
 
+/* New threads and processes, but no namespaces: clone3, whose flags cannot be looked at, does not exist. */
+static int allow_threads(scmp_filter_ctx ctx)
+{
+	int r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, SCMP_A0(SCMP_CMP_MASKED_EQ, NAMESPACES, 0));
+
+	if (!r)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+	if (!r)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(unshare), 1, SCMP_A0(SCMP_CMP_EQ, CLONE_FS));
+	return r;
+}
+
 static int allow_kind(scmp_filter_ctx ctx, enum lockdown_kind kind, struct err *err)
 {
 	int r = allow(ctx, every, err);
@@ -113,6 +130,8 @@ static int allow_kind(scmp_filter_ctx ctx, enum lockdown_kind kind, struct err *
 			r = allow(ctx, main_only, err);
 		if (!r)
 			r = allow(ctx, fs, err);
+		if (!r)
+			r = allow_threads(ctx);
 		/* fall through */
 	case LOCKDOWN_VSOCK:
 		if (!r)

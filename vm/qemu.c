@@ -555,7 +555,7 @@ static int qemu_run(struct vm *vm, struct vm_exit *ret, struct err *err)
 
 	memset(ret, 0, sizeof(*ret));
 	ret->reason = VM_EXIT_FAILED;
-	/* Not this thread: its filter would be QEMU's too. QEMU brings its own. */
+	/* This thread only when QEMU runs: its filter would be QEMU's too, which brings its own. */
 	r = lockdown_process((enum lockdown_mode)q->spec->lockdown, err);
 	/* QEMU keeps the event queue of vsock. */
 	if (r == 0)
@@ -564,6 +564,8 @@ static int qemu_run(struct vm *vm, struct vm_exit *ret, struct err *err)
 		r = serve(&q->vsock_dev, 2, &q->vsock, &q->vsock_fd, err);
 	if (r == 0)
 		r = start(q, err);
+	if (r == 0)
+		r = lockdown_thread(LOCKDOWN_MAIN, err);
 	if (r < 0) {
 		if (q->pid > 0) {
 			kill(q->pid, SIGKILL);

@@ -29,6 +29,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "vm/lockdown.h"
 #include "vm/virtio.h"
 
 enum {
@@ -443,7 +444,8 @@ static void *server_thread(void *arg)
 	struct vhost_user *vu = arg;
 	struct pollfd p[2] = {{.fd = vu->sock, .events = POLLIN}, {.fd = vu->stop_fd, .events = POLLIN}};
 	struct err err = {0};
-	int r = 1;
+	/* It starts the core's threads, which lock themselves further. */
+	int r = lockdown_thread(LOCKDOWN_MAIN, &err) < 0 ? -1 : 1;
 
 	while (r > 0) {
 		if (poll(p, 2, -1) < 0 && errno != EINTR)
