@@ -166,10 +166,12 @@ int network_stats(const struct network_lease *lease, int netns_fd, struct networ
 		  struct err *err);
 
 /*
- * Rootless: connects the namespace of process pid to the world by pasta (containers), with ports published.
- * -ENOENT when pasta is not installed. The helper ends with the namespace. Its pid in *ret_pid.
+ * Connects the namespace of process pid (a container's, a machine's monitor's) to the world by pasta, with ports
+ * published. -ENOENT when pasta is not installed. Its pid in *ret_pid; it ends with the namespace.
  */
 int network_pasta(const struct network_request *req, int pid, int *ret_pid, struct err *err);
+/* Undoes what network_pasta() left in the owner's directory. Repeatable; 0 when there was nothing. */
+int network_pasta_undo(const struct network_ref *ref, struct err *err);
 
 /* ---- definitions ---------------------------------------------------------------------------------------- */
 

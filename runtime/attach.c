@@ -315,7 +315,7 @@ int attach_machine(struct sandbox *sb, struct err *err)
 static int attach_pasta(struct sandbox *sb, struct err *err)
 {
 	struct network_request nr;
-	int pid, r = attach_request(sb, NETWORK_CONTAINER, &nr, err);
+	int pid, r = attach_request(sb, sb->rec.isolation == ISOLATION_VM ? NETWORK_MACHINE : NETWORK_CONTAINER, &nr, err);
 
 	if (!r)
 		r = network_pasta(&nr, sb->rec.pid, &pid, err);
@@ -328,11 +328,11 @@ int attach_container(struct sandbox *sb, struct err *err)
 	cleanup_free char *path = NULL;
 	cleanup_fd int netns = -1;
 
-	if (sb->rec.isolation == ISOLATION_VM || !sb->rec.networks)
+	if (!sb->rec.networks)
 		return 0;
 	if (!strcmp(sb->rec.networks[0], "pasta"))
 		return attach_pasta(sb, err);
-	if (!attach_count(sb->rec.networks))
+	if (sb->rec.isolation == ISOLATION_VM || !attach_count(sb->rec.networks))
 		return 0;
 	path = xasprintf("/proc/%d/ns/net", sb->rec.pid);
 	netns = open(path, O_RDONLY | O_CLOEXEC);
@@ -345,5 +345,7 @@ int attach_undo(struct sandbox *sb, struct err *err)
 {
 	struct network_ref ref = { .id = sb->dir.id, .owner = sb->dir.path };
 
+	if (sb->rec.networks && !strcmp(sb->rec.networks[0], "pasta"))
+		return network_pasta_undo(&ref, err);
 	return attach_count(sb->rec.networks) ? network_detach(&ref, err) : 0;
 }

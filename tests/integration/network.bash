@@ -79,6 +79,14 @@ inside() {
 	shift
 	in_background nsenter --net="/proc/$pid/ns/net" "$@"
 }
+# Copies a program of this host and its libraries into the bundle's root: busybox has no server for datagrams.
+add_program() { # NAME
+	local file
+	for file in "$(command -v "$1")" $(ldd "$(command -v "$1")" | grep -o '/[^ ]*'); do
+		mkdir -p "$BUNDLE/rootfs${file%/*}"
+		cp -L "$file" "$BUNDLE/rootfs$file"
+	done
+}
 # Answers each datagram to a port of container NAME with a word.
 serve_udp() { # NAME PORT WORD
 	inside "$1" socat "UDP-LISTEN:$2,fork,reuseaddr" SYSTEM:"echo $3"
