@@ -335,6 +335,15 @@ static void write_linux(struct json_writer *w, const struct json *l, const struc
 		if (!strcmp(v->key, "resources")) {
 			write_resources(w, v, o);
 			resources = true;
+		} else if (!strcmp(v->key, "namespaces") && o->map && o->map->n_uids) {
+			json_w_array(w, "namespaces");
+			json_for_each(n, v)
+				json_w_value(w, NULL, n);
+			json_w_object(w, NULL);
+			json_w_string(w, "type", "user");
+			json_w_object_end(w);
+			json_w_array_end(w);
+			usermap_write(w, o->map);
 		} else if (!o->privileged || (strcmp(v->key, "maskedPaths") && strcmp(v->key, "readonlyPaths"))) {
 			json_w_value(w, v->key, v);
 		}

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "images/usermap.h"
 #include "oci/image_spec.h"
 
 /* What a person asks beyond the image. All may be NULL or zero. */
@@ -27,6 +28,7 @@ struct convert_options {
 	double cpus;        /* 0: no limit */
 	int64_t pids_limit; /* 0: no limit */
 	const char *root_path; /* written as root.path; NULL: "rootfs" */
+	const struct usermap *map; /* a user namespace with these maps; NULL or empty: none */
 	bool rootless;
 };
 

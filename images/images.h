@@ -10,6 +10,7 @@
  *
  *	amphi-images prepare [--store DIR] --id ID [--owner STATEDIR] [--pull missing|never|always] [--platform OS/ARCH[/VARIANT]]
  *		[--entrypoint WORD]... [--env NAME=VALUE]... [--user USER] [--workdir DIR] [--hostname NAME]
+ *		[--uidmap CONTAINER:HOST:SIZE]... [--gidmap CONTAINER:HOST:SIZE]...
  *		[--terminal] [--volume SRC:DST[:OPTIONS]]... [--read-only] [--cap-add CAP]... [--cap-drop CAP]...
  *		[--privileged] [--memory BYTES] [--cpus N] [--pids-limit N] [--annotation KEY=VALUE]... IMAGE [COMMAND...]
  *

@@ -55,6 +55,8 @@ static const struct option {
 	O("hostname", 0, WORD, hostname, "NAME", "host name"),
 	O("terminal", 't', FLAG, terminal, NULL, "with a terminal"),
 	O("volume", 'v', LIST, volumes, "SRC:DST[:OPTIONS]", "bind mount (repeatable)"),
+	O("uidmap", 0, LIST, uidmap, "CONTAINER:HOST:SIZE", "user namespace: map user ids (repeatable)"),
+	O("gidmap", 0, LIST, gidmap, "CONTAINER:HOST:SIZE", "the same for group ids; default as the other"),
 	O("read-only", 0, FLAG, readonly, NULL, "read-only root"),
 	O("privileged", 0, FLAG, privileged, NULL, "all capabilities and devices, nothing masked"),
 	O("cap-add", 0, LIST, cap_add, "CAP", "add a capability"),

@@ -31,9 +31,17 @@ static bool id_ok(const char *id)
 	       !id[strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-")];
 }
 
+struct volumes {
+	int root;
+	const struct oci_image *image;
+};
+
 /* Directories for the image's Volumes, which programs expect to be there. */
-static int make_volumes(int root, const struct oci_image *image, struct err *err)
+static int make_volumes(void *arg, struct err *err)
 {
+	const struct oci_image *image = ((struct volumes *)arg)->image;
+	int root = ((struct volumes *)arg)->root;
+
 	for (size_t i = 0; i < strv_len(image->volumes); i++) {
 		cleanup_fd int fd = -1;
 
@@ -72,22 +80,26 @@ static int fill(struct store *s, int dirfd, const struct store_image *i, const c
 {
 	cleanup_strv char **trees = NULL;
 	cleanup_free char *config = NULL;
-	cleanup_fd int root = -1;
+	cleanup_fd int root = -1, userns = -1;
 	enum snapshot_kind kind;
+	struct volumes v = { .image = i->config };
 	int r = snapshot_trees(s, i->config->diff_ids, &trees, err);
 
+	if (r >= 0 && o->map && o->map->n_uids)
+		r = userns = usermap_namespace(o->map, err);
 	if (r >= 0)
 		r = write_image_json(dirfd, i, owner, name, trees, err);
 	store_stop_at("image-json");
 	if (r >= 0)
-		r = snapshot_mount(s, trees, dirfd, s->rootless, &kind, err);
+		r = snapshot_mount(s, trees, dirfd, userns, o->map, s->rootless, &kind, err);
 	store_stop_at("mounted");
 	if (r < 0)
 		return r;
 	root = openat(dirfd, "rootfs", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return err_sys(err, -errno, "rootfs");
-	r = make_volumes(root, i->config, err);
+	v.root = root;
+	r = userns >= 0 ? usermap_run(userns, make_volumes, &v, err) : make_volumes(&v, err);
 	if (r >= 0)
 		r = convert_image(i->config, root, o, &config, err);
 	if (r >= 0) {
@@ -236,7 +248,7 @@ int prepare_bundle(struct store *s, const struct store_image *i, const char *dir
 		snapshot_close(&m);
 	}
 	if (r >= 0)
-		r = make_volumes(root, i->config, err);
+		r = make_volumes(&(struct volumes){ root, i->config }, err);
 	if (r >= 0)
 		r = convert_image(i->config, root, o, &config, err);
 	if (r >= 0) {

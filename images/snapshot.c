@@ -5,7 +5,8 @@
  * keyed by the chain-id of the layers up to there lies above the layer. The mount names its lower directories
  * by short symlinks in the container's own directory, relative to it, so hundreds of layers fit into the one
  * page that mount(2) takes, on every kernel; a tree that occurs twice is listed once, at its topmost place,
- * because overlay refuses a repeated lower directory. image-spec config.md#layer-chainid.
+ * because overlay refuses a repeated lower directory. For a container with a user namespace the overlay is made of
+ * idmapped mounts instead (usermap.c), named by descriptor. image-spec config.md#layer-chainid.
  */
 #include "images/snapshot.h"
 
@@ -21,6 +22,7 @@
 #include "base/str.h"
 #include "images/fixup.h"
 #include "images/layer_unpack.h"
+#include "images/usermap.h"
 
 int snapshot_open(const struct store *s, char *const *trees, struct merge *ret, struct err *err)
 {
@@ -118,11 +120,56 @@ static int copy_root_attributes(const struct merge *m, int upper, struct err *er
 	return layer < 0 ? err_sys(err, -errno, "root") : merge_out_one(layer, ".", &f.st, upper, ".", m->rootless, err);
 }
 
-static int mount_overlay(int dirfd, char *const *trees, const struct merge *m, struct err *err)
+/* Idmapped mounts of the lower trees, named by descriptor, and of the container's directory for upper and work. */
+struct mapped {
+	int *fds;
+	size_t n;
+};
+
+static void mapped_clear(struct mapped *p)
+{
+	for (size_t i = 0; i < p->n; i++)
+		close(p->fds[i]);
+	free(p->fds);
+}
+
+static int map_tree(struct mapped *p, int userns, int dirfd, const char *path, struct err *err)
+{
+	int fd = usermap_tree(userns, dirfd, path);
+
+	if (fd < 0)
+		return err_set(err, fd, "ids cannot be mapped: %s",
+			       fd == -EINVAL ? "the store's file system has no idmapped mounts" : strerror(-fd));
+	p->fds = xreallocarray(p->fds, p->n + 1, sizeof(*p->fds));
+	p->fds[p->n++] = fd;
+	return fd;
+}
+
+static int map_lowers(struct mapped *p, int userns, int dirfd, char *const *trees, struct str *opt, struct err *err)
+{
+	bool first = true;
+
+	for (size_t i = strv_len(trees); i-- > 0;) {
+		cleanup_free char *path = xasprintf("../../%s", trees[i]);
+		int fd;
+
+		if (again_above(trees, i))
+			continue;
+		fd = map_tree(p, userns, dirfd, path, err);
+		if (fd < 0)
+			return fd;
+		str_addf(opt, "%s/proc/self/fd/%d", first ? "" : ":", fd);
+		first = false;
+	}
+	return 0;
+}
+
+static int mount_overlay(int dirfd, char *const *trees, const struct merge *m, int userns, const struct usermap *map,
+			 struct mapped *mapped, struct err *err)
 {
 	cleanup_fd int cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC), upper = -1;
 	cleanup_str struct str opt = { 0 };
-	int r;
+	int r, own = -1;
 
 	if (mkdirat(dirfd, "upper", 0755) < 0 || mkdirat(dirfd, "work", 0700) < 0)
 		return err_sys(err, -errno, "mkdir");
@@ -133,24 +180,36 @@ static int mount_overlay(int dirfd, char *const *trees, const struct merge *m, s
 	if (r < 0)
 		return r;
 	str_add(&opt, "lowerdir=");
-	r = link_lowers(dirfd, trees, &opt, err);
+	r = userns < 0 ? link_lowers(dirfd, trees, &opt, err) : map_lowers(mapped, userns, dirfd, trees, &opt, err);
+	if (r >= 0 && userns >= 0)
+		r = own = map_tree(mapped, userns, dirfd, ".", err);
 	if (r < 0)
 		return r;
+	if (own >= 0)
+		str_addf(&opt, ",upperdir=/proc/self/fd/%d/upper,workdir=/proc/self/fd/%d/work", own, own);
+	else
+		str_add(&opt, ",upperdir=upper,workdir=work");
 	/* what commit reads must be whole: no metadata-only copies, no redirects */
-	str_add(&opt, ",upperdir=upper,workdir=work,metacopy=off,redirect_dir=off,index=off");
+	str_add(&opt, ",metacopy=off,redirect_dir=off,index=off");
 	if (opt.len >= (size_t)sysconf(_SC_PAGESIZE))
 		return err_set(err, -E2BIG, "too many layers to mount");
 	if (cwd < 0 || fchdir(dirfd) < 0)
 		return err_sys(err, -errno, "chdir");
-	r = mount("overlay", "rootfs", "overlay", 0, opt.s) < 0 ? -errno : 0;
+	r = userns >= 0 ? usermap_files_as(map, err) : 0;
+	if (r >= 0)
+		r = mount("overlay", "rootfs", "overlay", 0, opt.s) < 0 ? -errno : 0;
+	if (userns >= 0)
+		(void)usermap_files_as(NULL, NULL);
 	if (fchdir(cwd) < 0)
 		log_debug("working directory is gone");
 	return r < 0 ? err_sys(err, r, "mount overlay") : 0;
 }
 
-int snapshot_mount(struct store *s, char *const *trees, int dirfd, bool copy, enum snapshot_kind *ret_kind,
+int snapshot_mount(struct store *s, char *const *trees, int dirfd, int userns,
+		   const struct usermap *map, bool copy, enum snapshot_kind *ret_kind,
 		   struct err *err)
 {
+	CLEANUP(mapped_clear) struct mapped mapped = { 0 };
 	cleanup_fd int root = -1;
 	struct merge m;
 	struct err why = { 0 };
@@ -162,11 +221,13 @@ int snapshot_mount(struct store *s, char *const *trees, int dirfd, bool copy, en
 	if (r < 0)
 		return r;
 	*ret_kind = SNAPSHOT_OVERLAY;
-	if (!copy && m.n && mount_overlay(dirfd, trees, &m, &why) == 0) {
+	if (!copy && m.n && mount_overlay(dirfd, trees, &m, userns, map, &mapped, &why) == 0) {
 		snapshot_close(&m);
 		return 0;
 	}
-	if (why.code == -ENOSPC || why.code == -EDQUOT) {
+	if (why.code == -ENOSPC || why.code == -EDQUOT || userns >= 0) {
+		if (!why.code)
+			err_set(&why, -ENOTSUP, "ids can be mapped only in an overlay");
 		snapshot_close(&m);
 		*err = why;
 		return why.code;

@@ -5,6 +5,7 @@
 
 #include "images/merge.h"
 #include "images/store.h"
+#include "images/usermap.h"
 
 /*
  * The trees of the diff-ids, lowest first, relative to the store ("layers/HEX/fs"); a layer that cannot be right
@@ -20,9 +21,10 @@ enum snapshot_kind { SNAPSHOT_OVERLAY, SNAPSHOT_COPY };
 
 /*
  * Makes dir/rootfs (dir is a directory of the store, fd dirfd) the merged tree: an overlay with dir/upper on top,
- * or, where the kernel or the file system cannot, or copy is set, a copy. *ret_kind says which.
+ * or, where the kernel or the file system cannot, or copy is set, a copy. *ret_kind says which. With a user
+ * namespace (userns made of map, else -1) the overlay shows ids as its maps have them; there is no copy then.
  */
-int snapshot_mount(struct store *s, char *const *trees, int dirfd, bool copy, enum snapshot_kind *ret_kind,
-		   struct err *err);
+int snapshot_mount(struct store *s, char *const *trees, int dirfd, int userns, const struct usermap *map, bool copy,
+		   enum snapshot_kind *ret_kind, struct err *err);
 
 #endif

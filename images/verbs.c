@@ -21,6 +21,7 @@
 #include "images/commit.h"
 #include "images/prepare.h"
 #include "images/ref.h"
+#include "images/usermap.h"
 
 #define MAX_LAYER_DEFAULT (64ULL << 30)
 
@@ -377,11 +378,15 @@ static int prepare_main(const struct verbs_options *o, int argc, char **argv, st
 	cleanup_free char *bundle = NULL, *name = NULL;
 	struct oci_descriptor d = { 0 };
 	struct store_image i = { 0 };
+	CLEANUP(usermap_clear) struct usermap map = { 0 };
 	struct convert_options c;
 	int r = convert_options(o, argc - 1, argv + 1, &c, err);
 
+	if (r >= 0)
+		r = usermap_parse(o->uidmap, o->gidmap, &map, err);
 	if (r < 0)
 		return r;
+	c.map = &map;
 	if (!o->id)
 		return err_set(err, -EINVAL, "--id: required");
 	if (strcmp(when, "missing") && strcmp(when, "never") && strcmp(when, "always"))
@@ -390,6 +395,8 @@ static int prepare_main(const struct verbs_options *o, int argc, char **argv, st
 	if (r < 0)
 		return r;
 	c.rootless = s->rootless;
+	if (s->rootless && map.n_uids)
+		return err_set(err, -EPERM, "--uidmap, --gidmap: need root");
 	name = xstrdup(argv[0]);
 	if (strcmp(when, "always"))
 		r = find_image(o, s, name, &d, &i, err);
@@ -481,7 +488,7 @@ const struct verb verbs[] = {
 	  "change message author sync " },
 	{ "fsck", fsck_main, 0, 0, false, "[OPTIONS]", "verify blobs and layers", "repair " },
 	{ "prepare", prepare_main, 1, -1, true, "[OPTIONS] --id ID IMAGE [COMMAND...]", "make a container's bundle (for amphi run --image)",
-	  "id owner pull " CONTAINER_OPTIONS REMOTE_OPTIONS },
+	  "id owner pull uidmap gidmap " CONTAINER_OPTIONS REMOTE_OPTIONS },
 	{ "release", release_main, 1, 1, false, "[OPTIONS] BUNDLE", "undo prepare", "owner " },
 	{ NULL, NULL, 0, 0, false, NULL, NULL, NULL },
 };

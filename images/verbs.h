@@ -15,7 +15,7 @@ struct verbs_options {
 	const char *name, *platform, *format, *output, *progress, *pull, *id, *sync;
 	const char *entry_user, *workdir, *hostname, *memory, *cpus, *pids_limit, *max_size, *chunk_size;
 	const char *creds, *authfile, *cert_dir, *message, *author;
-	char **entrypoint, **env, **volumes, **cap_add, **cap_drop, **annotations, **changes;
+	char **entrypoint, **env, **volumes, **cap_add, **cap_drop, **annotations, **changes, **uidmap, **gidmap;
 	bool quiet, force, insecure, terminal, readonly, privileged, all, json, repair, digests;
 };
 

@@ -22,7 +22,7 @@
 struct runopts {
 	struct createopts create;
 	const char *image, *pull, *platform, *user, *workdir, *cpus, *pids_limit;
-	char **entrypoint, **env, **volumes, **cap_add, **cap_drop, **annotations;
+	char **entrypoint, **env, **volumes, **cap_add, **cap_drop, **annotations, **uidmap, **gidmap;
 	bool terminal, readonly, privileged, insecure;
 };
 
@@ -41,6 +41,8 @@ static const struct option_def run_defs[] = {
 	OPTION_STRING("workdir", 'w', struct runopts, workdir, "DIR", "image: working directory"),
 	OPTION_FLAG("terminal", 't', struct runopts, terminal, "image: with a terminal"),
 	OPTION_STRV("volume", 'v', struct runopts, volumes, "SRC:DST[:OPTIONS]", "image: bind mount (repeatable)"),
+	OPTION_STRV("uidmap", 0, struct runopts, uidmap, "CONTAINER:HOST:SIZE", "image: user namespace, user ids (repeatable)"),
+	OPTION_STRV("gidmap", 0, struct runopts, gidmap, "CONTAINER:HOST:SIZE", "image: the same for groups; default as the other"),
 	OPTION_FLAG("read-only", 0, struct runopts, readonly, "image: read-only root"),
 	OPTION_FLAG("privileged", 0, struct runopts, privileged, "image: all capabilities and devices, nothing masked"),
 	OPTION_STRV("cap-add", 0, struct runopts, cap_add, "CAP", "image: add a capability"),
@@ -60,6 +62,8 @@ static void runopts_free(struct runopts *o)
 	strv_free(o->cap_add);
 	strv_free(o->cap_drop);
 	strv_free(o->annotations);
+	strv_free(o->uidmap);
+	strv_free(o->gidmap);
 }
 
 static void run_word(char ***words, const char *option, const char *value)
@@ -88,7 +92,7 @@ static const char *run_stray(const struct runopts *o)
 		{ "workdir", o->workdir },     { "terminal", o->terminal },	  { "volume", o->volumes },
 		{ "read-only", o->readonly },  { "privileged", o->privileged },	  { "cap-add", o->cap_add },
 		{ "cap-drop", o->cap_drop },   { "annotation", o->annotations }, { "cpus", o->cpus },
-		{ "pids-limit", o->pids_limit },
+		{ "pids-limit", o->pids_limit },     { "uidmap", o->uidmap },	  { "gidmap", o->gidmap },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
@@ -117,6 +121,8 @@ static int run_image(const struct globals *g, const struct runopts *o, const cha
 	run_words(&words, "--entrypoint", o->entrypoint);
 	run_words(&words, "--env", o->env);
 	run_words(&words, "--volume", o->volumes);
+	run_words(&words, "--uidmap", o->uidmap);
+	run_words(&words, "--gidmap", o->gidmap);
 	run_words(&words, "--cap-add", o->cap_add);
 	run_words(&words, "--cap-drop", o->cap_drop);
 	run_words(&words, "--annotation", o->annotations);

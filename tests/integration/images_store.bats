@@ -200,6 +200,34 @@ image_of_layers() {
 59"
 }
 
+@test "user namespaces: one layer on the disk, its ids mapped for each container; what is written, too, and commit" {
+	skip_in_vm "user namespaces are the host's"
+	mkdir -p "$BUNDLE/rootfs/srv"
+	echo own >"$BUNDLE/rootfs/srv/web"
+	chown 33:44 "$BUNDLE/rootfs/srv/web"
+	make_image one -c 'VOLUME /data/deep'
+	run -0 amphi run --image one --uidmap 0:100000:65536 "$ID" sh -c '
+		cat /proc/self/uid_map; stat -c "%u:%g" /srv/web /bin/busybox /data/deep; echo new >/srv/new; chown 33:44 /srv/new; chown 55:66 /srv/web
+		stat -c "%u:%g" /srv/new /srv/web'
+	[ "$(tr -s ' \n' ' ' <<<"$output")" = " 0 100000 65536 33:44 0:0 0:0 33:44 55:66 " ]
+	amphi run -d --image one --uidmap 0:200000:65536 --gidmap 0:300000:65536 "$ID" sh -c 'echo new >/srv/new; chown 33:44 /srv/new; sleep 1000' </dev/null >/dev/null 2>&1
+	wait_for amphi exec "$ID" grep -q new /srv/new
+	[ "$(stat -c %u:%g /proc/"$(pid_of "$ID")"/root/srv/new)" = 200033:300044 ]
+	[ "$(stat -c %u:%g /proc/"$(pid_of "$ID")"/root/srv/web)" = 200033:300044 ]
+	"$AMPHI" commit "$ID" two
+	amphi delete --force "$ID"
+	[ "$(stat -c %u:%g "$AMPHI_STORE"/layers/*/fs/srv/new)" = 33:44 ]
+	run -0 amphi run --image two "$ID" stat -c %u:%g /srv/new
+	check_output 33:44
+	[ "$(ls "$AMPHI_STORE/layers" | wc -l)" = 2 ]
+	run -0 "$AMPHI" fsck
+	run -1 amphi run --image one --uidmap 0:x:1 "$ID" true
+	check_output "--uidmap 0:x:1: expected CONTAINER:HOST:SIZE"
+	run -1 amphi run --image one --uidmap 5:100000:10 "$ID" true
+	check_output "id 0 is not mapped"
+	[ -z "$(ls "$AMPHI_STORE/containers")" ]
+}
+
 @test "hostile archives are refused by entry and leave nothing" {
 	skip_in_vm "no container"
 	local t=$BATS_TEST_TMPDIR/h
