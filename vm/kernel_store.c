@@ -144,6 +144,9 @@ static int take_file(void *arg, const char *name, const uint8_t *data, size_t le
 	if (str_starts(name, "boot/vmlinuz-") || str_starts(name, "boot/vmlinux-") || str_ends(name, "/vmlinuz")) {
 		g->image = data;
 		g->image_len = len;
+	} else if (strstr(name, "boot/config-")) {
+		/* a kernel that takes unsigned modules need not check signatures of those that are its own */
+		g->modules.slim = !memmem(data, len, "CONFIG_MODULE_SIG_FORCE=y", strlen("CONFIG_MODULE_SIG_FORCE=y"));
 	} else if (str_ends(name, "/modules.builtin")) {
 		modules_add_builtin(&g->modules, (const char *)data, len);
 	} else {

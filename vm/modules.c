@@ -5,6 +5,9 @@
  * Distribution packages carry no modules.dep (depmod makes it at installation), so dependencies are read where
  * depmod reads them: the "depends=" entry of the .modinfo section of each module that is wanted, depth first.
  * Modules are foreign bytes: section headers and strings are checked against the image's length.
+ *
+ * Counted in a guest under -icount, loading Debian's fourteen modules takes 265 million instructions, two thirds of what
+ * the kernel takes before: signatures are checked and type information is parsed. Slimmed ones take 42.
  */
 #include "vm/modules.h"
 
@@ -75,22 +78,28 @@ static const uint8_t *section(const uint8_t *image, size_t len, uint64_t off, ui
 	return off > len || size > len - off ? NULL : image + off;
 }
 
+/* The ELF header, the header of the section with the sections' names, and these; all within the image. */
+static int read_headers(const uint8_t *image, size_t len, Elf64_Ehdr *eh, Elf64_Shdr *names, const uint8_t **ret_strings)
+{
+	if (len < sizeof(*eh))
+		return -ENOEXEC;
+	memcpy(eh, image, sizeof(*eh));
+	if (memcmp(eh->e_ident, ELFMAG, SELFMAG) != 0 || eh->e_ident[EI_CLASS] != ELFCLASS64 ||
+	    eh->e_shentsize != sizeof(*names) || eh->e_shstrndx >= eh->e_shnum ||
+	    !section(image, len, eh->e_shoff, (uint64_t)eh->e_shnum * sizeof(*names)))
+		return -ENOEXEC;
+	memcpy(names, image + eh->e_shoff + (size_t)eh->e_shstrndx * sizeof(*names), sizeof(*names));
+	*ret_strings = section(image, len, names->sh_offset, names->sh_size);
+	return *ret_strings ? 0 : -ENOEXEC;
+}
+
 static int find_modinfo(const uint8_t *image, size_t len, const uint8_t **ret, size_t *ret_len)
 {
 	Elf64_Ehdr eh;
 	Elf64_Shdr sh, names;
 	const uint8_t *strings;
 
-	if (len < sizeof(eh))
-		return -ENOEXEC;
-	memcpy(&eh, image, sizeof(eh));
-	if (memcmp(eh.e_ident, ELFMAG, SELFMAG) != 0 || eh.e_ident[EI_CLASS] != ELFCLASS64 ||
-	    eh.e_shentsize != sizeof(sh) || eh.e_shstrndx >= eh.e_shnum ||
-	    !section(image, len, eh.e_shoff, (uint64_t)eh.e_shnum * sizeof(sh)))
-		return -ENOEXEC;
-	memcpy(&names, image + eh.e_shoff + (size_t)eh.e_shstrndx * sizeof(sh), sizeof(names));
-	strings = section(image, len, names.sh_offset, names.sh_size);
-	if (!strings)
+	if (read_headers(image, len, &eh, &names, &strings) < 0)
 		return -ENOEXEC;
 	for (unsigned int i = 0; i < eh.e_shnum; i++) {
 		memcpy(&sh, image + eh.e_shoff + (size_t)i * sizeof(sh), sizeof(sh));
@@ -125,6 +134,47 @@ int modules_depends(const uint8_t *image, size_t len, char **ret, struct err *er
 	return 0;
 }
 
+/* linux/module_signature.h: the trailer's last fields, and the mark behind them. */
+#define SIGNATURE_MARK "~Module signature appended~\n"
+#define SIGNATURE_INFO 12u
+
+/* The length without an appended signature. */
+static size_t unsigned_len(const uint8_t *image, size_t len)
+{
+	size_t mark = sizeof(SIGNATURE_MARK) - 1, names, sig;
+	const uint8_t *info;
+
+	if (len < mark + SIGNATURE_INFO || memcmp(image + len - mark, SIGNATURE_MARK, mark) != 0)
+		return len;
+	len -= mark + SIGNATURE_INFO;
+	info = image + len;
+	names = (size_t)info[3] + info[4];
+	sig = (size_t)info[8] << 24 | (size_t)info[9] << 16 | (size_t)info[10] << 8 | info[11];
+	return sig + names > len ? len : len - sig - names;
+}
+
+size_t modules_slim(uint8_t *image, size_t len)
+{
+	const uint8_t *strings;
+	Elf64_Shdr sh, names;
+	Elf64_Ehdr eh;
+
+	len = unsigned_len(image, len);
+	if (read_headers(image, len, &eh, &names, &strings) < 0)
+		return len;
+	for (unsigned int i = 0; i < eh.e_shnum; i++) {
+		uint8_t *at = image + eh.e_shoff + (size_t)i * sizeof(sh);
+
+		memcpy(&sh, at, sizeof(sh));
+		if (sh.sh_name >= names.sh_size || names.sh_size - sh.sh_name < sizeof(".BTF") ||
+		    memcmp(strings + sh.sh_name, ".BTF", sizeof(".BTF")) != 0)
+			continue;
+		sh.sh_size = 0;
+		memcpy(at, &sh, sizeof(sh));
+	}
+	return len;
+}
+
 static struct modules_entry *find(struct modules *m, const char *name)
 {
 	for (size_t i = 0; i < m->n; i++)
@@ -155,6 +205,8 @@ static int visit(struct modules *m, const char *name, bool required, unsigned in
 		if (r < 0)
 			return r;
 	}
+	if (m->slim)
+		e->image_len = modules_slim(e->image, e->image_len);
 	r = modules_depends(e->image, e->image_len, &depends, err);
 	if (r < 0)
 		return err_wrap(err, "kernel module %s", name);

@@ -24,6 +24,7 @@ struct modules {
 	char **builtin; /* names compiled into the kernel */
 	size_t *order;  /* indexes into v, dependencies first */
 	size_t n_order;
+	bool slim;      /* images are slimmed: modules_slim() */
 };
 
 /* Remembers a module by its path ("kernel/fs/fuse/fuse.ko.xz"); other files are ignored. data is borrowed. */
@@ -37,6 +38,12 @@ void modules_add_builtin(struct modules *m, const char *text, size_t len);
 int modules_want(struct modules *m, const char *name, bool required, struct err *err);
 /* "depends" of an ELF module image: owned, comma separated, may be empty. 0 or -ENOEXEC. */
 int modules_depends(const uint8_t *image, size_t len, char **ret, struct err *err);
+/*
+ * Takes away what costs more time at loading than all the rest and is of no use to a guest whose modules came from the
+ * administrator's store: the signature (for a kernel that does not insist on it) and the type information for tracing
+ * (.BTF). Changes image; returns its new length. Malformed images are left alone.
+ */
+size_t modules_slim(uint8_t *image, size_t len);
 void modules_free(struct modules *m);
 
 #endif

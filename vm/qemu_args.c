@@ -27,6 +27,7 @@ static const char *const kernel_common[] = {
 	"random.trust_cpu=on",
 	"rcupdate.rcu_expedited=1",
 	"net.ifnames=0",
+	"initcall_blacklist=tracer_init_tracefs,trace_eval_init", /* as in cmdline.c */
 	"rdinit=/init",
 };
 

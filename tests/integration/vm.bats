@@ -246,6 +246,6 @@ teardown() { teardown_all; }
 	check_output "amphi.test=yes"
 	config '.vm.kernel.path = "/no/such/kernel"'
 	run -1 amphi run --bundle "$BUNDLE" "$ID"
-	check_output "vm.kernel.path: /no/such/kernel: No such file or directory"
+	check_output "vm.kernel.path: /no/such/kernel: no such file or directory"
 	[ ! -e "$ROOT/$ID" ]
 }
