@@ -244,3 +244,40 @@ int oci_config_rewrite(const char *buf, size_t len, const char *root, char *cons
 	*ret = json_w_steal(&w);
 	return 0;
 }
+
+/* a with b over it: objects of both are merged, everything else of b replaces what a has. */
+static void merge(struct json_writer *w, const char *key, const struct json *a, const struct json *b)
+{
+	if (a->type != JSON_OBJECT || b->type != JSON_OBJECT) {
+		json_w_value(w, key, b);
+		return;
+	}
+	json_w_object(w, key);
+	json_for_each(v, a) {
+		const struct json *over = json_get(b, v->key);
+
+		if (over)
+			merge(w, v->key, v, over);
+		else
+			json_w_value(w, v->key, v);
+	}
+	json_for_each(v, b)
+		if (!json_get(a, v->key))
+			json_w_value(w, v->key, v);
+	json_w_object_end(w);
+}
+
+int oci_config_merge(const char *buf, size_t len, const char *over, char **ret, struct err *err)
+{
+	cleanup_json_doc struct json_doc *doc = json_parse(buf, len, "config.json", err), *doc_over = NULL;
+	struct json_writer w = { 0 };
+
+	if (!doc)
+		return -EINVAL;
+	doc_over = json_parse(over, strlen(over), "config.json", err);
+	if (!doc_over)
+		return -EINVAL;
+	merge(&w, NULL, json_root(doc), json_root(doc_over));
+	*ret = json_w_steal(&w);
+	return 0;
+}

@@ -484,6 +484,12 @@ char *oci_resources_write(const struct oci_resources *r);
 int oci_config_rewrite(const char *buf, size_t len, const char *root, char *const *sources, size_t n, char **ret,
 		       struct err *err);
 
+/*
+ * config.json with the members of the document over laid over it, object by object; arrays and values are replaced whole.
+ * What is not in over stays, unknown properties included. *ret is owned.
+ */
+int oci_config_merge(const char *buf, size_t len, const char *over, char **ret, struct err *err);
+
 /* The value of an annotation, or NULL. */
 const char *oci_annotation(const struct oci_config *c, const char *key);
 /* Does the mount have the option word? */

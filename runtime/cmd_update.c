@@ -4,7 +4,8 @@
  * Theory of operation: options become the resources document of the specification, so that options and a
  * --resources document go one way: parsed and checked by oci/, applied by the back end. Fields that are not given
  * stay as they are; values that the kernel takes in pairs (memory and swap, quota and period) are completed from
- * what is in force.
+ * what is in force. Last the config in the state directory gets the new values: a checkpoint, exec or a later update
+ * goes by them.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -184,6 +185,32 @@ static int update_rdt(struct sandbox *sb, const struct update_options *o, struct
 	return r;
 }
 
+/* Later commands see the limits that are in force. */
+static int update_config(struct sandbox *sb, const struct update_options *o, const struct oci_resources *res, struct err *err)
+{
+	cleanup_free char *limits = oci_resources_write(res), *over = NULL, *text = NULL;
+	struct json_writer rdt = { 0 };
+	cleanup_free char *rdt_text = NULL;
+	int r = sandbox_config(sb, err);
+
+	if (r < 0)
+		return r;
+	json_w_object(&rdt, NULL);
+	if (o->l3_cache_schema)
+		json_w_string(&rdt, "l3CacheSchema", o->l3_cache_schema);
+	if (o->mem_bw_schema)
+		json_w_string(&rdt, "memBwSchema", o->mem_bw_schema);
+	json_w_object_end(&rdt);
+	rdt_text = json_w_steal(&rdt);
+	over = sb->config->linux_.intel_rdt ? xasprintf("{\"linux\":{\"resources\":%s,\"intelRdt\":%s}}", limits, rdt_text) :
+					      xasprintf("{\"linux\":{\"resources\":%s}}", limits);
+	r = oci_config_merge(sb->config_json, sb->config_json_len, over, &text, err);
+	if (r < 0)
+		return r;
+	r = path_write_atomic(sb->dir.fd, "config.json", text, strlen(text), 0600);
+	return r < 0 ? err_sys(err, r, "%s/config.json", sb->dir.path) : 0;
+}
+
 static int update_main(const struct globals *g, const struct command *self, int argc, char **argv, struct err *err)
 {
 	cleanup_sandbox struct sandbox sb = SANDBOX_INIT;
@@ -207,6 +234,8 @@ static int update_main(const struct globals *g, const struct command *self, int 
 		r = sb.backend->update(&sb, res, err);
 	if (r == 0 && (o.l3_cache_schema || o.mem_bw_schema))
 		r = update_rdt(&sb, &o, err);
+	if (r == 0)
+		r = update_config(&sb, &o, res, err);
 	oci_resources_free(res);
 	return r;
 }

@@ -59,6 +59,22 @@ teardown() { teardown_all; }
 	file_is cpu cpu.shares 300 cpu.weight 39
 }
 
+@test "the stored configuration has what is in force" {
+	stored() { jq -r "$1" "$ROOT/$ID/config.json"; }
+	amphi update --memory 96m --cpu-share 200 "$ID"
+	[ "$(stored .linux.resources.memory.limit)" = 100663296 ]
+	[ "$(stored .linux.resources.memory.reservation)" = 33554432 ]
+	[ "$(stored .linux.resources.cpu.shares)" = 200 ]
+	[ "$(stored .linux.resources.cpu.quota)" = 500000 ]
+	echo '{"pids":{"limit":12}}' | amphi update -r - "$ID"
+	[ "$(stored .linux.resources.pids.limit)" = 12 ]
+	[ "$(stored .linux.resources.memory.limit)" = 100663296 ]
+	[ "$(stored .process.args[0])" = sleep ]
+	run ! amphi update --cpuset-cpus 9999 "$ID"
+	[ "$(stored .linux.resources.cpu.cpus)" = null ]
+	[ "$(jq -r .linux.resources.pids.limit "$BUNDLE/config.json")" = 20 ]
+}
+
 @test "devices change without being open in between" {
 	run amphi exec "$ID" sh -c ': </dev/null && echo yes'
 	check_output yes
