@@ -131,6 +131,9 @@ int attr_memory_and_personality(const struct oci_config *c, struct err *err)
 	return 0;
 }
 
+/* KEY_POS_ALL | KEY_USR_VIEW | KEY_USR_READ | KEY_USR_SEARCH | KEY_USR_LINK */
+#define KEYRING_PERM 0x3f1b0000UL
+
 int attr_keyring(const char *name, struct err *err)
 {
 	long serial;
@@ -142,5 +145,10 @@ int attr_keyring(const char *name, struct err *err)
 		log_debug("attr: no session keyring: %s", strerrordesc_np(errno));
 		return 0;
 	}
-	return serial < 0 ? err_sys(err, -errno, "join session keyring %s", name) : 0;
+	if (serial < 0)
+		return err_sys(err, -errno, "join session keyring %s", name);
+	/* what a later exec joins by name must be searchable by its owner */
+	if (syscall(SYS_keyctl, KEYCTL_SETPERM, serial, KEYRING_PERM) < 0)
+		log_debug("attr: session keyring: %s", strerrordesc_np(errno));
+	return 0;
 }

@@ -406,13 +406,15 @@ static int exec_enter(struct init *in, struct err *err)
 		attr_affinity_reset();
 	if (!r)
 		r = lsm_apply_keyring(in->procfd, in->process->selinux_label, err);
-	if (!r)
-		r = attr_keyring(in->keyring, err);
 	if (r < 0)
 		return r;
 	if (in->container_pidfd >= 0 && in->join_flags && setns(in->container_pidfd, in->join_flags) < 0)
 		return errno == ESRCH ? err_set(err, ESRCH, "container not running") :
 					err_sys(err, -errno, "join the container's namespaces");
+	/* its name is looked up in the user namespace that we are in now */
+	r = attr_keyring(in->keyring, err);
+	if (r < 0)
+		return r;
 	if (in->root_dir >= 0 && (fchdir(in->root_dir) < 0 || chroot(".") < 0))
 		return err_sys(err, -errno, "enter the container's root");
 	if (in->root_dir >= 0)

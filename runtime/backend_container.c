@@ -169,6 +169,7 @@ static int verb_exec(struct sandbox *sb, const struct exec_request *req, struct 
 {
 	struct container_exec_params p = CONTAINER_EXEC_INIT;
 	struct container_exec_result res = { .pidfd = -1, .console = -1 };
+	cleanup_free char *keyring = sb->rec.keyring ? xasprintf("_ses.%s", sb->rec.id) : NULL;
 	cleanup_fd int cache = -1;
 	int r = sandbox_config(sb, err);
 
@@ -181,6 +182,7 @@ static int verb_exec(struct sandbox *sb, const struct exec_request *req, struct 
 	p.process = req->process;
 	p.pid = sb->rec.pid;
 	p.start_time = sb->rec.start_time;
+	p.keyring = keyring;
 	p.cgroup = sb->cgroup && cgroup_exists(sb->cgroup) ? sb->cgroup : NULL;
 	p.sub_cgroups = req->cgroups;
 	p.seccomp_cache_fd = cache;

@@ -203,6 +203,7 @@ static void sandbox_record(struct sandbox *sb)
 	rec->vmm = sb->plan.vmm;
 	rec->cgroup_driver = sb->plan.cgroup_driver;
 	rec->rootless = sb->plan.rootless;
+	rec->keyring = !sb->request->no_new_keyring;
 	rec->networks = strv_dup(sb->request->networks);
 	if (sb->request->cni_config)
 		strv_add_take(&rec->networks, xasprintf("cni:%s", sb->request->cni_config));

@@ -232,6 +232,7 @@ int statedir_save(const struct statedir *d, const struct statedir_record *rec, s
 	json_w_string(&w, "vmm", commands_vmm_name(rec->vmm));
 	json_w_string(&w, "cgroupManager", cgroup_driver_name(rec->cgroup_driver));
 	json_w_bool(&w, "rootless", rec->rootless);
+	json_w_bool(&w, "keyring", rec->keyring);
 	if (rec->networks)
 		json_w_strv(&w, "networks", rec->networks);
 	save_string(&w, "image", rec->image);
@@ -309,6 +310,8 @@ static int load_members(const struct json *root, struct statedir_record *rec, st
 		r = load_words(root, rec, err);
 	if (r >= 0)
 		r = json_opt_bool(root, "rootless", &rec->rootless, err);
+	if (r >= 0)
+		r = json_opt_bool(root, "keyring", &rec->keyring, err);
 	if (r >= 0)
 		r = json_opt_strv(root, "networks", &rec->networks, err);
 	if (r >= 0)

@@ -29,6 +29,7 @@ struct statedir_record {
 	enum vmm_driver vmm; /* the driver in use, VM mode */
 	enum cgroup_driver cgroup_driver;
 	bool rootless;
+	bool keyring;    /* the workload has a session keyring of its own, which exec joins */
 	char **networks; /* names given by --network */
 	char *image;     /* reference whose root the images room mounted for us; NULL */
 	/* what there is to undo: JSON texts of the rooms that made it, NULL: nothing */

@@ -94,3 +94,29 @@ teardown() { teardown_all; }
 	[ "$(jq -r '.steps[0]' <<<"$output")" = statedir ]
 	[ ! -e "$ROOT/$ID" ]
 }
+
+@test "create, run: --pidfd-socket receives a pidfd of the process" {
+	need_program python3
+	local s=$BATS_TEST_TMPDIR/pidfd.sock command
+	config_args sleep 1000
+	for command in create "run -d"; do
+		rm -f "$s"
+		python3 -c '
+import array, os, socket, sys
+l = socket.socket(socket.AF_UNIX); l.bind(sys.argv[1]); l.listen()
+c, _ = l.accept()
+data, fds, _, _ = socket.recv_fds(c, 64, 4)
+print(len(fds), *[w.split()[1] for f in fds for w in open("/proc/self/fdinfo/%d" % f) if w.startswith("Pid:")])' \
+			"$s" >"$BATS_TEST_TMPDIR/got" 3>&- &
+		local server=$!
+		wait_for test -S "$s"
+		# shellcheck disable=SC2086
+		amphi $command --pidfd-socket "$s" --bundle "$BUNDLE" "$ID" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1
+		wait $server
+		[ "$(cat "$BATS_TEST_TMPDIR/got")" = "1 $(pid_of "$ID")" ]
+		amphi delete --force "$ID"
+	done
+	run -1 amphi create --pidfd-socket "$BATS_TEST_TMPDIR/none" --bundle "$BUNDLE" "$ID"
+	check_output "--pidfd-socket"
+	[ ! -e "$ROOT/$ID" ]
+}

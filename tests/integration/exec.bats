@@ -116,3 +116,52 @@ running() { amphi run -d --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1; }
 		[ "$code" = "$n" ]
 	done
 }
+
+@test "exec: the session keyring is the container's, not the caller's" {
+	skip_in_vm "keyrings are the machine's own"
+	need_root
+	[ -e /proc/keys ] || skip "needs keyrings (CONFIG_KEYS)"
+	config 'del(.linux.seccomp)'
+	cp "$HELPERS/keyring" "$BUNDLE/rootfs/bin/"
+	config_args sh -c 'keyring; exec sleep 1000'
+	detached
+	wait_for grep -q "_ses.$ID" "$BATS_TEST_TMPDIR/out"
+	run -0 amphi exec "$ID" keyring
+	[ "$output" = "$(cat "$BATS_TEST_TMPDIR/out")" ]
+	run -0 amphi exec --user 1000 "$ID" keyring
+	check_output "_ses.$ID"
+	config ".linux.cgroupsPath += \"-old\""
+	amphi run -d --no-new-keyring --bundle "$BUNDLE" "$ID-old" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1
+	wait_for grep -q keyring "$BATS_TEST_TMPDIR/out"
+	[ "$(cat "$BATS_TEST_TMPDIR/out")" = "$("$HELPERS/keyring")" ]
+	run -0 amphi exec "$ID-old" keyring
+	[ "$output" = "$("$HELPERS/keyring")" ]
+}
+
+@test "exec: execCPUAffinity: initial before, final in the process; the document's wins" {
+	skip_in_vm "processors are the machine's"
+	need_root
+	[ "$(nproc)" -ge 2 ] || skip "needs two processors"
+	config '.process.execCPUAffinity = {initial: "0", final: "1"}'
+	config_args sleep 1000
+	detached
+	run -0 amphi exec "$ID" grep Cpus_allowed_list /proc/self/status
+	[ "$output" = $'Cpus_allowed_list:\t1' ]
+	jq '.process | .args = ["grep", "Cpus_allowed_list", "/proc/self/status"] | .execCPUAffinity = {initial: "0"}' \
+		"$BUNDLE/config.json" >"$BATS_TEST_TMPDIR/p.json"
+	run -0 amphi exec --process "$BATS_TEST_TMPDIR/p.json" "$ID"
+	[ "$output" = $'Cpus_allowed_list:\t0' ]
+	jq '.execCPUAffinity = {final: "0-x"}' "$BATS_TEST_TMPDIR/p.json" >"$BATS_TEST_TMPDIR/q.json"
+	run -255 amphi exec --process "$BATS_TEST_TMPDIR/q.json" "$ID"
+	check_output execCPUAffinity.final
+}
+
+@test "exec: scheduler and I/O priority are the process's own" {
+	skip_in_vm "tested by process.bats"
+	config_args sleep 1000
+	detached
+	jq '.process | .args = ["cut", "-d ", "-f19,41", "/proc/self/stat"] | .scheduler = {policy: "SCHED_BATCH", nice: 5}' \
+		"$BUNDLE/config.json" >"$BATS_TEST_TMPDIR/p.json"
+	run -0 amphi exec --process "$BATS_TEST_TMPDIR/p.json" "$ID"
+	[ "$output" = "5 3" ]
+}
