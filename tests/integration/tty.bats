@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# backends: container
+# backends: container vm
+# bats file_tags=lab:vm
 # Terminals: console socket, size, ownership, controlling terminal, /dev/console.
 load helpers
 
