@@ -10,7 +10,7 @@ setup() {
 }
 teardown() { teardown_all; }
 
-running() { amphi run -d --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1; }
+running() { detached; }
 
 @test "exec: stdio, exit code, options behind the id belong to the command" {
 	running
