@@ -145,10 +145,12 @@ static int verb_create(struct sandbox *sb, struct err *err)
 	size_t n = 0;
 
 	r = machine_data(sb, &mc, err);
-	if (!r && mc->pod.sandbox)
+	if (!r && mc->pod.sandbox) {
 		mc->monitor.spec.name = sb->rec.id;
-	else if (!r)
+		mc->monitor.spec.lockdown = machine_lockdown();
+	} else if (!r) {
 		r = machine_prepare(mc, sb->rec.id, sb->dir.path, sb->globals->debug, err);
+	}
 	if (r < 0)
 		return r;
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)

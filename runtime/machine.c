@@ -96,7 +96,7 @@ static int open_file(const char *path, int *ret, struct err *err)
 	return *ret < 0 ? err_sys(err, -errno, "%s", path) : 0;
 }
 
-static int lockdown_wish(void)
+int machine_lockdown(void)
 {
 	const char *s = secure_getenv("AMPHI_VM_LOCKDOWN");
 
@@ -152,7 +152,7 @@ int machine_prepare(struct machine *mc, const char *id, const char *state_dir, b
 	spec->kernel_path = JAIL_KERNEL;
 	spec->initrd_path = JAIL_INITRD;
 	spec->cmdline = mc->config.cmdline;
-	spec->lockdown = lockdown_wish();
+	spec->lockdown = machine_lockdown();
 	share_policies(mc, spec);
 	return mc->monitor.driver->prepare(spec, err);
 }

@@ -40,6 +40,8 @@ int machine_decide(struct machine *mc, const struct plan *plan, struct err *err)
  * files, and with log the console's text, console.log.
  */
 int machine_prepare(struct machine *mc, const char *id, const char *state_dir, bool log, struct err *err);
+/* How tightly monitors are locked up: AMPHI_VM_LOCKDOWN (off, log), else enum lockdown_mode's strictest. */
+int machine_lockdown(void);
 /* The record for later commands: JSON text, owned. */
 char *machine_save(const struct machine *mc);
 /* The machine's size from that record; members it does not tell are 0. */

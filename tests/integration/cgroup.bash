@@ -29,7 +29,7 @@ need_controller() {
 file_is() {
 	local file=$2 want=$3 got
 	if is_vm; then
-		got=$(amphi exec "$ID" cat "/sys/fs/cgroup/$4")
+		got=$(amphi exec "$ID" sh -c 'cat "/sys/fs/cgroup/$(sed -n s/^0:://p /proc/self/cgroup)/$0"' "$4")
 		[ "$got" = "$5" ] || { echo "$4 in the machine: $got, expected $5" >&2; return 1; }
 		return
 	fi

@@ -36,7 +36,8 @@ member() { # SUFFIX [cri-o]
 	config '.mounts += [{destination: "/rw", type: "bind", source: $d, options: ["rbind", "rw"]}, {destination: "/etc/one", type: "bind", source: ($d + "/file"), options: ["bind", "ro"]}]' \
 		--arg d "$BATS_TEST_TMPDIR/data"
 	config_args sh -c 'trap "exit 9" TERM; echo $$ $(cat /who) $(hostname); echo x >/rw/new; cat /etc/one; echo x 2>/dev/null >/etc/one || echo refused; sleep 1000 & wait'
-	amphi create --bundle "$BUNDLE" --pid-file "$BATS_TEST_TMPDIR/pid" "$a" </dev/null >"$BATS_TEST_TMPDIR/a.out" 2>&1
+	amphi create --bundle "$BUNDLE" --pid-file "$BATS_TEST_TMPDIR/pid" "$a" </dev/null >"$BATS_TEST_TMPDIR/a.out" 2>&1 ||
+		{ cat "$BATS_TEST_TMPDIR/a.out" >&2; false; }
 	status_is "$a" created
 	[ "$(cat "$BATS_TEST_TMPDIR/pid")" = "$(pid_of "$a")" ]
 	[ "$(pid_of "$a")" != "$MONITOR" ]
