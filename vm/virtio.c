@@ -20,6 +20,8 @@
 
 #define FD_BASE 1000
 #define STOP_DATA UINT32_MAX
+/* Warnings about one device in the life of the machine. */
+#define COMPLAINTS_MAX 4
 
 void virtio_init(struct virtio_device *dev, const struct virtio_device_ops *ops, uint64_t features,
 		 unsigned int nqueues, void *config, size_t config_len)
@@ -45,7 +47,10 @@ void virtio_fail(struct virtio_device *dev, const char *what)
 {
 	if (atomic_exchange(&dev->failed, true))
 		return;
-	log_warn("%s: the guest broke the rules: %s; the device needs a reset", dev->ops->name, what);
+	/* Each reset may begin it anew: the log is not the guest's to fill. */
+	if (dev->complaints < COMPLAINTS_MAX)
+		log_warn("%s: the guest broke the rules: %s; the device needs a reset%s", dev->ops->name, what,
+			 ++dev->complaints == COMPLAINTS_MAX ? "; no more of this will be said" : "");
 	if (dev->transport.failed)
 		dev->transport.failed(dev);
 }

@@ -77,6 +77,7 @@ struct virtio_device {
 	/* running */
 	bool active;           /* between activate and reset */
 	_Atomic bool failed;
+	_Atomic unsigned int complaints; /* failures logged so far */
 };
 
 /* Fills identity and queues (nqueues ≤ VIRTIO_QUEUES_MAX), kick and call fds -1. */
