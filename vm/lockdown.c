@@ -10,7 +10,8 @@
  * takes. ioctl is narrowed by its request for vCPUs (KVM_RUN, KVM_KVMCLOCK_CTRL), socket by its family, clone and unshare by
  * their flags: no thread makes a namespace.
  *
- * ENOSYS instead of death for the few calls that libraries probe for (clone3 where clone does).
+ * An error instead of death for the few calls that libraries probe for: clone3 where clone does, openat in threads that
+ * have no files.
  */
 #include "vm/lockdown.h"
 
@@ -113,6 +114,9 @@ static int allow_kind(scmp_filter_ctx ctx, enum lockdown_kind kind, struct err *
 {
 	int r = allow(ctx, every, err);
 
+	/* The C library's heap looks into /proc when it shrinks for the first time, and goes on without. */
+	if (!r && kind != LOCKDOWN_MAIN && kind != LOCKDOWN_FS)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(openat), 0);
 	switch (kind) {
 	case LOCKDOWN_VCPU:
 		if (!r)
