@@ -400,6 +400,13 @@ static int rootfs_config(const struct import *im, const char *diff_id, char **re
 	json_w_string(&w, NULL, diff_id);
 	json_w_array_end(&w);
 	json_w_object_end(&w);
+	/* builders count: one line for each layer */
+	json_w_array(&w, "history");
+	json_w_object(&w, NULL);
+	json_w_string(&w, "created", when);
+	json_w_string(&w, "created_by", "amphi import");
+	json_w_object_end(&w);
+	json_w_array_end(&w);
 	json_w_object_end(&w);
 	oci_platform_clear(&own);
 	*ret = json_w_steal(&w);

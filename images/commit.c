@@ -103,10 +103,23 @@ static int make_layer(struct commit *c, struct err *err)
 
 static void write_history(struct json_writer *w, const struct json *old, const struct commit *c, const char *when)
 {
+	size_t lines = 0;
+
 	json_w_array(w, "history");
-	if (old && old->type == JSON_ARRAY)
-		json_for_each(v, old)
+	if (old && old->type == JSON_ARRAY) {
+		json_for_each(v, old) {
+			const struct json *empty = json_get(v, "empty_layer");
+
 			json_w_value(w, NULL, v);
+			lines += !(empty && empty->type == JSON_BOOL && empty->b);
+		}
+	}
+	/* builders count: one line for each layer, also where the base had none */
+	for (; lines < c->base.manifest->n_layers; lines++) {
+		json_w_object(w, NULL);
+		json_w_string(w, "created_by", "unknown");
+		json_w_object_end(w);
+	}
 	json_w_object(w, NULL);
 	json_w_string(w, "created", when);
 	json_w_string(w, "created_by", "amphi commit");

@@ -111,6 +111,60 @@ listing() { (cd "$1" && find . -printf '%P %y %m %U %G %s %l %n\n' | grep -v -E 
 	[[ "$output" != *fifo* ]]
 }
 
+@test "podman loads what we export, and we import what podman saves" {
+	need_program podman
+	load engine.bash
+	engine_setup
+	local form
+	"$AMPHI" export --format docker-archive -o "$T/d.tar" test
+	"$AMPHI" export --format oci-archive -o "$T/o.tar" test
+	for form in d o; do
+		run -0 engine_podman load -q -i "$T/$form.tar"
+		[ "sha256:$(engine_podman images -q --no-trunc | sort -u | head -1 | sed 's/^sha256://')" = "$(id_of test)" ]
+	done
+	name=$(engine_podman images --format '{{.Repository}}:{{.Tag}}' | grep -v none | head -1)
+	for form in docker-archive oci-archive; do
+		engine_podman save -q --format $form -o "$T/p-$form.tar" "$name"
+		"$AMPHI" import -q --name "p-$form" "$T/p-$form.tar"
+		[ "$(id_of "p-$form")" = "$(id_of test)" ]
+	done
+	[ "$(ls "$AMPHI_STORE/layers" | wc -l)" = 1 ]
+	# what podman commits on top has our layer below its own
+	printf 'FROM %s\nLABEL by=buildah\nCOPY new /odd/new\n' "$name" >"$T/Containerfile"
+	echo fresh >"$T/new"
+	engine_podman build -q --isolation chroot -f "$T/Containerfile" -t built "$T" >/dev/null
+	engine_podman save -q --format oci-archive -o "$T/built.tar" built
+	"$AMPHI" import -q --name built "$T/built.tar"
+	[ "$("$AMPHI" inspect built | jq -r '.config.config.Labels | .by + .k')" = buildahv ]
+	run -0 amphi run --image built "$ID" cat /odd/new
+	check_output fresh
+	engine_clean
+}
+
+@test "docker loads what we export, and we import what docker saves" {
+	need_program dockerd
+	need_program docker
+	load engine.bash
+	engine_setup
+	engine_containerd
+	engine_dockerd
+	dk() { timeout 120 docker -H "unix://$E/docker.sock" "$@"; }
+	"$AMPHI" export --format docker-archive -o "$T/d.tar" test
+	run dk load -q -i "$T/d.tar"
+	[ "$status" = 0 ] || { engine_stop "$(cat "$E/dockerd.pid")"; engine_stop "$(cat "$E/containerd.pid")"; echo "$output" >&2; false; }
+	id=$(dk images -q --no-trunc | head -1)
+	dk save -o "$T/saved.tar" "$(dk images --format '{{.Repository}}:{{.Tag}}' | head -1)"
+	engine_stop "$(cat "$E/dockerd.pid")"
+	engine_stop "$(cat "$E/containerd.pid")"
+	engine_clean
+	[ "$id" = "$(id_of test)" ]
+	"$AMPHI" import -q --name saved "$T/saved.tar"
+	[ "$(id_of saved)" = "$(id_of test)" ]
+	"$AMPHI" bundle test "$T/b1"
+	"$AMPHI" bundle saved "$T/b2"
+	diff <(listing "$T/b1/rootfs") <(listing "$T/b2/rootfs")
+}
+
 @test "conversion: user, environment, labels and ports as the specification has them" {
 	printf 'root:x:0:0::/root:/bin/sh\nweb:x:33:44::/srv:/bin/sh\n' >"$BUNDLE/rootfs/etc/passwd"
 	printf 'root:x:0:\nextra:x:50:web,other\nwww:x:44:\n' >"$BUNDLE/rootfs/etc/group"

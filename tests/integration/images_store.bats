@@ -110,6 +110,7 @@ y"
 	run -0 "$AMPHI" inspect two
 	[ "$(jq '.manifest.layers | length' <<<"$output")" = 2 ]
 	[ "$(jq -r '.config.history[-1].comment' <<<"$output")" = "a test" ]
+	[ "$(jq '.config.history | length' <<<"$output")" = 2 ]
 	run -0 "$AMPHI" fsck
 }
 
@@ -121,6 +122,71 @@ y"
 	"$AMPHI" rmi one
 	run -0 amphi run --image other "$ID" cat /etc/who
 	check_output one
+}
+
+# Bytes of the file that are in the page cache.
+cached() { fincore -nb -o RES "$1" | tr -d ' '; }
+read_and_cached() { amphi exec "$1" cat /big </dev/null >/dev/null && [ "$(cached "$2")" -ge 20000000 ]; }
+on_disk() { du -xsk "$AMPHI_STORE" | cut -f1; }
+
+@test "many containers and machines of one image: one copy on the disk and one in the host's page cache" {
+	need_program fincore
+	local file before i other=()
+	head -c 20000000 /dev/urandom >"$BUNDLE/rootfs/big"
+	make_image one
+	file=$(echo "$AMPHI_STORE"/layers/*/fs/big)
+	[ "$(stat -f -c %T "$file")" != tmpfs ] || skip "the page cache of tmpfs is its disk"
+	sync "$file"
+	before=$(on_disk)
+	python3 -c 'import os, sys; f = os.open(sys.argv[1], os.O_RDONLY); os.posix_fadvise(f, 0, 0, os.POSIX_FADV_DONTNEED)' "$file"
+	[ "$(cached "$file")" -lt 1000000 ]
+	# the first one, a container or a machine, reads it from the disk
+	amphi run -d --image one "${image_network[@]}" "$ID" sleep 1000 </dev/null >/dev/null 2>&1
+	run -0 amphi exec "$ID" sh -c 'cat /big | wc -c' </dev/null
+	check_output 20000000
+	# (again, should somebody have dropped the host's caches meanwhile)
+	wait_for read_and_cached "$ID" "$file"
+	amphi run -d --image one "${image_network[@]}" "$ID-2" sleep 1000 </dev/null >/dev/null 2>&1
+	run -0 amphi exec "$ID-2" sh -c 'cat /big | wc -c' </dev/null
+	check_output 20000000
+	# a container behind it reads what is in memory already: nothing comes from the disk
+	nothing_read() {
+		[ "$("$AMPHI" --root "$ROOT" --isolation container run --image one "$ID-3" \
+			sh -c 'cat /big >/dev/null; grep ^read_bytes /proc/$$/io' </dev/null 2>/dev/null | cut -d' ' -f2)" -lt 1000000 ]
+	}
+	wait_for nothing_read
+	# three roots and one copy: upper directories are empty, and no other file of the name is there
+	[ $(($(on_disk) - before)) -lt 1000 ]
+	[ "$(find "$AMPHI_STORE" -xdev -name big | wc -l)" = 1 ]
+	for i in "$ID" "$ID-2"; do
+		[ -z "$(find "$AMPHI_STORE/containers/$i/upper" -type f)" ]
+		amphi delete --force "$i"
+	done
+}
+
+@test "prune and rmi at any moment leave what containers use" {
+	skip_in_vm "the same store"
+	local i pids=()
+	make_image one
+	make_image two
+	for i in 1 2 3 4; do
+		(
+			for n in 1 2 3; do
+				[ "$(amphi run --image one "$ID-$i-$n" cat /etc/who 2>&1 </dev/null)" = one ] || exit 1
+				"$AMPHI" import -q --name "x$i" "$BATS_TEST_TMPDIR/two.tar.gz" >/dev/null || exit 1
+				"$AMPHI" rmi "x$i" >/dev/null || exit 1
+			done
+		) 3>&- &
+		pids+=($!)
+	done
+	(
+		for n in 1 2 3 4 5 6; do "$AMPHI" prune --all >/dev/null || exit 1; done
+	) 3>&- &
+	pids+=($!)
+	for i in "${pids[@]}"; do wait "$i"; done
+	run -0 "$AMPHI" fsck
+	[ -z "$(ls "$AMPHI_STORE/containers")" ]
+	[ "$(ls "$AMPHI_STORE/layers" | wc -l)" = 2 ]
 }
 
 @test "layers that lean on those below: implied directories, a symlink in the way, a hard link's target" {
@@ -186,18 +252,34 @@ image_of_layers() {
 
 @test "an image of 127 layers, some of them the same, mounts" {
 	skip_in_vm "the same mount"
-	local t=$BATS_TEST_TMPDIR/many i files=()
-	mkdir -p "$t/d"
-	for i in $(seq 1 126); do
-		echo "$((i % 60))" >"$t/d/f$((i % 60))"
-		tar -C "$t/d" --mtime=@1 -cf "$t/$i.tar" "f$((i % 60))"
-		files+=("$t/$i.tar")
-	done
-	tar -C "$BUNDLE/rootfs" -cf "$t/0.tar" .
-	image_of_layers many "$t/0.tar" "${files[@]}"
-	run -0 amphi run --image many "$ID" sh -c 'ls /f* | wc -l; cat /f59'
-	check_output "60
-59"
+	need_program python3
+	tar -C "$BUNDLE/rootfs" -cf "$BATS_TEST_TMPDIR/0.tar" .
+	python3 - "$BATS_TEST_TMPDIR" <<'EOP'
+import sys, os, io, json, hashlib, tarfile
+t = sys.argv[1]; l = t + '/many'; os.makedirs(l + '/blobs/sha256')
+def put(b, kind):
+    h = hashlib.sha256(b).hexdigest(); open(l + '/blobs/sha256/' + h, 'wb').write(b)
+    return {'mediaType': 'application/vnd.oci.image.' + kind, 'digest': 'sha256:' + h, 'size': len(b)}
+def layer(i):
+    b = io.BytesIO(); a = tarfile.open(fileobj=b, mode='w'); e = tarfile.TarInfo('f%d' % i); e.size = 4; a.addfile(e, io.BytesIO(b'%03d\n' % i)); a.close()
+    return put(b.getvalue(), 'layer.v1.tar')
+layers = [put(open(t + '/0.tar', 'rb').read(), 'layer.v1.tar')] + [layer(i) for i in range(1, 127)]
+layers += [layers[5], layers[7], layers[5]]
+c = put(json.dumps({'os': 'linux', 'architecture': 'amd64', 'rootfs': {'type': 'layers', 'diff_ids': [x['digest'] for x in layers]}}).encode(), 'config.v1+json')
+m = put(json.dumps({'schemaVersion': 2, 'mediaType': 'application/vnd.oci.image.manifest.v1+json', 'config': c, 'layers': layers}).encode(), 'manifest.v1+json')
+json.dump({'schemaVersion': 2, 'manifests': [m]}, open(l + '/index.json', 'w'))
+open(l + '/oci-layout', 'w').write('{"imageLayoutVersion":"1.0.0"}')
+EOP
+	"$AMPHI" import -q --name many "$BATS_TEST_TMPDIR/many"
+	# 127 trees, whose paths do not fit into the page that mount(2) takes, and three that come again
+	[ "$(find "$AMPHI_STORE/layers" -mindepth 1 -maxdepth 1 | wc -l)" = 127 ]
+	[ "$(find "$AMPHI_STORE/layers" -mindepth 1 -maxdepth 1 | wc -c)" -gt 4096 ]
+	run -0 amphi run --image many "$ID" sh -c 'ls /f* | wc -l; cat /f126 /f5'
+	check_output "126
+126
+005"
+	run -0 amphi run --image many --uidmap 0:100000:65536 "$ID" sh -c 'ls /f* | wc -l'
+	check_output 126
 }
 
 @test "user namespaces: one layer on the disk, its ids mapped for each container; what is written, too, and commit" {
