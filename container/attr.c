@@ -121,10 +121,10 @@ int attr_memory_and_personality(const struct oci_config *c, struct err *err)
 		if (!str_empty(m->nodes)) {
 			mask = parse_mask(m->nodes, &words);
 			if (!mask)
-				return err_set(err, EINVAL, "linux.memoryPolicy.nodes: not a list of nodes: %s", m->nodes);
+				return err_set(err, EINVAL, "linux.memoryPolicy.nodes: invalid memory policy node: not a list of nodes: %s", m->nodes);
 		}
 		if (syscall(SYS_set_mempolicy, m->mode | (int)m->flags, mask, mask ? words * WORD_BITS + 1 : 0) < 0)
-			return err_sys(err, -errno, "linux.memoryPolicy: set memory policy");
+			return err_sys(err, -errno, "linux.memoryPolicy: set_mempolicy");
 	}
 	if (c->linux_.has_personality && personality(c->linux_.personality_linux32 ? PER_LINUX32 : PER_LINUX) < 0)
 		return err_sys(err, -errno, "linux.personality");

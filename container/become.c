@@ -174,6 +174,9 @@ int become_user(struct init *in, struct err *err)
 	if (r < 0)
 		return r;
 	r = attr_scheduling(p, err);
+	/* sched_setattr(2): the affinity of a deadline task has to be all of the system's CPUs */
+	if (r == -EPERM && p->has_scheduler && !str_empty(in->config->linux_.resources.cpu.cpus))
+		return err_set(err, EPERM, "process.scheduler: process scheduler can't be used together with AllowedCPUs (linux.resources.cpu.cpus)");
 	if (!r)
 		r = attr_memory_and_personality(in->config, err);
 	if (r < 0)
@@ -240,13 +243,48 @@ static void wait_for_hand_over(int sock)
 	while (now.tv_sec - start.tv_sec < 2);
 }
 
+static int no_new_privileges(const struct oci_process *p, struct err *err)
+{
+	if (p->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return err_sys(err, -errno, "process.noNewPrivileges");
+	return 0;
+}
+
+/* Loads the filter; without no_new_privs the capability that allowed it goes now. */
+static int filter(struct init *in, int sock, struct err *err)
+{
+	int r;
+
+	if (!in->filter)
+		return 0;
+	r = seccomp_install(in->filter, err);
+	if (r < 0)
+		return r;
+	if (in->filter->notify)
+		wait_for_hand_over(sock);
+	return in->process->no_new_privileges ? 0 : caps_final(&in->caps, err);
+}
+
+int become_confined(struct init *in, struct err *err)
+{
+	int r;
+
+	if (!in->filter || in->filter->notify)
+		return 0;
+	r = no_new_privileges(in->process, err);
+	if (!r)
+		r = filter(in, -1, err);
+	in->filter = NULL;
+	return r;
+}
+
 int become_workload(struct init *in, int sock, struct err *err)
 {
 	const struct oci_process *p = in->process;
-	int r;
+	int r = no_new_privileges(p, err);
 
-	if (p->no_new_privileges && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-		return err_sys(err, -errno, "process.noNewPrivileges");
+	if (r < 0)
+		return r;
 	if (in->filter && in->filter->notify) {
 		/* the starter must be allowed to take the listener out of our table; it is privileged or our owner */
 		(void)prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
@@ -257,18 +295,9 @@ int become_workload(struct init *in, int sock, struct err *err)
 	r = sync_send(sock, SYNC_EXEC, NULL, 0, NULL, 0);
 	if (r < 0)
 		return err_sys(err, r, "tell the starter");
-	if (in->filter) {
-		r = seccomp_install(in->filter, err);
-		if (r < 0)
-			return r;
-		if (in->filter->notify)
-			wait_for_hand_over(sock);
-		if (!p->no_new_privileges) {
-			r = caps_final(&in->caps, err);
-			if (r < 0)
-				return r;
-		}
-	}
+	r = filter(in, sock, err);
+	if (r < 0)
+		return r;
 	execve(in->path, p->args, in->env);
 	r = -errno;
 	return err_sys(err, r, "exec %s", in->path);

@@ -14,6 +14,11 @@ int become_clean(const struct init *in, struct err *err);
  * capabilities, working directory, executable. Inside the container's root (in->rootfd is it, or -1: "/").
  */
 int become_user(struct init *in, struct err *err);
+/*
+ * For startContainer hooks: no_new_privs and the seccomp filter before they run, unless the filter has a listener
+ * (its hand-over belongs to the last step). Once.
+ */
+int become_confined(struct init *in, struct err *err);
 /* no_new_privs, filter, last capabilities, execve. sock is where the starter listens. Returns only on failure. */
 int become_workload(struct init *in, int sock, struct err *err);
 /* The terminal: opens it in the container's devpts at pts_dir, sends its master away, makes it 0–2. */

@@ -11,6 +11,7 @@
 #include "container/clone.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -82,9 +83,12 @@ static pid_t clone_sibling(uint64_t flags)
 /* The helper's joins, and what must be made by it; takes what is done out of *flags. */
 static int helper_prepare(struct init *in, int sock, uint64_t *flags, struct err *err)
 {
+	cleanup_fd int offsets = in->ns.time_offsets ? open("/proc/self/timens_offsets", O_WRONLY | O_CLOEXEC) : -1;
 	pid_t self = getpid();
 	int r;
 
+	if (in->ns.time_offsets && offsets < 0)
+		return err_sys(err, -errno, "linux.timeOffsets: open timens_offsets");
 	r = namespace_join(&in->ns, err);
 	if (r < 0 || !in->ns.time_offsets)
 		return r;
@@ -104,7 +108,7 @@ static int helper_prepare(struct init *in, int sock, uint64_t *flags, struct err
 	if (unshare(CLONE_NEWTIME) < 0)
 		return err_sys(err, -errno, "unshare the time namespace");
 	*flags &= ~(uint64_t)CLONE_NEWTIME;
-	return namespace_write_time_offsets(in->config, err);
+	return namespace_write_time_offsets(in->config, offsets, err);
 }
 
 static _Noreturn void helper_main(struct init *in, int sock)

@@ -9,6 +9,7 @@
  */
 #include "container/hook.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
@@ -27,6 +28,15 @@ static void chomp(char *s)
 			s[i] = ' ';
 }
 
+/* " (signal: bad system call)" behind what a shell would make of a death by signal. */
+static void signal_words(int status, struct str *out)
+{
+	const char *s = status > 128 ? sigdescr_np(status - 128) : NULL;
+
+	if (s && *s)
+		str_addf(out, " (signal: %c%s)", tolower((unsigned char)*s), s + 1);
+}
+
 static int run_one(const struct oci_hook *h, const char *kind, size_t index, const char *state_json, char *const *env,
 		   struct err *err)
 {
@@ -42,7 +52,10 @@ static int run_one(const struct oci_hook *h, const char *kind, size_t index, con
 	};
 	int r;
 
+	cleanup_str struct str how = { 0 };
+
 	r = child_run(h->args && h->args[0] ? h->args : only_path, &io, err);
+	signal_words(r, &how);
 	chomp(io.out);
 	chomp(io.errout);
 	if (r == -ETIMEDOUT)
@@ -50,8 +63,8 @@ static int run_one(const struct oci_hook *h, const char *kind, size_t index, con
 	else if (r < 0)
 		err_wrap(err, "error running %s hook #%zu", kind, index);
 	else if (r > 0)
-		r = err_set(err, EIO, "error running %s hook #%zu: exit status %d, stdout: %s, stderr: %s", kind, index, r,
-			    io.out ? io.out : "", io.errout ? io.errout : "");
+		r = err_set(err, EIO, "error running %s hook #%zu: exit status %d%s, stdout: %s, stderr: %s", kind, index, r,
+			    str_get(&how), io.out ? io.out : "", io.errout ? io.errout : "");
 	else if (io.errout && *io.errout)
 		log_debug("hook: %s: %s", h->path, io.errout);
 	free(io.out);

@@ -336,6 +336,10 @@ static int start(struct init *in, int sock, const char *state_json, struct err *
 	int r;
 
 	init_stop_at("startContainer");
+	/* they run with the filter applied, as with runc */
+	r = hook_any(in->config, OCI_HOOK_START_CONTAINER) ? become_confined(in, err) : 0;
+	if (r < 0)
+		return r;
 	r = hook_run_env(in->config, OCI_HOOK_START_CONTAINER, inside, in->env, err);
 	if (r < 0)
 		return r;

@@ -15,6 +15,7 @@
 #include <linux/nsfs.h>
 #include <sched.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
@@ -76,16 +77,42 @@ bool namespace_needs_helper(const struct namespace_set *n)
 	       ((n->create & CLONE_NEWUSER) && n->any_join);
 }
 
+/* The first id of a map of ours ("inside outside count"), where 0 is not in it. */
+static long first_mapped(const char *file)
+{
+	char text[64] = "";
+	cleanup_fd int fd = open(file, O_RDONLY | O_CLOEXEC);
+	char *end;
+	long id;
+
+	if (fd < 0 || read(fd, text, sizeof(text) - 1) <= 0)
+		return -1;
+	id = strtol(text, &end, 10);
+	return end > text && id >= 0 && id < UINT32_MAX ? id : -1;
+}
+
+/* Capabilities stay: an unmapped 0 is nobody's root, so that no change of ids drops them. */
+static int become_id(long call, const char *what, const char *map, struct err *err)
+{
+	long id;
+
+	if (syscall(call, 0, 0, 0) == 0)
+		return 0;
+	id = errno == EINVAL ? first_mapped(map) : -1;
+	if (id < 0 || syscall(call, id, id, id) < 0)
+		return err_sys(err, -errno, "become %s 0 of the user namespace (is it mapped?)", what);
+	return 0;
+}
+
 int namespace_become_root(struct err *err)
 {
+	int r;
+
 	/* denied where a gid map was written without privilege */
 	if (syscall(SYS_setgroups, 0, NULL) < 0 && errno != EPERM)
 		return err_sys(err, -errno, "setgroups");
-	if (syscall(SYS_setresgid, 0, 0, 0) < 0)
-		return err_sys(err, -errno, "become gid 0 of the user namespace (is it mapped?)");
-	if (syscall(SYS_setresuid, 0, 0, 0) < 0)
-		return err_sys(err, -errno, "become uid 0 of the user namespace (is it mapped?)");
-	return 0;
+	r = become_id(SYS_setresgid, "gid", "/proc/self/gid_map", err);
+	return r < 0 ? r : become_id(SYS_setresuid, "uid", "/proc/self/uid_map", err);
 }
 
 int namespace_join(const struct namespace_set *n, struct err *err)
@@ -120,14 +147,14 @@ static void add_offset(struct str *b, const char *clock, const struct oci_time_o
 		str_addf(b, "%s %lld %u\n", clock, (long long)o->secs, o->nanosecs);
 }
 
-int namespace_write_time_offsets(const struct oci_config *config, struct err *err)
+int namespace_write_time_offsets(const struct oci_config *config, int fd, struct err *err)
 {
 	cleanup_str struct str b = { 0 };
 	int r;
 
 	add_offset(&b, "monotonic", &config->linux_.time_monotonic);
 	add_offset(&b, "boottime", &config->linux_.time_boottime);
-	r = fd_write_file_at(AT_FDCWD, "/proc/self/timens_offsets", str_get(&b));
+	r = fd_write_all(fd, b.s, b.len);
 	return r < 0 ? err_sys(err, r, "linux.timeOffsets: write timens_offsets") : 0;
 }
 

@@ -30,11 +30,17 @@ bool namespace_needs_helper(const struct namespace_set *n);
  * namespace takes effect for children only. uids and gids become 0 in a joined user namespace.
  */
 int namespace_join(const struct namespace_set *n, struct err *err);
-/* Writes linux.timeOffsets of a new, still empty time namespace: /proc/self/timens_offsets. */
-int namespace_write_time_offsets(const struct oci_config *config, struct err *err);
+/*
+ * Writes linux.timeOffsets of our new, still empty time namespace to fd: our timens_offsets, opened before a change of
+ * ids made it root's.
+ */
+int namespace_write_time_offsets(const struct oci_config *config, int fd, struct err *err);
 /* CLONE_NEW* of every namespace the container has of its own (new or joined). */
 uint64_t namespace_flags(const struct oci_config *config);
-/* Root of the user namespace that we are in, with no supplementary groups where that is allowed. */
+/*
+ * Root of the user namespace that we are in (or its first id where 0 is not mapped, with the same power), with no supplementary groups
+ * where that is allowed.
+ */
 int namespace_become_root(struct err *err);
 
 #endif

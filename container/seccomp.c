@@ -423,7 +423,7 @@ int seccomp_notify_send(const struct oci_seccomp *p, const char *state_json, pid
 		return err_wrap(err, "linux.seccomp");
 	sock = fd_unix_connect(p->listener_path);
 	if (sock < 0)
-		return err_sys(err, sock, "linux.seccomp.listenerPath: cannot connect to %s", p->listener_path);
+		return err_sys(err, sock, "linux.seccomp.listenerPath: failed to connect with seccomp agent at %s", p->listener_path);
 	json_w_object(&w, NULL);
 	json_w_string(&w, "ociVersion", OCI_VERSION);
 	json_w_array(&w, "fds");

@@ -155,12 +155,12 @@ static int check_namespaces(const struct oci_config *c, struct err *err)
 			       "linux.timeOffsets: time namespace offsets specified, but time namespace isn't enabled in the config");
 	if ((l->time_monotonic.present || l->time_boottime.present) && !new_ns(c, OCI_NS_TIME))
 		return err_set(err, -EINVAL, "linux.timeOffsets: time namespace enabled, but both namespace path and time offsets specified -- you may only provide one");
-	if (!private_ns(c, OCI_NS_MOUNT) && (l->masked_paths || l->readonly_paths))
+	if (!private_ns(c, OCI_NS_MOUNT) && (strv_len(l->masked_paths) || strv_len(l->readonly_paths)))
 		return err_set(err, -EINVAL,
 			       "linux.%s: unable to restrict sys entries without a private MNT namespace",
-			       l->masked_paths ? "maskedPaths" : "readonlyPaths");
+			       strv_len(l->masked_paths) ? "maskedPaths" : "readonlyPaths");
 	if (l->n_net_devices && !private_ns(c, OCI_NS_NETWORK))
-		return err_set(err, -EINVAL, "linux.netDevices: unable to move network devices without a private NET namespace");
+		return err_set(err, -EINVAL, "linux.netDevices: unable to move network devices without a NET namespace");
 	return 0;
 }
 

@@ -30,7 +30,7 @@ static int read_namespaces(const struct json *linux_obj, struct oci_linux *l, st
 			if (!strcmp(word, oci_namespace_word((enum oci_namespace_kind)k)))
 				ns = &l->namespaces[k];
 		if (!ns)
-			return json_error(f, err, "invalid namespace type \"%.100s\"", word);
+			return json_error(f, err, "invalid namespace type: namespace \"%.100s\" does not exist", word);
 		if (ns->present)
 			return json_error(v, err, "malformed spec file: duplicated ns \"%s\"", word);
 		ns->present = true;
@@ -164,16 +164,23 @@ static int read_memory_policy(const struct json *linux_obj, struct oci_linux *l,
 
 	if (r <= 0)
 		return r;
+	/* runc takes an empty object for none */
+	if (!json_get(v, "mode") && !json_get(v, "nodes") && !json_get(v, "flags"))
+		return 0;
 	struct oci_memory_policy *p = l->memory_policy = xcalloc(1, sizeof(*p));
 
-	OCI_TRY(oci_req(v, "mode", &f, err));
-	OCI_TRY(oci_read_word(f, mempolicy_modes, ARRAY_SIZE(mempolicy_modes), &p->mode, err));
+	f = json_get(v, "mode");
+	if (!f)
+		return json_error(v, err, "invalid memory policy mode: required");
+	if (oci_read_word(f, mempolicy_modes, ARRAY_SIZE(mempolicy_modes), &p->mode, err) < 0)
+		return err_wrap(err, "invalid memory policy mode");
 	OCI_TRY(json_opt_string(v, "nodes", &p->nodes, err));
 	r = json_opt_array(v, "flags", &flags, err);
 	if (r <= 0)
 		return r;
 	json_for_each(w, flags) {
-		OCI_TRY(oci_read_word(w, mempolicy_flags, ARRAY_SIZE(mempolicy_flags), &bit, err));
+		if (oci_read_word(w, mempolicy_flags, ARRAY_SIZE(mempolicy_flags), &bit, err) < 0)
+			return err_wrap(err, "invalid memory policy flag");
 		p->flags |= 1U << bit;
 	}
 	return 1;

@@ -95,6 +95,31 @@ userns() {
 	[ "$(stat -c %u "$BUNDLE/rootfs/tmp/f")" = 100000 ]
 }
 
+@test "namespaces: a user namespace that does not map 0; exec goes in" {
+	userns
+	config '.linux.uidMappings = [{containerID: 1000, hostID: 100000, size: 1}] | .linux.gidMappings = [{containerID: 1000, hostID: 200000, size: 1}]
+		| .process.user = {uid: 1000, gid: 1000} | (.mounts[] | select(.destination == "/dev/pts") | .options) -= ["gid=5"]'
+	chmod 755 "$BATS_TEST_TMPDIR" "$BUNDLE"
+	chown -R 100000:200000 "$BUNDLE/rootfs"
+	config_args sh -c 'id -u; id -g; cat /proc/self/uid_map; echo x >/dev/null; exec sleep 1000'
+	detached
+	wait_for grep -q 100000 "$BATS_TEST_TMPDIR/out"
+	[ "$(tr -s ' \n' ' ' <"$BATS_TEST_TMPDIR/out")" = "1000 1000 1000 100000 1 " ]
+	run -0 amphi exec "$ID" id -u </dev/null
+	[ "$output" = 1000 ]
+}
+
+@test "namespaces: time offsets beside a user namespace" {
+	[ -e /proc/self/ns/time ] || skip "needs time namespaces"
+	userns
+	chmod 755 "$BATS_TEST_TMPDIR" "$BUNDLE"
+	chown -R 100000:200000 "$BUNDLE/rootfs"
+	config '.linux.namespaces += [{type: "time"}] | .linux.timeOffsets = {monotonic: {secs: 7881}, boottime: {secs: 1337}}'
+	config_args cat /proc/self/timens_offsets
+	run -0 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	[ "$(tr -s ' \n' ' ' <<<"$output")" = "monotonic 7881 0 boottime 1337 0 " ]
+}
+
 @test "namespaces: new user namespace beside a named network namespace" {
 	skip_in_vm "the host's namespaces"
 	userns

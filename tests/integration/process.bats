@@ -155,6 +155,22 @@ status_line() { printf "sed -n 's/^%s:[[:space:]]*//p' /proc/self/status" "$1"; 
 	[ "$output" -gt 0 ]
 }
 
+@test "process: a memory policy or a deadline that cannot be is named" {
+	skip_in_vm "the machine's CPUs and nodes are its own"
+	config '.process.scheduler = {policy: "SCHED_DEADLINE", runtime: 42000, deadline: 1000000, period: 1000000} | .linux.resources.cpu.cpus = "0"'
+	run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	check_output "process scheduler can't be used together with AllowedCPUs"
+	[ -e /proc/self/numa_maps ] || skip "needs NUMA policies"
+	config 'del(.process.scheduler, .linux.resources.cpu) | .linux.memoryPolicy = {mode: "MPOL_BIND", nodes: "0-9876543210"}'
+	run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	check_output "invalid memory policy node"
+	config '.linux.memoryPolicy = {mode: "MPOL_DEFAULT", nodes: "0-7", flags: ["MPOL_F_STATIC_NODES", "MPOL_F_RELATIVE_NODES"]}'
+	run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	[[ "$output" == *"set_mempolicy: invalid argument" ]]
+	config '.linux.memoryPolicy = {}'
+	run -0 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+}
+
 @test "process: stdout can be opened again by another user" {
 	config '.process.user = {uid: 1000, gid: 1000}'
 	config_args sh -c 'echo again > /dev/stdout'

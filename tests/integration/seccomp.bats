@@ -24,6 +24,23 @@ teardown() {
 	check_output "No space left on device"
 }
 
+@test "startContainer hooks run under the filter" {
+	local nnp
+	config '.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", syscalls: [{names: ["mkdir", "mkdirat"], action: "SCMP_ACT_KILL"}]}
+		| .process.rlimits = [{type: "RLIMIT_CORE", soft: 0, hard: 0}] | .hooks = {startContainer: [{path: "/bin/mkdir", args: ["mkdir", "/tmp/x"]}]}'
+	config_args grep -E '^(CapEff|NoNewPrivs|Seccomp):' /proc/self/status
+	run -1 amphi run "$ID" </dev/null
+	check_output "error running startContainer hook #0"
+	check_output "signal: bad system call"
+	config '.hooks.startContainer[0] = {path: "/bin/true"}'
+	for nnp in true false; do
+		config '.process.noNewPrivileges = $n' --argjson n $nnp
+		run -0 amphi run "$ID" </dev/null
+		# CAP_SYS_ADMIN, kept for the filter, is gone
+		[[ "$output" == *"CapEff:"*"0000000020000420"*"NoNewPrivs:"*"Seccomp:"*2 ]]
+	done
+}
+
 @test "exec is filtered too" {
 	config '.linux.seccomp = {defaultAction: "SCMP_ACT_ALLOW", syscalls: [{names: ["mkdir", "mkdirat"], action: "SCMP_ACT_ERRNO"}]}'
 	config_args sleep 1000

@@ -101,7 +101,7 @@ static void rules(void)
 	with("", ",\"linux\":{\"namespaces\":[{\"type\":\"pid\"},{\"type\":\"pid\",\"path\":\"/x\"}]}",
 	     "linux.namespaces[1]: malformed spec file: duplicated ns \"pid\"");
 	with("", ",\"linux\":{\"namespaces\":[{\"type\":\"foo\"}]}",
-	     "linux.namespaces[0].type: invalid namespace type \"foo\"");
+	     "linux.namespaces[0].type: invalid namespace type: namespace \"foo\" does not exist");
 	with("", ",\"linux\":{\"uidMappings\":[{\"containerID\":0,\"hostID\":0,\"size\":1}]}",
 	     "linux.uidMappings: user namespace mappings specified, but USER namespace isn't enabled in the config");
 	with("", ",\"linux\":{\"namespaces\":[{\"type\":\"user\"}]}",
@@ -116,6 +116,13 @@ static void rules(void)
 	with("", ",\"linux\":{\"namespaces\":[{\"type\":\"network\"}],\"sysctl\":{\"net/ipv4/conf/eth0.1/forwarding\":\"1\"}}", NULL);
 	with("", ",\"linux\":{\"maskedPaths\":[\"/proc/kcore\"]}",
 	     "linux.maskedPaths: unable to restrict sys entries without a private MNT namespace");
+	with("", ",\"linux\":{\"maskedPaths\":[],\"readonlyPaths\":[]}", NULL);
+	with("", ",\"linux\":{\"memoryPolicy\":{}}", NULL);
+	with("", ",\"linux\":{\"memoryPolicy\":{\"nodes\":\"0\"}}", "linux.memoryPolicy: invalid memory policy mode: required");
+	with("", ",\"linux\":{\"memoryPolicy\":{\"mode\":\"INTERLEAVE\",\"nodes\":\"0\"}}",
+	     "invalid memory policy mode: linux.memoryPolicy.mode: unknown value \"INTERLEAVE\"");
+	with("", ",\"linux\":{\"memoryPolicy\":{\"mode\":\"MPOL_BIND\",\"nodes\":\"0\",\"flags\":[\"x\"]}}",
+	     "invalid memory policy flag: linux.memoryPolicy.flags[0]: unknown value \"x\"");
 	with("", ",\"linux\":{\"timeOffsets\":{\"monotonic\":{\"secs\":1}}}",
 	     "linux.timeOffsets: time namespace offsets specified, but time namespace isn't enabled in the config");
 	with("", ",\"linux\":{\"timeOffsets\":{\"realtime\":{\"secs\":1}}}",
