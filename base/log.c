@@ -5,7 +5,8 @@
  * A line is put together in a local buffer and written by one write(2), so that lines of several processes
  * that share the file do not mix. JSON lines carry level, msg and time, which is what engines read back; text lines
  * carry the same as pairs, but for the one line of a failure on stderr, which is for people.
- * The level, the format and the sink are process-wide: the only mutable globals.
+ * The level, the format and the sink are process-wide: the only mutable globals. Besides a file
+ * the sink may be the socket of syslog or of the journal.
  */
 #include "base/log.h"
 
@@ -13,6 +14,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -23,6 +26,8 @@
 static enum log_level threshold = LOG_WARN;
 static enum log_format sink_format = LOG_TEXT;
 static int sink_fd = 2;
+static enum { SINK_FILE, SINK_SYSLOG, SINK_JOURNAL } sink_kind;
+static char sink_ident[64] = "amphi";
 
 static const char *const level_names[] = {
 	[LOG_ERROR_] = "error", [LOG_WARN] = "warning", [LOG_INFO] = "info", [LOG_DEBUG_] = "debug"
@@ -58,6 +63,41 @@ int log_level_parse(const char *word, enum log_level *ret)
 void log_set_fd(int fd)
 {
 	sink_fd = fd;
+}
+
+/* Addresses of syslog(3) and sd_journal_send(3): one datagram a line. */
+static int connect_sink(const char *path, const char *ident)
+{
+	struct sockaddr_un sa = { .sun_family = AF_UNIX };
+	cleanup_fd int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", path);
+	if (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
+		return -errno;
+	sink_fd = steal_fd(fd);
+	if (ident && *ident)
+		snprintf(sink_ident, sizeof(sink_ident), "%s", ident);
+	return 0;
+}
+
+int log_set_syslog(const char *ident)
+{
+	int r = connect_sink("/dev/log", ident);
+
+	if (!r)
+		sink_kind = SINK_SYSLOG;
+	return r;
+}
+
+int log_set_journal(const char *ident)
+{
+	int r = connect_sink("/run/systemd/journal/socket", ident);
+
+	if (!r)
+		sink_kind = SINK_JOURNAL;
+	return r;
 }
 
 int log_fd(void)
@@ -97,6 +137,24 @@ static void write_pairs(enum log_level level, const char *msg)
 	str_free(&line);
 }
 
+/* The priorities of syslog(3); a line break would begin another field. */
+static void write_datagram(enum log_level level, const char *msg)
+{
+	static const int priority[] = { [LOG_ERROR_] = 3, [LOG_WARN] = 4, [LOG_INFO] = 6, [LOG_DEBUG_] = 7 };
+	struct str line = { 0 };
+
+	if (sink_kind == SINK_SYSLOG)
+		str_addf(&line, "<%d>%s[%d]: ", 8 | priority[level], sink_ident, (int)getpid());
+	else
+		str_addf(&line, "PRIORITY=%d\nSYSLOG_IDENTIFIER=%s\nMESSAGE=", priority[level], sink_ident);
+	for (; *msg; msg++)
+		str_addc(&line, *msg == '\n' ? ' ' : *msg);
+	if (sink_kind == SINK_JOURNAL)
+		str_addc(&line, '\n');
+	(void)send(sink_fd, line.s, line.len, MSG_NOSIGNAL);
+	str_free(&line);
+}
+
 void log_write(enum log_level level, const char *fmt, ...)
 {
 	int saved = errno;
@@ -108,7 +166,9 @@ void log_write(enum log_level level, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(msg, sizeof(msg), fmt, ap);
 	va_end(ap);
-	if (sink_format == LOG_JSON) {
+	if (sink_kind != SINK_FILE) {
+		write_datagram(level, msg);
+	} else if (sink_format == LOG_JSON) {
 		struct json_writer w = { .indent = 0 };
 		char now[80];
 

@@ -21,6 +21,12 @@ bool log_enabled(enum log_level level);
 int log_level_parse(const char *word, enum log_level *ret);
 /* Sends the log to fd (appended by whole lines; not closed by the log). Default 2. */
 void log_set_fd(int fd);
+/*
+ * Sends lines to syslog's or the journal's socket instead, under the name ident ("" or NULL: amphi). A negative errno,
+ * with the sink left as it was, where nobody listens there.
+ */
+int log_set_syslog(const char *ident);
+int log_set_journal(const char *ident);
 /* The sink in use. */
 int log_fd(void);
 /* Writes one line; never fails visibly, keeps errno, one write(2) per line. */

@@ -197,6 +197,36 @@ static int set_attrs(const struct oci_mount *m, const struct mount_words *w, int
 		       0;
 }
 
+static bool is_link(const char *path)
+{
+	struct stat st;
+
+	return path && !lstat(path, &st) && S_ISLNK(st.st_mode);
+}
+
+/* The word copy-symlink: the link itself appears at the destination, whatever it points to. */
+static int copy_symlink(struct mount_context *c, const struct oci_mount *m, const char *clean, struct err *err)
+{
+	cleanup_free char *dir = xstrndup(clean, (size_t)(strrchr(clean, '/') - clean));
+	const char *name = strrchr(clean, '/') + 1;
+	char target[PATH_MAX], there[PATH_MAX];
+	cleanup_fd int fd = -1;
+	ssize_t n = readlink(m->source, target, sizeof(target) - 1), old;
+
+	if (n < 0)
+		return fail(m, -errno, err);
+	target[n] = '\0';
+	fd = mount_target(c->rootfd, *dir ? dir : "/", false, 0755);
+	if (fd < 0)
+		return fail(m, fd, err);
+	if (!symlinkat(target, fd, name))
+		return 0;
+	if (errno != EEXIST)
+		return fail(m, -errno, err);
+	old = readlinkat(fd, name, there, sizeof(there));
+	return old == n && !memcmp(there, target, (size_t)n) ? 0 : fail(m, -EEXIST, err);
+}
+
 static int apply_bind(struct mount_context *c, const struct oci_mount *m, const struct mount_words *w, int tree,
 		      struct err *err)
 {
@@ -206,6 +236,8 @@ static int apply_bind(struct mount_context *c, const struct oci_mount *m, const 
 	struct stat st, at;
 	int r;
 
+	if (w->copy_symlink && is_link(m->source))
+		return copy_symlink(c, m, clean, err);
 	if (tree < 0) {
 		if (!m->source)
 			return err_set(err, EINVAL, "mount to \"%s\": a bind mount needs a source", m->destination);
@@ -400,7 +432,7 @@ int mount_source(const struct oci_mount *m, bool userns, int userns_fd, struct e
 	r = mount_words_parse(m, &w, err);
 	if (r < 0)
 		return r;
-	if (!w.bind || !m->source || (!userns && !w.idmap))
+	if (!w.bind || !m->source || (!userns && !w.idmap) || (w.copy_symlink && is_link(m->source)))
 		return -ENOTSUP;
 	tree = mount_clone(AT_FDCWD, m->source, w.rec);
 	if (tree == -EPERM && !w.idmap)

@@ -181,6 +181,10 @@ int mount_words_parse(const struct oci_mount *m, struct mount_words *ret, struct
 		}
 		if (!*o)
 			continue;
+		if (!strcmp(o, "copy-symlink")) { /* not in the specification's list, hence not in the table */
+			ret->copy_symlink = true;
+			continue;
+		}
 		if (ret->data.len)
 			str_addc(&ret->data, ',');
 		str_add(&ret->data, o);

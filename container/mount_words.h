@@ -22,6 +22,7 @@ struct mount_words {
 	uint64_t rec_clr;
 	bool bind, rec;   /* bind or rbind; rbind */
 	bool tmpcopyup;
+	bool copy_symlink; /* crun's: a source that is a symbolic link is copied, not mounted */
 	bool idmap, idmap_rec;
 	unsigned long propagation[MOUNT_PROPAGATION_MAX]; /* MS_SHARED… maybe | MS_REC, in order */
 	unsigned int n_propagation;

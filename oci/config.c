@@ -116,6 +116,7 @@ static int read_config(const struct json *root, struct oci_config *c, struct err
 	v = json_get(root, "vm");
 	if (v)
 		OCI_TRY(oci_vm_read(v, &c->vm, err));
+	OCI_TRY(oci_idmap_words(c, err));
 	return oci_config_check(c, err);
 }
 

@@ -63,6 +63,8 @@ int oci_vm_read(const struct json *v, struct oci_vm **ret, struct err *err);
 void oci_vm_free(struct oci_vm *vm);
 void oci_pairs_free(struct oci_pair *v, size_t n);
 
+/* Mount words "idmap=uids=…;gids=…" become mappings (config_idmap.c); after mounts and linux were read. */
+int oci_idmap_words(struct oci_config *c, struct err *err);
 /* The rules across fields (config_check.c); adds to c->warnings. */
 int oci_config_check(struct oci_config *c, struct err *err);
 /* The rules of a process alone; at names it in errors ("process"). */

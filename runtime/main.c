@@ -40,7 +40,7 @@ struct main_options {
 
 static const struct option_def main_defs[] = {
 	OPTION_STRING("root", 0, struct main_options, root, "DIR", "state directory (default /run/amphi)"),
-	OPTION_STRING("log", 0, struct main_options, log, "FILE", "append the log to FILE instead of stderr"),
+	OPTION_STRING("log", 0, struct main_options, log, "FILE", "append the log to FILE instead of stderr; syslog:NAME, journald:NAME"),
 	OPTION_STRING("log-format", 0, struct main_options, log_format, "FORMAT", "text or json"),
 	OPTION_STRING("log-level", 0, struct main_options, log_level, "LEVEL", "error, warning, info or debug"),
 	OPTION_FLAG("debug", 0, struct main_options, debug, "log everything"),
@@ -97,6 +97,14 @@ static int main_version(struct err *err)
 	return commands_print(text, err);
 }
 
+/* A host without the service is no reason to fail: as syslog(3), and stderr has the lines. */
+static int main_log_socket(const char *where, int r)
+{
+	if (r < 0)
+		log_warn("option --log: %s: %s: logging to stderr", where, strerrordesc_np(-r));
+	return 0;
+}
+
 static int main_open_log(const struct main_options *o, struct err *err)
 {
 	enum log_format format = LOG_TEXT;
@@ -116,6 +124,10 @@ static int main_open_log(const struct main_options *o, struct err *err)
 	log_set(level, format);
 	if (!path || !*path)
 		return 0;
+	if (str_starts(path, "syslog:"))
+		return main_log_socket(path, log_set_syslog(path + strlen("syslog:")));
+	if (str_starts(path, "journald:"))
+		return main_log_socket(path, log_set_journal(path + strlen("journald:")));
 	if (str_starts(path, "file:"))
 		path += strlen("file:");
 	fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0644);

@@ -88,6 +88,29 @@ setup() { ROOT=$BATS_TEST_TMPDIR/state; }
 	teardown_all
 }
 
+@test "log: to the journal and to syslog, and to stderr where there is none" {
+	need_root
+	need_program python3
+	local listen='import socket,sys
+s=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM); s.bind(sys.argv[1]); s.settimeout(60); sys.stdout.write(repr(s.recv(4096)))'
+	cat >"$BATS_TEST_TMPDIR/try" <<-EOF
+		mount -t tmpfs none /run && mkdir -p /run/systemd/journal
+		"\$1" --root "$ROOT" --log-level warn --log journald:me state nobody
+		python3 -c '$listen' /run/systemd/journal/socket >$BATS_TEST_TMPDIR/journal &
+		until [ -S /run/systemd/journal/socket ]; do sleep 0.05; done
+		"\$1" --root "$ROOT" --log journald:me state nobody
+		mount -t tmpfs none /dev; mknod -m 666 /dev/null c 1 3; mknod -m 666 /dev/urandom c 1 9
+		python3 -c '$listen' /dev/log >$BATS_TEST_TMPDIR/syslog &
+		until [ -S /dev/log ]; do sleep 0.05; done
+		"\$1" --root "$ROOT" --log syslog:me state nobody
+		wait
+	EOF
+	run -0 unshare -m bash "$BATS_TEST_TMPDIR/try" "$AMPHI"
+	[ "$(grep -c "container does not exist" <<<"$output")" -ge 3 ]
+	grep -qF 'PRIORITY=3\nSYSLOG_IDENTIFIER=me\nMESSAGE=container does not exist' "$BATS_TEST_TMPDIR/journal"
+	grep -qE '<11>me\[[0-9]+\]: container does not exist' "$BATS_TEST_TMPDIR/syslog"
+}
+
 @test "called by the name of runc it says so" {
 	ln -s "$AMPHI" "$BATS_TEST_TMPDIR/runc"
 	run -0 "$BATS_TEST_TMPDIR/runc" --version

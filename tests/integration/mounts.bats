@@ -175,3 +175,34 @@ flags_of() { printf "awk '\$5 == \"%s\" { print \$6 }' /proc/self/mountinfo" "$1
 	check_output read-only
 	[[ "${lines[1]}" == *:/ ]]
 }
+
+@test "mounts: idmap words with mappings in them, plain and through the container's" {
+	local src=$BATS_TEST_TMPDIR/idsrc
+	skip_in_vm "mappings of the host"
+	mkdir "$src"
+	touch "$src/f"
+	chown 1:1 "$src/f"
+	config '.mounts += [{destination: "/m", type: "bind", source: $s, options: ["bind", "idmap=uids=0-1-1#1-7-10;gids=0-1-1#1-9-10"]}]' --arg s "$src"
+	config_args stat -c %u:%g /m/f
+	run amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	if [[ "$output" == *"does the filesystem support it"* ]]; then skip "needs a filesystem with idmapped mounts"; fi
+	[ "$output" = 7:9 ]
+	config '.linux.namespaces += [{type: "user"}] | .linux.uidMappings = [{hostID: 0, containerID: 0, size: 1}, {hostID: 2, containerID: 1, size: 1000}]
+		| .linux.gidMappings = .linux.uidMappings | .mounts[-1].options[1] = "idmap=uids=@1-3-10;gids=@1-3-10"'
+	run -0 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	[ "$output" = 3:3 ]
+}
+
+@test "mounts: copy-symlink copies a link that may point nowhere" {
+	ln -s point-to-nowhere "$BATS_TEST_TMPDIR/link"
+	skip_in_vm "crun's word is for containers"
+	config '.mounts += [{destination: "/a/sym/link", type: "bind", source: $s, options: ["rbind", "copy-symlink"]}]' --arg s "$BATS_TEST_TMPDIR/link"
+	config_args readlink /a/sym/link
+	run -0 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	[ "$output" = point-to-nowhere ]
+	run -0 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	rm "$BUNDLE/rootfs/a/sym/link"
+	echo other >"$BUNDLE/rootfs/a/sym/link"
+	run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	check_output "file exists"
+}

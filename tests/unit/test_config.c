@@ -117,6 +117,15 @@ static void rules(void)
 	with("", ",\"linux\":{\"maskedPaths\":[\"/proc/kcore\"]}",
 	     "linux.maskedPaths: unable to restrict sys entries without a private MNT namespace");
 	with("", ",\"linux\":{\"maskedPaths\":[],\"readonlyPaths\":[]}", NULL);
+	with("", ",\"mounts\":[{\"destination\":\"/m\",\"source\":\"/s\",\"options\":[\"bind\",\"idmap=uids=0-1-1#1-7-10;gids=0-1-1\"]}]", NULL);
+	with("", ",\"mounts\":[{\"destination\":\"/m\",\"source\":\"/s\",\"options\":[\"bind\",\"idmap=uids=0-1;gids=0-1-1\"]}]",
+	     "mounts[0].options: \"idmap=uids=0-1;gids=0-1-1\": \"0-1\" is not FIRST-HOST-COUNT");
+	with("", ",\"mounts\":[{\"destination\":\"/m\",\"source\":\"/s\",\"options\":[\"bind\",\"idmap=x=0-1-1\"]}]",
+	     "mounts[0].options: \"idmap=x=0-1-1\": neither uids= nor gids=");
+	with("", ",\"mounts\":[{\"destination\":\"/m\",\"source\":\"/s\",\"options\":[\"bind\",\"ridmap=uids=@5-5-5\"]}]",
+	     "mounts[0].options: \"ridmap=uids=@5-5-5\": \"@5-5-5\" is not mapped in the container's user namespace");
+	with("", ",\"mounts\":[{\"destination\":\"/m\",\"source\":\"/s\",\"options\":[\"bind\",\"idmap=uids=0-1-1\"]}]",
+	     "mounts[0]: id-mapped mounts need both uidMappings and gidMappings");
 	with("", ",\"linux\":{\"memoryPolicy\":{}}", NULL);
 	with("", ",\"linux\":{\"memoryPolicy\":{\"nodes\":\"0\"}}", "linux.memoryPolicy: invalid memory policy mode: required");
 	with("", ",\"linux\":{\"memoryPolicy\":{\"mode\":\"INTERLEAVE\",\"nodes\":\"0\"}}",

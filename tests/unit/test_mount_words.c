@@ -75,6 +75,8 @@ int main(void)
 	is_int(w.rec_clr, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV | MOUNT_ATTR__ATIME);
 	is_int(w.set, MOUNT_ATTR_RDONLY);
 
+	w = parse("none", WORDS("bind", "copy-symlink"));
+	ok(w.copy_symlink && w.bind && !w.data.len);
 	w = parse("none", WORDS("bind", "idmap"));
 	ok(w.idmap && !w.idmap_rec);
 	w = parse("none", WORDS("rbind", "ridmap"));
