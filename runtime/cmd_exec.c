@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "container/selfexe.h"
 #include "container/tty.h"
 #include "oci/config.h"
@@ -102,8 +103,11 @@ static int exec_caps(char *const *caps, struct oci_process *p, struct err *err)
 		int n = oci_capability_number(*caps);
 		uint64_t bit;
 
-		if (n < 0)
-			return err_set(err, EINVAL, "option --cap: unknown capability \"%s\"", *caps);
+		/* as in config.json: a newer kernel's, or a mistake; never a right */
+		if (n < 0) {
+			log_warn("option --cap: ignoring unknown capability %s", *caps);
+			continue;
+		}
 		bit = 1ULL << n;
 		p->has_capabilities = true;
 		p->capabilities.bounding |= bit;

@@ -108,17 +108,26 @@ static void ps_json(const struct ps_entry *e, size_t n, struct str *out)
 	str_addf(out, "%s\n", text);
 }
 
-static int ps_print(struct sandbox *sb, const struct ps_options *o, char **words, struct str *out, struct err *err)
+/* A stopped container has no processes, but for those that outlived its first one in a shared pid namespace. */
+static int ps_collect(struct sandbox *sb, bool stopped, struct ps_entry **e, struct err *err)
+{
+	if (stopped && (sb->rec.isolation == ISOLATION_VM || sandbox_cgroup(sb, NULL) < 0 || !cgroup_exists(sb->cgroup)))
+		return 0;
+	return sb->backend->ps(sb, e, err);
+}
+
+static int ps_print(struct sandbox *sb, const struct ps_options *o, bool stopped, char **words, struct str *out,
+		    struct err *err)
 {
 	cleanup_free struct ps_entry *e = NULL;
 	bool own = !*words || (!strcmp(*words, "-ef") && !words[1]), json = !strcmp(o->format, "json");
 	int n;
 
-	if (json && sb->rec.isolation == ISOLATION_VM) {
+	if (json && sb->rec.isolation == ISOLATION_VM && !stopped) {
 		ps_json(&(struct ps_entry){ .pid = sb->rec.pid }, 1, out);
 		return 0;
 	}
-	n = sb->backend->ps(sb, &e, err);
+	n = ps_collect(sb, stopped, &e, err);
 	if (n < 0)
 		return n;
 	if (json)
@@ -149,10 +158,8 @@ static int ps_main(const struct globals *g, const struct command *self, int argc
 		r = err_set(err, ENOENT, "container does not exist");
 	if (!r)
 		r = sandbox_status(&sb, &status, err);
-	if (!r && status == OCI_STATUS_STOPPED)
-		r = err_set(err, ESRCH, "container not running");
 	if (!r)
-		r = ps_print(&sb, &o, argv + i + 1, &out, err);
+		r = ps_print(&sb, &o, status == OCI_STATUS_STOPPED, argv + i + 1, &out, err);
 	if (!r)
 		r = commands_print(str_get(&out), err);
 	str_free(&out);

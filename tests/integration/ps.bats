@@ -43,6 +43,9 @@ teardown() { teardown_all; }
 @test "ps of a stopped container" {
 	amphi kill "$ID" KILL
 	wait_for status_is "$ID" stopped
-	run -1 amphi ps "$ID"
-	check_output "container not running"
+	run -0 amphi ps "$ID"
+	[ "${#lines[@]}" = 1 ]
+	check_output PID
+	run -0 amphi ps -f json "$ID"
+	[ "$output" = "[]" ]
 }
