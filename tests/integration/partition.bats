@@ -26,25 +26,24 @@ vm_stat_is() { [ "$(vm_stat "$1")" = "$2" ]; }
 	vm_stat_is .vm.vcpus 1
 	amphi update --cpu-quota 150000 "$ID"
 	[ "$(amphi exec "$ID" nproc)" = 2 ]
-	# 64 MiB and 96 MiB for the guest's kernel stay of 320
-	amphi update --memory 64m "$ID"
-	wait_for vm_stat_is .vm.balloon 167772160
-	vm_stat_is .data.memory.usage.limit 67108864
+	# 192 MiB and 96 MiB for the guest's kernel stay of 320
+	amphi update --memory 192m "$ID"
+	WAIT=200 wait_for vm_stat_is .vm.balloon 33554432
+	vm_stat_is .data.memory.usage.limit 201326592
 	amphi update --memory 200m "$ID"
-	wait_for vm_stat_is .vm.balloon 25165824
+	WAIT=200 wait_for vm_stat_is .vm.balloon 25165824
 	run -1 amphi update --memory 400m "$ID"
 	check_output "linux.resources.memory.limit: the machine has 320 MiB and cannot grow"
 	vm_stat_is .data.memory.usage.limit 209715200
 }
 
-# bats test_tags=lab:vm
 @test "partition: out of memory in the machine is an event and a kill, and the machine goes on" {
 	config '.linux.resources.memory = {limit: 33554432, swap: 33554432}'
 	config_args sh -c 'until [ -e /go ]; do sleep 0.05; done; dd if=/dev/zero of=/dev/shm/x bs=1M count=60; echo "dd: $?"; rm /dev/shm/x; until [ -e /end ]; do sleep 0.05; done; exec dd if=/dev/zero of=/dev/shm/x bs=1M count=60'
 	config '(.mounts[] | select(.destination == "/dev/shm")).options |= map(if startswith("size=") then "size=90m" else . end)'
 	amphi run --bundle "$BUNDLE" "$ID" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
 	local runner=$! rc=0
-	wait_for status_is "$ID" running
+	WAIT=200 wait_for status_is "$ID" running
 	timeout 200 "$AMPHI" --root "$ROOT" events --interval 100ms "$ID" >"$BATS_TEST_TMPDIR/events" 3>&- &
 	wait_for grep -q stats "$BATS_TEST_TMPDIR/events"
 	touch "$BUNDLE/rootfs/go"
