@@ -313,8 +313,6 @@ int cgroup_enter_exec(struct cgroup_manager *m, pid_t pid, char *const *sub, pid
 	cleanup_free char *text = NULL;
 	int r;
 
-	if (cgroup_frozen(m) > 0)
-		return err_set(err, -EBUSY, "cannot exec in a paused container (use --ignore-paused to override)");
 	r = check_controllers(m, sub, err);
 	if (r < 0)
 		return r;

@@ -90,7 +90,7 @@ int cgroup_enter(struct cgroup_manager *m, pid_t pid, struct err *err);
 /*
  * Moves another process (exec) in: below the container's cgroup in sub (runc exec --cgroup, NULL: the
  * container's; "controller[,controller]:path" or "path"). v2: where the cgroup refuses because of inner
- * processes and sub is NULL, joins the cgroup of init_pid. -EBUSY when the cgroup is frozen.
+ * processes and sub is NULL, joins the cgroup of init_pid. In a frozen cgroup pid stops until it is thawed.
  */
 int cgroup_enter_exec(struct cgroup_manager *m, pid_t pid, char *const *sub, pid_t init_pid, struct err *err);
 /* An fd for CLONE_INTO_CGROUP of an exec'd process without sub (owned by the caller), or -errno (then use enter). */

@@ -29,6 +29,7 @@ struct exec_request {
 	int console_socket;    /* connected socket for the pty master when process->terminal; -1 */
 	int stdio[3];
 	uint32_t preserve_fds; /* fds 3.. that stay open in the process */
+	bool ignore_paused;    /* go on in a frozen cgroup: the call blocks until it is thawed */
 	char *const *cgroups;  /* --cgroup: sub-cgroups relative to the container's (cgroup_enter_exec), or NULL */
 };
 

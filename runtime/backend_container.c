@@ -185,6 +185,7 @@ static int verb_exec(struct sandbox *sb, const struct exec_request *req, struct 
 	p.keyring = keyring;
 	p.cgroup = sb->cgroup && cgroup_exists(sb->cgroup) ? sb->cgroup : NULL;
 	p.sub_cgroups = req->cgroups;
+	p.ignore_paused = req->ignore_paused;
 	p.seccomp_cache_fd = cache;
 	memcpy(p.stdio, req->stdio, sizeof(p.stdio));
 	p.console_socket = req->console_socket;

@@ -323,21 +323,21 @@ static int verb_start(struct sandbox *sb, struct err *err)
 	return agent_start(sock, sb->rec.id, state, rows, cols, err);
 }
 
-static char *exec_options(char *const *cgroups)
+static char *exec_options(const struct exec_request *req)
 {
 	struct json_writer w = { 0 };
 
-	if (!cgroups || !*cgroups)
-		return NULL;
 	json_w_object(&w, NULL);
-	json_w_strv(&w, "cgroup", cgroups);
+	if (req->cgroups && *req->cgroups)
+		json_w_strv(&w, "cgroup", req->cgroups);
+	json_w_bool(&w, "ignorePaused", req->ignore_paused);
 	json_w_object_end(&w);
 	return json_w_steal(&w);
 }
 
 static int verb_exec(struct sandbox *sb, const struct exec_request *req, struct err *err)
 {
-	cleanup_free char *sock = agent_socket(sb), *options = exec_options(req->cgroups);
+	cleanup_free char *sock = agent_socket(sb), *options = exec_options(req);
 	struct proxy_request proxy = {
 		.console_socket = req->console_socket,
 		.stdio = { req->stdio[0], req->stdio[1], req->stdio[2] },

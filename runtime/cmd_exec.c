@@ -244,6 +244,7 @@ static int exec_run(struct sandbox *sb, const struct exec_options *o, const stru
 		.stdio = { -1, -1, -1 },
 		.preserve_fds = o->preserve_fds,
 		.cgroups = o->cgroups,
+		.ignore_paused = o->ignore_paused,
 	};
 	int pid, r = exec_console(o, p, &req, &peer, err);
 

@@ -72,3 +72,20 @@ teardown() { teardown_all; }
 	run ! amphi resume "$ID"
 	check_output "container not paused"
 }
+
+@test "exec into a paused container waits for its end with --ignore-paused" {
+	config_args sleep 1000
+	amphi run -d --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1
+	amphi pause "$ID"
+	run -255 amphi exec "$ID" true
+	check_output "cannot exec in a paused container"
+	amphi exec --ignore-paused "$ID" echo went on </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
+	local exec=$!
+	# its process is made and stands still
+	made() { pgrep -P "$(pgrep -P $exec)"; }
+	is_vm || wait_for made
+	[ ! -s "$BATS_TEST_TMPDIR/out" ]
+	amphi resume "$ID"
+	wait $exec
+	[ "$(cat "$BATS_TEST_TMPDIR/out")" = "went on" ]
+}

@@ -140,7 +140,8 @@ static int serve_create(int fd, const struct proto_msg *m, struct err *err)
 	return 0;
 }
 
-static int sub_cgroups(const struct proto_msg *m, char ***ret, struct err *err)
+/* EXEC's options: {"cgroup": [PATH…], "ignorePaused": BOOL}. */
+static int exec_options(const struct proto_msg *m, char ***ret_cgroups, bool *ret_ignore_paused, struct err *err)
 {
 	const struct proto_field *f = proto_get(m, PROTO_F_OPTIONS);
 	cleanup_json_doc struct json_doc *doc = NULL;
@@ -151,7 +152,9 @@ static int sub_cgroups(const struct proto_msg *m, char ***ret, struct err *err)
 	doc = json_parse((const char *)f->data, f->len, "options", err);
 	if (!doc)
 		return -EINVAL;
-	r = json_opt_strv(json_root(doc), "cgroup", ret, err);
+	r = json_opt_strv(json_root(doc), "cgroup", ret_cgroups, err);
+	if (r >= 0)
+		r = json_opt_bool(json_root(doc), "ignorePaused", ret_ignore_paused, err);
 	return r < 0 ? r : 0;
 }
 
@@ -170,7 +173,7 @@ static int serve_exec(int fd, const struct proto_msg *m, struct err *err)
 		return r;
 	if (!process)
 		return err_set(err, -EPROTO, "agent: exec: no process");
-	r = sub_cgroups(m, &sub, err);
+	r = exec_options(m, &sub, &p.ignore_paused, err);
 	if (r < 0)
 		return r;
 	r = oci_process_parse((const char *)process->data, process->len, &proc, err);
