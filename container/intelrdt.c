@@ -23,19 +23,29 @@
 #include "base/str.h"
 #include "oci/config.h"
 
-#define RESCTRL "/sys/fs/resctrl"
 #define RESCTRL_MAGIC 0x7655821
+
+static const char *resctrl = "/sys/fs/resctrl";
+static bool any_filesystem; /* the tests' */
+
+void intelrdt_use(const char *root)
+{
+	resctrl = root;
+	any_filesystem = true;
+}
 
 bool intelrdt_enabled(void)
 {
 	struct statfs st;
 
-	return statfs(RESCTRL, &st) == 0 && st.f_type == RESCTRL_MAGIC;
+	return statfs(resctrl, &st) == 0 && (any_filesystem || st.f_type == RESCTRL_MAGIC);
 }
 
 bool intelrdt_has_monitoring(void)
 {
-	return intelrdt_enabled() && access(RESCTRL "/mon_groups", F_OK) == 0;
+	cleanup_free char *groups = path_join(resctrl, "mon_groups");
+
+	return intelrdt_enabled() && access(groups, F_OK) == 0;
 }
 
 static bool has_schema(const struct oci_intel_rdt *rdt)
@@ -60,7 +70,7 @@ int intelrdt_check(const struct oci_intel_rdt *rdt, struct err *err)
 	if (wants_monitoring(rdt) && !intelrdt_has_monitoring())
 		return err_set(err, -EOPNOTSUPP, "linux.intelRdt.enableMonitoring: resctrl has no monitoring here");
 	if (rdt->clos_id && strcmp(rdt->clos_id, "/") && !has_schema(rdt)) {
-		cleanup_free char *dir = path_join(RESCTRL, rdt->clos_id);
+		cleanup_free char *dir = path_join(resctrl, rdt->clos_id);
 
 		if (access(dir, F_OK) < 0)
 			return err_sys(err, -errno, "linux.intelRdt.closID: class \"%s\" does not exist and no schema is given",
@@ -119,7 +129,7 @@ void intelrdt_plan(const struct oci_intel_rdt *rdt, const char *id, struct intel
 	bool root = rdt->clos_id && !strcmp(rdt->clos_id, "/");
 
 	*ret = (struct intelrdt_group){
-		.dir = root ? xstrdup(RESCTRL) : path_join(RESCTRL, rdt->clos_id ? rdt->clos_id : id),
+		.dir = root ? xstrdup(resctrl) : path_join(resctrl, rdt->clos_id ? rdt->clos_id : id),
 	};
 	ret->made = !root && access(ret->dir, F_OK) < 0;
 	if (wants_monitoring(rdt)) {
@@ -137,7 +147,7 @@ int intelrdt_apply(const struct oci_intel_rdt *rdt, const char *id, pid_t pid, s
 	*ret = (struct intelrdt_group){ 0 };
 	if (!rdt)
 		return 0;
-	ret->dir = root ? xstrdup(RESCTRL) : path_join(RESCTRL, rdt->clos_id ? rdt->clos_id : id);
+	ret->dir = root ? xstrdup(resctrl) : path_join(resctrl, rdt->clos_id ? rdt->clos_id : id);
 	errno = 0;
 	if (!root)
 		r = make_group(ret->dir, &ret->made, err);

@@ -18,6 +18,8 @@ struct intelrdt_group {
 	bool made;      /* dir is ours to remove */
 };
 
+/* Unit tests: another directory of any file system as resctrl; borrowed for good. */
+void intelrdt_use(const char *root);
 /* Is resctrl there (mounted or mountable by us)? Also: schemata and monitoring for "features". */
 bool intelrdt_enabled(void);
 bool intelrdt_has_monitoring(void);
