@@ -60,6 +60,46 @@ go() {
 	[ ! -e "$XDG/amphi/$ID" ]
 }
 
+# As user, who has the ids of ranges in /etc/subuid and /etc/subgid: in a mount namespace with own files.
+user_with_ids() {
+	local d=$BATS_TEST_TMPDIR
+	{ echo "amphitest:x:$USERID:$USERID::/:/bin/sh"; cat /etc/passwd; } >"$d/passwd"
+	{ echo "amphitest:x:$USERID:"; cat /etc/group; } >"$d/group"
+	echo "amphitest:200000:65536" | tee "$d/subuid" >"$d/subgid"
+	unshare -m --propagation private bash -c 'd=$1; shift
+		for f in passwd group subuid subgid; do mount --bind "$d/$f" "/etc/$f" || exit 99; done; "$@"' - "$d" \
+		setpriv --reuid "$USERID" --regid "$USERID" --clear-groups env XDG_RUNTIME_DIR="$XDG" HOME=/nonexistent "$@"
+}
+
+@test "rootless: ranges of ids by newuidmap and newgidmap, users and groups inside" {
+	need_program newuidmap
+	need_program newgidmap
+	[ -e /etc/subuid ] && [ -e /etc/subgid ] || skip "needs /etc/subuid and /etc/subgid"
+	config '.linux.uidMappings = [{containerID: 0, hostID: $u, size: 1}, {containerID: 1, hostID: 200000, size: 65535}]
+		| .linux.gidMappings = .linux.uidMappings | .process.user = {uid: 1000, gid: 1000, additionalGids: [5]}' --argjson u "$USERID"
+	config_args sh -c 'id -u; id -G; cat /proc/self/uid_map; cat /proc/self/setgroups; touch /tmp/mine; exec sleep 1000'
+	chown "$USERID:$USERID" "$BUNDLE/config.json"
+	chmod 1777 "$BUNDLE/rootfs/tmp"
+	# without a range of ids the helper's own words come up
+	run -1 user "$BATS_TEST_TMPDIR/amphi" run --bundle "$BUNDLE" "$ID" </dev/null
+	check_output newuidmap
+	[ ! -e "$XDG/amphi/$ID" ]
+	user_with_ids "$BATS_TEST_TMPDIR/amphi" run -d --bundle "$BUNDLE" "$ID" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1 ||
+		{ cat "$BATS_TEST_TMPDIR/out" >&2; return 1; }
+	wait_for test -e "$BUNDLE/rootfs/tmp/mine"
+	mapfile -t lines <"$BATS_TEST_TMPDIR/out"
+	[ "${lines[0]}" = 1000 ]
+	[ "${lines[1]}" = "1000 5" ]
+	[[ "${lines[2]}" =~ 0\ +$USERID\ +1 ]]
+	[[ "${lines[3]}" =~ 1\ +200000\ +65535 ]]
+	[ "${lines[4]}" = allow ]
+	[ "$(stat -c %u:%g "$BUNDLE/rootfs/tmp/mine")" = 200999:200999 ]
+	run -0 user_with_ids "$BATS_TEST_TMPDIR/amphi" exec --user 7:8 "$ID" id </dev/null
+	check_output "uid=7 gid=8"
+	user_with_ids "$BATS_TEST_TMPDIR/amphi" delete --force "$ID"
+	[ ! -e "$XDG/amphi/$ID" ]
+}
+
 @test "rootless: additional groups are refused by name" {
 	config '.process.user.additionalGids = [5]'
 	config_args true
