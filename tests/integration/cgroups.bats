@@ -54,6 +54,37 @@ teardown() { teardown_all; }
 	[[ "$output" =~ Cpus_allowed_list:[[:space:]]+0$ ]]
 }
 
+@test "burst, idle, swappiness" {
+	config '.linux.resources.cpu = {quota: 50000, period: 100000, burst: 10000}'
+	amphi run -d "$ID" </dev/null >/dev/null 2>&1
+	file_is cpu cpu.cfs_burst_us 10000 cpu.max.burst 10000
+	is_v2 || [ "$(cat "$(cgroup_dir memory)/memory.swappiness")" != 13 ]
+	amphi delete --force "$ID"
+	config '.linux.resources.cpu = {idle: 1} | .linux.resources.memory = {swappiness: 13}'
+	amphi run -d "$ID" </dev/null >/dev/null 2>&1
+	file_is cpu cpu.idle 1 cpu.idle 1
+	is_v2 || is_vm || [ "$(cat "$(cgroup_dir memory)/memory.swappiness")" = 13 ]
+}
+
+@test "controllers that the host lacks are missed by the limit's name" {
+	skip_in_vm "refused with other words"
+	lacks() { ! [ -d "/sys/fs/cgroup/$1" ] && ! grep -qsw "$1" /sys/fs/cgroup/{,unified/}cgroup.controllers; }
+	missed() { # CONTROLLER LIMIT FILTER
+		lacks "$1" || return 0
+		cp config.json config.kept
+		config "$3"
+		run -1 amphi run "$ID"
+		check_output "linux.resources.$2"
+		check_output "no $1 controller"
+		mv config.kept config.json
+		[ ! -e "$ROOT/$ID" ]
+	}
+	missed rdma rdma.mlx5_0 '.linux.resources.rdma = {mlx5_0: {hcaHandles: 3}}'
+	missed net_cls network.classID '.linux.resources.network = {classID: 1048577}'
+	missed net_prio "network.priorities[0]" '.linux.resources.network = {priorities: [{name: "lo", priority: 5}]}'
+	missed hugetlb "hugepageLimits[0]" '.linux.resources.hugepageLimits = [{pageSize: "2MB", limit: 4194304}]'
+}
+
 @test "huge page limits, reservations too" {
 	skip_in_vm "huge pages of the host"
 	need_controller hugetlb
