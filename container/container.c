@@ -81,6 +81,8 @@ static void fill_init(struct init *in, const struct container_params *p, const s
 		.no_pivot = p->no_pivot,
 		.entry = p->entry,
 		.entry_arg = p->entry_arg,
+		.entry_root = p->entry_root,
+		.entry_root_arg = p->entry_root_arg,
 		.keep_fds = p->keep_fds,
 		.n_keep_fds = p->n_keep_fds,
 		.container_pidfd = -1,

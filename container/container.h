@@ -62,6 +62,9 @@ struct container_params {
 	 */
 	int (*entry)(void *arg, struct err *err);
 	void *entry_arg;
+	/* With it: called before pivot_root, when all mounts are below rootfd; with entry_root_arg. 0 or -errno. */
+	int (*entry_root)(void *arg, int rootfd, struct err *err);
+	void *entry_root_arg;
 	const int *keep_fds;
 	size_t n_keep_fds;
 };

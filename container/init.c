@@ -206,7 +206,8 @@ static int build_root(struct init *in, struct err *err)
 				      open(in->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (in->rootfd < 0)
 		return err->code ? err->code : err_sys(err, -errno, "root.path: open %s", in->rootfs);
-	return all_mounts(in, &q, err);
+	r = all_mounts(in, &q, err);
+	return !r && in->entry_root ? in->entry_root(in->entry_root_arg, in->rootfd, err) : r;
 }
 
 /* First half: everything that needs nothing from the caller. */

@@ -35,6 +35,8 @@ struct init {
 	bool ack_joined;  /* say SYNC_JOINED */
 	int (*entry)(void *arg, struct err *err);
 	void *entry_arg;
+	int (*entry_root)(void *arg, int rootfd, struct err *err);
+	void *entry_root_arg;
 	const int *keep_fds;
 	size_t n_keep_fds;
 

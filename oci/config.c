@@ -192,6 +192,11 @@ bool oci_mount_is_bind(const struct oci_mount *m)
 	return oci_mount_has(m, "bind") || oci_mount_has(m, "rbind") || (m->type && !strcmp(m->type, "bind"));
 }
 
+bool oci_mount_exported(const struct oci_mount *m)
+{
+	return oci_mount_is_bind(m) || (m->type && !strcmp(m->type, "overlay"));
+}
+
 /* Copies the object obj with the string member key replaced by (or, when absent, extended with) value. */
 static void copy_with(struct json_writer *w, const char *as, const struct json *obj, const char *key, const char *value)
 {
@@ -208,6 +213,26 @@ static void copy_with(struct json_writer *w, const char *as, const struct json *
 	}
 	if (!done)
 		json_w_string(w, key, value);
+	json_w_object_end(w);
+}
+
+static bool is_overlay(const struct json *m)
+{
+	const struct json *type = json_get(m, "type");
+	const char *s;
+
+	return type && json_string(type, &s, NULL) >= 0 && !strcmp(s, "overlay");
+}
+
+static void write_bind(struct json_writer *w, const struct json *m, const char *source)
+{
+	json_w_object(w, NULL);
+	json_for_each(v, m)
+		if (!strcmp(v->key, "destination"))
+			json_w_value(w, v->key, v);
+	json_w_string(w, "type", "bind");
+	json_w_string(w, "source", source);
+	json_w_strv(w, "options", (char *[]){ "rbind", NULL });
 	json_w_object_end(w);
 }
 
@@ -231,7 +256,9 @@ int oci_config_rewrite(const char *buf, size_t len, const char *root, char *cons
 		} else if (!strcmp(v->key, "mounts") && v->type == JSON_ARRAY) {
 			json_w_array(&w, v->key);
 			json_for_each(m, v) {
-				if (m->type == JSON_OBJECT)
+				if (m->type == JSON_OBJECT && sources[m->index] && is_overlay(m))
+					write_bind(&w, m, sources[m->index]);
+				else if (m->type == JSON_OBJECT)
 					copy_with(&w, NULL, m, "source", sources[m->index]);
 				else
 					json_w_value(&w, NULL, m);

@@ -478,7 +478,8 @@ char *oci_resources_write(const struct oci_resources *r);
 
 /*
  * config.json with every mounts[i].source replaced by sources[i] (NULL keeps) and root.path by root (NULL
- * keeps), everything else as it was, unknown properties included: what the guest gets. n must be the number of
+ * keeps), everything else as it was, unknown properties included: what the guest gets. An overlay with a new source becomes a
+ * bind mount of it. n must be the number of
  * mounts. *ret is owned.
  */
 int oci_config_rewrite(const char *buf, size_t len, const char *root, char *const *sources, size_t n, char **ret,
@@ -492,6 +493,8 @@ int oci_config_merge(const char *buf, size_t len, const char *over, char **ret, 
 
 /* The value of an annotation, or NULL. */
 const char *oci_annotation(const struct oci_config *c, const char *key);
+/* Must the host do the mount for a machine to have it: a bind mount, or an overlay of the host's directories? */
+bool oci_mount_exported(const struct oci_mount *m);
 /* Does the mount have the option word? */
 bool oci_mount_has(const struct oci_mount *m, const char *word);
 /* Is it a bind mount: option bind or rbind, or type "bind"? */

@@ -30,6 +30,7 @@
 #include "network/network.h"
 #include "oci/bundle.h"
 #include "runtime/jail.h"
+#include "runtime/jailview.h"
 #include "runtime/libexec.h"
 #include "runtime/machine.h"
 #include "runtime/monitor.h"
@@ -131,6 +132,10 @@ static int create_jail(struct sandbox *sb, struct machine *mc, const int stdio[3
 	memcpy(p.stdio, stdio, sizeof(p.stdio));
 	p.entry = mc->pod.sandbox ? monitor_member_main : monitor_main;
 	p.entry_arg = &mc->monitor;
+	if (jail.rootfs) {
+		p.entry_root = jailview_attach;
+		p.entry_root_arg = (void *)sb->config;
+	}
 	p.keep_fds = keep;
 	p.n_keep_fds = n_keep;
 	return container_create(&p, &mc->jail, err);

@@ -135,6 +135,9 @@ static void write_mounts(struct json_writer *w, const struct jail_request *req)
 		if (oci_mount_is_bind(&c->mounts[i]))
 			write_export(w, to, c->mounts[i].source, &c->mounts[i], &c->linux_,
 				     jail_mount_readonly(&c->mounts[i]));
+		else if (oci_mount_exported(&c->mounts[i]))
+			write_mount(w, to, c->mounts[i].type, c->mounts[i].source ? c->mounts[i].source : c->mounts[i].type,
+				    (const char *const *)c->mounts[i].options);
 	}
 	if (req->qemu)
 		write_qemu(w, req);
@@ -250,8 +253,6 @@ int jail_mount_points(const struct oci_config *config, const char *rootfs, struc
 {
 	cleanup_fd int root = -1;
 
-	if (!config->root.readonly)
-		return 0;
 	root = open(rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (root < 0)
 		return err_sys(err, -errno, "root.path: %s", rootfs);
@@ -282,7 +283,7 @@ int jail_guest_config(const struct oci_config *config, const char *json, size_t 
 	int r;
 
 	for (size_t i = 0; i < n; i++)
-		if (oci_mount_is_bind(&config->mounts[i]))
+		if (oci_mount_exported(&config->mounts[i]))
 			sources[i] = xasprintf("%s/mounts/%zu", dir, i);
 	r = oci_config_rewrite(json, len, root, sources, n, ret, err);
 	for (size_t i = 0; i < n; i++)

@@ -28,13 +28,13 @@ struct jail_request {
 /* The jail as a config; owned by the caller. 0 or -errno. */
 int jail_config(const struct jail_request *req, struct oci_config **ret, struct err *err);
 /*
- * A read-only root reaches the guest read-only, so the mount points that its container needs and that the root
- * lacks are made here, on the host, as container mode makes them. What another mount covers is left alone. 0 or -errno.
+ * The mount points that the container needs and that the root lacks are made here, on the host, as container mode makes
+ * them: a read-only root reaches the guest read-only, and jailview_attach() finds them. What another mount covers is left alone. 0 or -errno.
  */
 int jail_mount_points(const struct oci_config *config, const char *rootfs, struct err *err);
 /*
  * The container's config.json for the guest: root and bind sources are places below dir, where the guest has what is
- * exported for this container. Owned text. 0 or -errno.
+ * exported for this container; what the host mounts for it is a bind mount there. Owned text. 0 or -errno.
  */
 int jail_guest_config(const struct oci_config *config, const char *json, size_t len, const char *dir, char **ret,
 		      struct err *err);

@@ -272,12 +272,17 @@ static int make_points(const struct pod *p, const struct tree *v, size_t n, stru
 static int enter_monitor(const struct pod *p, struct err *err)
 {
 	cleanup_free char *path = xasprintf("/proc/%d/ns/mnt", (int)p->pid);
+	cleanup_free char *root = xasprintf("/proc/%d/root", (int)p->pid);
 	cleanup_fd int fd = open(path, O_RDONLY | O_CLOEXEC);
+	cleanup_fd int rootfd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
 	/* the namespace is the monitor's if it lives after it was opened */
-	if (fd < 0 || container_alive(p->pid, p->start_time) != 1)
+	if (fd < 0 || rootfd < 0 || container_alive(p->pid, p->start_time) != 1)
 		return err_set(err, -ESRCH, "the pod's sandbox %s does not run", p->sandbox);
-	return setns(fd, CLONE_NEWNS) < 0 ? err_sys(err, -errno, "join the monitor's mount namespace") : 0;
+	/* over its root lies what others see (runtime/jailview.h) */
+	if (setns(fd, CLONE_NEWNS) < 0 || fchdir(rootfd) < 0 || chroot(".") < 0)
+		return err_sys(err, -errno, "join the monitor's mount namespace");
+	return 0;
 }
 
 static int move_all(const struct pod *p, const struct tree *v, size_t n, struct err *err)

@@ -42,7 +42,8 @@ static int check_namespaces(const struct oci_linux *l, bool member, struct err *
 	return 0;
 }
 
-static int check_mounts(const struct oci_config *c, struct err *err)
+/* An overlay of the host's directories is mounted there, but not into a machine that runs already. */
+static int check_mounts(const struct oci_config *c, bool member, struct err *err)
 {
 	static const char *const types[] = { "proc",   "sysfs",	 "tmpfs",   "devpts", "mqueue",
 					     "cgroup", "cgroup2", "ramfs", NULL };
@@ -59,7 +60,8 @@ static int check_mounts(const struct oci_config *c, struct err *err)
 			if (oci_mount_has(m, *o))
 				return refuse(err, p, "it cannot be honoured");
 		}
-		if (!oci_mount_is_bind(m) && (!m->type || !strv_has((char **)types, m->type))) {
+		if ((member ? !oci_mount_is_bind(m) : !oci_mount_exported(m)) &&
+		    (!m->type || !strv_has((char **)types, m->type))) {
 			cleanup_free char *p = xasprintf("%s.type: %s", path, m->type ? m->type : "(none)");
 
 			return refuse(err, p, "this file system cannot be mounted");
@@ -156,6 +158,6 @@ int vm_check(const struct plan *plan, struct err *err)
 		return refuse(err, "process.selinuxLabel", "SELinux labels cannot be honoured");
 	if (c->hooks[OCI_HOOK_CREATE_CONTAINER].n)
 		return refuse(err, "hooks.createContainer", "a program of the host cannot run");
-	r = check_mounts(c, err);
+	r = check_mounts(c, pod_role(c, NULL) == POD_MEMBER, err);
 	return r < 0 ? r : check_linux(&c->linux_, pod_role(c, NULL) == POD_MEMBER, err);
 }

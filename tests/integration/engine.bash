@@ -27,10 +27,25 @@ engine_rootfs() {
 	rm -rf "$dir"
 }
 
+# Runs an engine, in the file's own network namespace where engine_host made one: bridges, rules and ports are there.
+engine_on_host() {
+	if [ -e "$E/netns" ]; then
+		nsenter --net="/run/netns/$(cat "$E/netns")" "$@"
+	else
+		"$@"
+	fi
+}
+engine_host() {
+	local name=amphi-$$-engine-$RANDOM
+	ip netns add "$name"
+	ip -n "$name" link set lo up
+	echo "$name" >"$E/netns"
+}
+
 # podman with everything of its own below $E.
 engine_podman() {
-	timeout 120 podman --root "$E/root" --runroot "$E/run" --tmpdir "$E/tmp" --storage-driver vfs --events-backend file \
-		--cgroup-manager cgroupfs --runtime "$(engine_runtime)" "$@"
+	engine_on_host timeout 120 podman --root "$E/root" --runroot "$E/run" --tmpdir "$E/tmp" --storage-driver vfs --events-backend file \
+		--cgroup-manager cgroupfs --network-config-dir "$E/networks" --runtime "$(engine_runtime)" "$@"
 }
 
 # The image bb:1 in podman's store.
@@ -53,6 +68,11 @@ engine_setup() {
 
 # What engines leave: mounts below our directory, and empty parent cgroups of theirs.
 engine_clean() {
+	local host
+	host=$(cat "$E/netns" 2>/dev/null) && {
+		ip netns pids "$host" | xargs -r kill -9 # aardvark-dns, docker-proxy
+		ip netns del "$host"
+	}
 	awk -v d="$BATS_FILE_TMPDIR" 'index($5, d) == 1 { print $5 }' /proc/self/mountinfo | sort -r | xargs -r umount -l
 	find /sys/fs/cgroup -mindepth 1 -maxdepth 4 -depth -type d \( -path '*/libpod_parent*' -o -path '*/docker' -o -path '*/amphi' -o \
 		-path '*/amphi-docker' -o -path '*/buildah-buildah*' \) -exec rmdir {} + 2>/dev/null || :
@@ -77,7 +97,7 @@ engine_containerd() {
 		[ttrpc]
 		address = "$E/containerd.ttrpc"
 	END
-	containerd --config "$E/containerd.toml" >"$E/containerd.log" 2>&1 3>&- &
+	engine_on_host containerd --config "$E/containerd.toml" >"$E/containerd.log" 2>&1 3>&- &
 	echo $! >"$E/containerd.pid"
 	wait_for command ctr --address "$E/containerd.sock" version || { tail -5 "$E/containerd.log" >&2; return 1; }
 }
@@ -85,10 +105,12 @@ engine_containerd() {
 # A dockerd of our own at $E/docker.sock on that containerd, our runtime its default.
 engine_dockerd() {
 	echo '{}' >"$E/docker.json" # the host's own is not for this one
-	dockerd --config-file "$E/docker.json" --data-root "$E/docker-root" --exec-root "$E/docker-exec" --pidfile "$E/docker.pidfile" -H "unix://$E/docker.sock" \
+	local network=(--bridge none --iptables=false --ip6tables=false --ip-masq=false)
+	[ ! -e "$E/netns" ] || network=(--bip 10.98.0.1/24 --ip6tables=false)
+	engine_on_host dockerd --config-file "$E/docker.json" --data-root "$E/docker-root" --exec-root "$E/docker-exec" --pidfile "$E/docker.pidfile" -H "unix://$E/docker.sock" \
 		--containerd "$E/containerd.sock" --containerd-namespace amphi-docker \
-		--add-runtime "amphi=$(engine_runtime)" --default-runtime amphi --storage-driver vfs --bridge none --iptables=false \
-		--ip6tables=false --ip-masq=false --exec-opt native.cgroupdriver=cgroupfs >"$E/dockerd.log" 2>&1 3>&- &
+		--add-runtime "amphi=$(engine_runtime)" --default-runtime amphi --storage-driver vfs "${network[@]}" \
+		--exec-opt native.cgroupdriver=cgroupfs >"$E/dockerd.log" 2>&1 3>&- &
 	echo $! >"$E/dockerd.pid"
 	wait_for command docker -H "unix://$E/docker.sock" version || { tail -5 "$E/dockerd.log" >&2; return 1; }
 }

@@ -235,14 +235,16 @@ static void resources(void)
 static void rewriting(void)
 {
 	static const char text[] = "{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"r\",\"x\":1},\"mounts\":[{\"destination\":\"/a\",\"source\":\"s\"},"
-				   "{\"destination\":\"/b\"},{\"destination\":\"/c\",\"source\":\"keep\"}],\"own\":[18446744073709551615]}";
-	char *sources[] = { (char *)"/m/0", (char *)"/m/1", NULL };
+				   "{\"destination\":\"/b\"},{\"destination\":\"/c\",\"source\":\"keep\"},"
+				   "{\"destination\":\"/d\",\"type\":\"overlay\",\"source\":\"o\",\"options\":[\"lowerdir=/l\"]}],\"own\":[18446744073709551615]}";
+	char *sources[] = { (char *)"/m/0", (char *)"/m/1", NULL, (char *)"/m/3" };
 	cleanup_free char *out = NULL;
 	struct err err = { 0 };
 
-	is_int(oci_config_rewrite(text, strlen(text), "/rootfs", sources, 3, &out, &err), 0);
+	is_int(oci_config_rewrite(text, strlen(text), "/rootfs", sources, 4, &out, &err), 0);
 	is_str(out, "{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"/rootfs\",\"x\":1},\"mounts\":[{\"destination\":\"/a\",\"source\":\"/m/0\"},"
-		    "{\"destination\":\"/b\",\"source\":\"/m/1\"},{\"destination\":\"/c\",\"source\":\"keep\"}],\"own\":[18446744073709551615]}");
+		    "{\"destination\":\"/b\",\"source\":\"/m/1\"},{\"destination\":\"/c\",\"source\":\"keep\"},"
+		    "{\"destination\":\"/d\",\"type\":\"bind\",\"source\":\"/m/3\",\"options\":[\"rbind\"]}],\"own\":[18446744073709551615]}");
 	is_int(oci_config_rewrite(text, strlen(text), NULL, sources, 2, &out, &err), -EINVAL);
 }
 
