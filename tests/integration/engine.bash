@@ -102,14 +102,17 @@ engine_containerd() {
 	wait_for command ctr --address "$E/containerd.sock" version || { tail -5 "$E/containerd.log" >&2; return 1; }
 }
 
-# A dockerd of our own at $E/docker.sock on that containerd, our runtime its default.
+# A dockerd of our own at $E/docker.sock on that containerd, our runtime its default: engine_dockerd [CONFIG-FILE WITH RUNTIMES]
 engine_dockerd() {
+	local runtime=()
 	echo '{}' >"$E/docker.json" # the host's own is not for this one
+	[ $# -eq 0 ] || cp "$1" "$E/docker.json"
+	[ $# -gt 0 ] || runtime=(--add-runtime "amphi=$(engine_runtime)")
 	local network=(--bridge none --iptables=false --ip6tables=false --ip-masq=false)
 	[ ! -e "$E/netns" ] || network=(--bip 10.98.0.1/24 --ip6tables=false)
 	engine_on_host dockerd --config-file "$E/docker.json" --data-root "$E/docker-root" --exec-root "$E/docker-exec" --pidfile "$E/docker.pidfile" -H "unix://$E/docker.sock" \
 		--containerd "$E/containerd.sock" --containerd-namespace amphi-docker \
-		--add-runtime "amphi=$(engine_runtime)" --default-runtime amphi --storage-driver vfs "${network[@]}" \
+		"${runtime[@]}" --default-runtime amphi --storage-driver vfs "${network[@]}" \
 		--exec-opt native.cgroupdriver=cgroupfs >"$E/dockerd.log" 2>&1 3>&- &
 	echo $! >"$E/dockerd.pid"
 	wait_for command docker -H "unix://$E/docker.sock" version || { tail -5 "$E/dockerd.log" >&2; return 1; }

@@ -66,3 +66,35 @@ teardown_file() {
 	[ "$status" -ne 0 ]
 	[[ "$output" != *never$'\n'* ]]
 }
+
+@test "buildah build: RUN with cache, bind, tmpfs and secret mounts" {
+	dir=$BATS_TEST_TMPDIR/context
+	mkdir -p "$dir"
+	echo bound >"$dir/file"
+	echo hidden >"$dir/secret"
+	cat >"$dir/Containerfile" <<-'END'
+		FROM bb:1
+		RUN --mount=type=cache,target=/cache echo kept >/cache/x
+		RUN --mount=type=cache,target=/cache --mount=type=tmpfs,target=/t cat /cache/x >/from-cache && touch /t/y
+		RUN --mount=type=bind,source=file,target=/bound --mount=type=secret,id=s cat /bound /run/secrets/s >/from-mounts
+	END
+	TMPDIR=$BATS_TEST_TMPDIR buildah build --isolation oci --network none --pull-never --secret "id=s,src=$dir/secret" -t mounts:1 "$dir"
+	c=$(buildah from --pull-never mounts:1)
+	m=$(buildah mount "$c")
+	[ "$(cat "$m/from-cache")" = kept ]
+	[ "$(cat "$m/from-mounts")" = $'bound\nhidden' ]
+	[ ! -s "$m/run/secrets/s" ]
+	[ ! -e "$m/t/y" ]
+	buildah umount "$c"
+	buildah rm "$c"
+}
+
+@test "buildah run: volume, user, capabilities, terminal off, environment" {
+	mkdir -p "$BATS_TEST_TMPDIR/vol"
+	echo from-host >"$BATS_TEST_TMPDIR/vol/file"
+	c=$(buildah from --pull-never bb:1)
+	run -0 buildah run --isolation oci --network none -v "$BATS_TEST_TMPDIR/vol:/vol" --user 1000 --cap-drop all --hostname box --workingdir /vol \
+		"$c" -- sh -c 'cat file; id -u; hostname; pwd; grep CapBnd /proc/self/status'
+	for word in from-host 1000 box /vol 0000000000000000; do check_output "$word"; done
+	buildah rm "$c"
+}

@@ -70,3 +70,38 @@ setup_exits() { mkdir -p "$BATS_TEST_TMPDIR/exits"; }
 	grep -q "executable file not found in" "$BATS_TEST_TMPDIR/message"
 	run ! amphi state "$ID"
 }
+
+@test "conmon --exec: a command in a running container, its log and exit code" {
+	setup_exits
+	config_args sleep 1000
+	conmon_create
+	wait_for test -s "$BATS_TEST_TMPDIR/pid"
+	amphi start "$ID"
+	mkdir "$BATS_TEST_TMPDIR/exec-exits"
+	jq '.process | .args = ["sh", "-c", "echo inside; exit 6"]' config.json >"$BATS_TEST_TMPDIR/process.json"
+	timeout 60 conmon --syslog=false --exec --exec-process-spec "$BATS_TEST_TMPDIR/process.json" -c "$ID" -u "$ID-e" -n "$ID" -r "$(engine_runtime)" \
+		-b "$BATS_TEST_TMPDIR" -p "$BATS_TEST_TMPDIR/exec.pid" -l "k8s-file:$BATS_TEST_TMPDIR/exec.log" --exit-dir "$BATS_TEST_TMPDIR/exec-exits" \
+		--socket-dir-path "$BATS_TEST_TMPDIR" --runtime-arg "--root" --runtime-arg "$ROOT" 3>&-
+	exec_exited() { [ -e "$BATS_TEST_TMPDIR/exec-exits/$ID" ]; }
+	wait_for exec_exited
+	[ "$(cat "$BATS_TEST_TMPDIR/exec-exits/$ID")" = 6 ]
+	grep -q "stdout F inside" "$BATS_TEST_TMPDIR/exec.log"
+	status_is "$ID" running
+	amphi kill "$ID" KILL
+	wait_for exited
+	amphi delete "$ID"
+}
+
+@test "conmon's attach socket reaches the workload's input" {
+	setup_exits
+	config_args sh -c 'read x; echo "got $x"; exit 2'
+	conmon_create -i --leave-stdin-open
+	wait_for test -s "$BATS_TEST_TMPDIR/pid"
+	amphi start "$ID"
+	wait_for test -S "$BUNDLE/attach"
+	echo typed | timeout 20 socat -u - "UNIX-CONNECT:$BUNDLE/attach,type=5" || :
+	wait_for exited
+	[ "$(cat "$BATS_TEST_TMPDIR/exits/$ID")" = 2 ]
+	grep -q "got typed" "$BATS_TEST_TMPDIR/log"
+	amphi delete "$ID"
+}

@@ -13,6 +13,7 @@ setup_file() {
 	need_program dockerd
 	need_program docker
 	engine_setup
+	engine_host
 	engine_rootfs "$E/image.tar"
 	engine_containerd
 	engine_dockerd
@@ -87,4 +88,41 @@ teardown_file() {
 	[[ "$output" =~ Seccomp:[[:space:]]+2 ]]
 	run -0 docker_run --rm -t bb:1 tty
 	check_output /dev/pts/0
+}
+
+@test "docker: bridge, published port, name of another container, health, stats, files in and out" {
+	docker network create --subnet 10.96.1.0/24 "net$$" >/dev/null
+	docker run -d --name "$NAME" --network "net$$" -p 8077:80 --memory 64m --health-cmd 'test -e /tmp/healthy' --health-interval 1s bb:1 \
+		sh -c 'while :; do echo web | nc -l -p 80; done' >/dev/null
+	answers() { [ "$(engine_on_host socat -T5 - TCP:127.0.0.1:8077,connect-timeout=5 </dev/null)" = web ]; }
+	wait_for answers
+	run -0 docker run --rm --network "net$$" bb:1 nc "$NAME" 80
+	check_output web
+	docker exec "$NAME" touch /tmp/healthy
+	healthy() { [ "$(docker inspect -f '{{.State.Health.Status}}' "$NAME")" = healthy ]; }
+	wait_for healthy
+	run -0 docker stats --no-stream --format '{{.MemUsage}} {{.PIDs}}' "$NAME"
+	is_vm || [[ "$output" =~ /\ 64MiB\ [1-9] ]]
+	echo from-host >"$BATS_TEST_TMPDIR/in"
+	docker cp "$BATS_TEST_TMPDIR/in" "$NAME:/root/in"
+	run -0 docker exec "$NAME" cat /root/in
+	check_output from-host
+	docker restart -t 0 "$NAME"
+	wait_for answers
+	docker rm -f "$NAME"
+	docker network rm "net$$"
+}
+
+@test "docker: killed by a signal, out of memory, restart policy" {
+	docker_run -d --name "$NAME" bb:1 sleep 1000 >/dev/null
+	docker kill -s KILL "$NAME"
+	run -0 docker wait "$NAME"
+	check_output 137
+	run docker_run --name "$NAME-o" --memory 32m --memory-swap 32m bb:1 sh -c 'x=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; while :; do x=$x$x; done'
+	check_status 137
+	is_vm || [ "$(docker inspect -f '{{.State.OOMKilled}}' "$NAME-o")" = true ]
+	docker_run -d --name "$NAME-r" --restart on-failure:2 bb:1 sh -c 'echo attempt; exit 3' >/dev/null
+	ended() { [ "$(docker inspect -f '{{.State.Status}} {{.RestartCount}} {{.State.ExitCode}}' "$NAME-r")" = "exited 2 3" ]; }
+	wait_for ended
+	[ "$(docker logs "$NAME-r" | grep -c attempt)" = 3 ]
 }
