@@ -4,6 +4,9 @@
 load helpers
 load network
 
+# thirty machines in a row under the emulator, on a busy host
+BATS_TEST_TIMEOUT=900
+
 setup() { setup_bundle; OUT=$BATS_TEST_TMPDIR/out; }
 teardown() { if [ -n "${HOST:-}" ]; then teardown_host; else teardown_all; fi; }
 

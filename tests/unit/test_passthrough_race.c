@@ -13,7 +13,7 @@
 #define ROUNDS 4000
 
 static struct kit k;
-static char outside[80];
+static char outside[80], canary[112];
 static _Atomic bool stop;
 static _Atomic unsigned long swaps;
 
@@ -65,7 +65,7 @@ static void change_in(uint64_t d, int n)
 		kit_call(&k, FUSE_MKNOD, d, &mn, sizeof(mn), name, NULL);
 		break;
 	case 3:
-		kit_call(&k, FUSE_SYMLINK, d, NULL, 0, name, "/etc/passwd");
+		kit_call(&k, FUSE_SYMLINK, d, NULL, 0, name, canary);
 		break;
 	case 4:
 		kit_call(&k, FUSE_RENAME2, d, &rn, sizeof(rn), name, "canary");
@@ -98,7 +98,7 @@ static void open_and_read(uint64_t f, int *leaked)
 
 static void test_swaps(void)
 {
-	char canary[112], text[16] = {0};
+	char text[16] = {0};
 	pthread_t t;
 	int leaked = 0, fd;
 	struct stat st;
