@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Measures file operations in the directory argv[1]: one line "name value unit" each. */
+/*
+ * Measures file operations in the directory argv[1]: one line "name value unit" each. argv[2]: number of files (2000) and
+ * of random accesses; the large file has 32 KiB for each.
+ */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -11,9 +14,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define FILES 2000
-#define SIZE (64L << 20)
 #define BLOCK (1 << 20)
+
+static int files = 2000;
+static long size; /* of the large file, whole blocks */
 
 static double now(void)
 {
@@ -40,11 +44,11 @@ static void each(const char *what, void (*fn)(const char *name))
 
 	drop_caches();
 	t = now();
-	for (int n = 0; n < FILES; n++) {
+	for (int n = 0; n < files; n++) {
 		snprintf(name, sizeof(name), "d/%06d", n);
 		fn(name);
 	}
-	printf("%s %.0f ops/s\n", what, FILES / (now() - t));
+	printf("%s %.0f ops/s\n", what, files / (now() - t));
 }
 
 static void create_one(const char *name)
@@ -111,37 +115,40 @@ static void data(void)
 	unsigned int seed = 1;
 	double t = now();
 
-	for (long n = 0; n < SIZE; n += BLOCK)
+	for (long n = 0; n < size; n += BLOCK)
 		if (write(fd, buf, BLOCK) != BLOCK)
 			perror("write");
-	printf("write-1M %.0f MB/s\n", (double)SIZE / 1e6 / (now() - t));
+	printf("write-1M %.0f MB/s\n", (double)size / 1e6 / (now() - t));
 	fsync(fd);
 	drop_caches();
 	t = now();
-	for (long n = 0; n < SIZE; n += BLOCK)
+	for (long n = 0; n < size; n += BLOCK)
 		if (pread(fd, buf, BLOCK, n) != BLOCK)
 			perror("read");
-	printf("read-1M %.0f MB/s\n", (double)SIZE / 1e6 / (now() - t));
+	printf("read-1M %.0f MB/s\n", (double)size / 1e6 / (now() - t));
 	drop_caches();
 	posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
 	t = now();
-	for (int n = 0; n < FILES; n++)
-		if (pread(fd, buf, 4096, (off_t)(rand_r(&seed) % (SIZE / 4096)) * 4096) != 4096)
+	for (int n = 0; n < files; n++)
+		if (pread(fd, buf, 4096, (off_t)(rand_r(&seed) % ((unsigned int)(size / 4096))) * 4096) != 4096)
 			perror("read");
-	printf("random-read-4k %.0f ops/s\n", FILES / (now() - t));
+	printf("random-read-4k %.0f ops/s\n", files / (now() - t));
 	t = now();
-	for (int n = 0; n < FILES; n++)
-		if (pwrite(fd, buf, 4096, (off_t)(rand_r(&seed) % (SIZE / 4096)) * 4096) != 4096)
+	for (int n = 0; n < files; n++)
+		if (pwrite(fd, buf, 4096, (off_t)(rand_r(&seed) % ((unsigned int)(size / 4096))) * 4096) != 4096)
 			perror("write");
-	printf("random-write-4k %.0f ops/s\n", FILES / (now() - t));
+	printf("random-write-4k %.0f ops/s\n", files / (now() - t));
 	close(fd);
 	unlink("big");
 }
 
 int main(int argc, char **argv)
 {
+	if (argc > 2 && atoi(argv[2]) > 0)
+		files = atoi(argv[2]);
+	size = (files / 32 + 1) * (long)BLOCK;
 	if (argc < 2 || mkdir(argv[1], 0755) < 0 || chdir(argv[1]) < 0 || mkdir("d", 0755) < 0) {
-		perror(argc > 1 ? argv[1] : "usage: fsbench DIR");
+		perror(argc > 1 ? argv[1] : "usage: fsbench DIR [FILES]");
 		return 1;
 	}
 	each("create", create_one);
