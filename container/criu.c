@@ -232,37 +232,49 @@ int criu_failed(const struct criu_options *o, const char *what, const char *log,
 		       why ? why : reply->message ? reply->message : "it does not say why", o->work_path, log);
 }
 
-/* By command line: "check" of the RPC dies of a fault in criu 3.17, and says less. */
-static int check_kernel(struct err *err)
+/* "criu check": 0, its exit status with its words in *why (owned, may stay NULL), or negative. */
+static int run_check(const char *feature, char **why, struct err *err)
 {
-	cleanup_free char *program = find_criu(), *why = NULL;
-	char *argv[] = { program, "check", NULL };
+	cleanup_free char *program = find_criu();
+	char *argv[] = { program, (char *)"check", feature ? (char *)"--feature" : NULL, (char *)feature, NULL };
 	struct child_io io = { .want_out = 1, .want_err = 1, .timeout_ms = 60000 };
-	int r = child_run(argv, &io, err);
+	int r = program ? child_run(argv, &io, err) : err_set(err, ENOENT, "criu: executable file not found in $PATH");
 
-	if (r > 0) {
-		why = first_error(io.errout ? io.errout : "");
-		r = err_set(err, ENOTSUP, "criu does not work on this kernel: criu check: %s", why ? why : "no reason given");
-	}
+	if (r > 0)
+		*why = first_error(io.errout ? io.errout : "");
 	free(io.out);
 	free(io.errout);
 	return r;
+}
+
+/* By command line: the child that criu 3.17 forks for a check asked by RPC dies of a fault. */
+static int check_kernel(struct err *err)
+{
+	cleanup_free char *why = NULL;
+	int r = run_check(NULL, &why, err);
+
+	if (r > 0)
+		return err_set(err, ENOTSUP, "criu does not work on this kernel: criu check: %s", why ? why : "no reason given");
+	return r;
+}
+
+int criu_has_feature(const char *feature, struct err *err)
+{
+	cleanup_free char *why = NULL;
+	int r = run_check(feature, &why, err);
+
+	return r < 0 ? r : r == 0;
 }
 
 /* One question to a criu of its own. */
 static int ask(enum criu_rpc_type type, struct criu_rpc_reply *ret, struct err *err)
 {
 	cleanup_criu struct criu c = CRIU_INIT;
-	cleanup_str struct str m = { 0 }, features = { 0 };
+	cleanup_str struct str m = { 0 };
 	const struct criu_spawn plain = { 0 };
 	int r = criu_start(&c, &plain, err);
 
 	criu_rpc_number(&m, 1, type);
-	if (type == CRIU_RPC_FEATURE_CHECK) {
-		for (unsigned int f = 1; f <= 2; f++)
-			criu_rpc_flag(&features, f, true);
-		criu_rpc_message(&m, 5, &features);
-	}
 	if (!r)
 		r = send_message(&c, &m, err);
 	if (!r)
@@ -287,11 +299,6 @@ int criu_check(unsigned int *ret_version, struct err *err)
 		return err_set(err, ENOTSUP, "criu %u.%u is too old: %u.%u or later is needed", version.major, version.minor,
 			       CRIU_OLDEST / 100, CRIU_OLDEST % 100);
 	return check_kernel(err);
-}
-
-int criu_features(struct criu_rpc_reply *ret, struct err *err)
-{
-	return ask(CRIU_RPC_FEATURE_CHECK, ret, err);
 }
 
 /* ---- options ---------------------------------------------------------------------------------------------- */

@@ -84,8 +84,8 @@ void criu_common_opts(const struct criu_options *o, const char *rootfs, const ch
 /* One external resource: "mnt[KEY]:VALUE". */
 void criu_external(struct str *opts, const char *kind, const char *key, const char *value);
 
-/* Does this kernel track memory changes, does it have lazy pages? */
-int criu_features(struct criu_rpc_reply *ret, struct err *err);
+/* A word of "criu check --feature": 1, 0 or negative. */
+int criu_has_feature(const char *feature, struct err *err);
 /* Devices that are bound where they cannot be made (user namespaces); NULL-terminated. */
 const char *const *criu_default_devices(void);
 

@@ -212,21 +212,16 @@ int criu_dump_opts(const struct criu_dump_params *p, struct str *ret_opts, char 
 /* What the kernel or criu may lack though plain dumps work. */
 static int check_features(const struct criu_options *o, struct err *err)
 {
-	struct criu_rpc_reply has = { .fd = -1 };
-	int r;
+	int r = o->pre_dump ? criu_has_feature("mem_dirty_track", err) : 1;
 
-	if (!o->pre_dump && !o->lazy_pages)
-		return 0;
-	r = criu_features(&has, err);
-	criu_rpc_reply_free(&has);
-	if (r < 0)
-		return r;
-	if (o->pre_dump && !has.mem_track)
+	if (r == 0)
 		return err_set(err, ENOTSUP, "option --pre-dump: this kernel does not track memory changes "
 					     "(CONFIG_MEM_SOFT_DIRTY)");
-	if (o->lazy_pages && !has.lazy_pages)
+	if (r > 0 && o->lazy_pages)
+		r = criu_has_feature("uffd-noncoop", err);
+	if (r == 0)
 		return err_set(err, ENOTSUP, "option --lazy-pages: this kernel has no userfaultfd for it");
-	return 0;
+	return r < 0 ? r : 0;
 }
 
 /* criu talks until it is done; nothing that it notifies of needs us here. */

@@ -160,14 +160,6 @@ static void notified(const struct field *f, struct criu_rpc_reply *ret)
 		ret->pid = (int)f->value;
 }
 
-static void has_feature(const struct field *f, struct criu_rpc_reply *ret)
-{
-	if (f->number == 1)
-		ret->mem_track = f->value;
-	else if (f->number == 2)
-		ret->lazy_pages = f->value;
-}
-
 static void has_version(const struct field *f, struct criu_rpc_reply *ret)
 {
 	if (f->number == 1)
@@ -199,9 +191,6 @@ int criu_rpc_parse(const void *buf, size_t len, struct criu_rpc_reply *ret)
 			break;
 		case 7:
 			ret->error = (int)f.value;
-			break;
-		case 8:
-			n = f.bytes ? walk(f.bytes, f.len, has_feature, ret) : 0;
 			break;
 		case 9:
 			take_string(&ret->message, &f);

@@ -18,7 +18,6 @@ enum criu_rpc_type {
 	CRIU_RPC_RESTORE = 2,
 	CRIU_RPC_PRE_DUMP = 4,
 	CRIU_RPC_NOTIFY = 6,
-	CRIU_RPC_FEATURE_CHECK = 9,
 	CRIU_RPC_VERSION = 10,
 };
 
@@ -38,7 +37,6 @@ struct criu_rpc_reply {
 	char *script;    /* of a notification: "setup-namespaces", "post-restore", … */
 	int pid;         /* of the restored or notified process */
 	unsigned int major, minor; /* criu's version */
-	bool mem_track, lazy_pages; /* features */
 	int fd;          /* came with the message; owned; -1 */
 };
 
