@@ -310,6 +310,34 @@ EOP
 	[ -z "$(ls "$AMPHI_STORE/containers")" ]
 }
 
+@test "an ordinary user: a store of the user's own, a container of an image, nothing left" {
+	skip_in_vm "the copy of a tree"
+	need_program setpriv
+	local d=$BATS_TEST_TMPDIR/user
+	chmod 755 "$BATS_TEST_TMPDIR" "$BATS_FILE_TMPDIR" "$BATS_SUITE_TMPDIR" "$BATS_RUN_TMPDIR" 2>/dev/null || true
+	mkdir -m 755 "$d"
+	cp "$AMPHI" "$AMPHI_BUILD/amphi-images" "$d/"
+	mknod "$BUNDLE/rootfs/device" c 1 3
+	chown 33:44 "$BUNDLE/rootfs/etc/group"
+	tar -C "$BUNDLE/rootfs" -cf "$d/r.tar" .
+	mkdir -m 700 "$d/x"
+	chown 4321:4321 "$d/x"
+	user() { setpriv --reuid 4321 --regid 4321 --clear-groups env -u AMPHI_STORE XDG_RUNTIME_DIR="$d/x" XDG_DATA_HOME="$d/x/data" HOME=/nonexistent "$d/amphi" "$@" </dev/null; }
+	setpriv --reuid 4321 --regid 4321 --clear-groups unshare -U true 2>/dev/null || skip "needs user namespaces for users"
+	run -0 user import -q --name one -c 'VOLUME /vol' "rootfs:$d/r.tar"
+	run -0 user run --image one "$ID" sh -c 'id -u; ls -d /vol /etc/passwd; echo x >/etc/new && cat /etc/new'
+	check_output "0
+/etc/passwd
+/vol
+x"
+	[ -z "$(ls "$d/x/data/amphi/containers")" ]
+	run -0 user fsck
+	run -1 user run --image one --uidmap 0:100000:65536 "$ID" true
+	check_output "need root"
+	run -0 user rmi one
+	[ -z "$(ls "$d/x/data/amphi/layers")" ]
+}
+
 @test "hostile archives are refused by entry and leave nothing" {
 	skip_in_vm "no container"
 	local t=$BATS_TEST_TMPDIR/h
