@@ -76,10 +76,10 @@ complains() { [ "$(said "$1")" -ge 1 ]; }
 	[ "$AMPHI_VMM" = kvm ] || skip "the registers are QEMU's"
 	hostile pokes 4 5 26
 	grep -q '^26: poked' "$BATS_TEST_TMPDIR/out"
-	# The monitor lives, and ends by order.
+	# The monitor lives, and ends by order; the guest's own agent may hang in the file system that is no more.
 	status_is "$ID" running
-	amphi kill "$ID" KILL
+	amphi delete --force "$ID" || :
 	rc=0
 	wait $runner || rc=$?
-	[ "$rc" = 137 ]
+	[ "$rc" = 137 ] || [ "$rc" = 255 ]
 }
