@@ -9,7 +9,7 @@
  *   "subnets"  with them, the network named by "name" is created when it does not exist
  *   "mode"     "bridge" (veth), or "tap": a persistent tap beside it in the namespace, joined to it by tc, for a
  *              monitor that opens a tap by name
- * Capabilities: portMappings, bandwidth, ips, mac, aliases. Addresses are ours to give: "ipam" is refused.
+ * Capabilities: portMappings, bandwidth, ips, mac, aliases; IP and MAC of CNI_ARGS. Addresses are ours to give: "ipam" is refused.
  * Everything goes to stdout as the specification's documents, errors with its codes.
  * CNI specification 1.1.0: ADD, DEL, CHECK, GC, STATUS, VERSION.
  */
@@ -131,9 +131,12 @@ static int choose_network(struct plugin *p, bool make)
 	if (p->network)
 		return 0;
 	r = network_def_load(NULL, p->list.name, &n, &e);
-	if (r == -ENOENT && subnets && make)
+	if (r == -ENOENT && subnets && make) {
 		r = network_def_create(NULL, &(struct network_create){.name = p->list.name, .subnets = subnets}, &p->err);
-	else if (r < 0 && r != -ENOENT)
+		/* another ADD was faster */
+		if (r == -EEXIST)
+			r = network_def_load(NULL, p->list.name, &n, &e);
+	} else if (r < 0 && r != -ENOENT)
 		p->err = e;
 	if (r < 0 && r != -ENOENT)
 		return fail(p, code_of(r), r);
@@ -213,8 +216,29 @@ static int read_capabilities(struct plugin *p, struct network_request *req)
 	}
 	if (mac && rtnl_mac_parse(mac, a->mac) < 0)
 		return err_set(err, -EINVAL, "runtimeConfig.mac: \"%s\" is not a MAC address", mac);
-	a->has_mac = mac != NULL;
+	a->has_mac |= mac != NULL;
 	return aliases ? json_opt_strv(aliases, p->list.name, &a->aliases, err) : 0;
+}
+
+/* "IP=ADDRESS;MAC=ADDRESS;…" of CNI_ARGS, podman's way to ask for fixed addresses; other keys are for others. */
+static int read_args(struct plugin *p, struct network_attachment *a)
+{
+	cleanup_strv char **args = strv_split(p->call->args ? p->call->args : "", ';');
+
+	for (char **s = args; *s; s++) {
+		struct rtnl_addr addr;
+
+		if (str_starts(*s, "IP=")) {
+			if (rtnl_addr_parse(*s + 3, false, &addr) < 0)
+				return err_set(&p->err, -EINVAL, "CNI_ARGS: IP=%s is not an address", *s + 3);
+			*(addr.family == AF_INET ? &a->ip4 : &a->ip6) = addr;
+		} else if (str_starts(*s, "MAC=")) {
+			if (rtnl_mac_parse(*s + 4, a->mac) < 0)
+				return err_set(&p->err, -EINVAL, "CNI_ARGS: MAC=%s is not a MAC address", *s + 4);
+			a->has_mac = true;
+		}
+	}
+	return 0;
 }
 
 /* ---- answers -------------------------------------------------------------------------------------------- */
@@ -373,7 +397,9 @@ static int add(struct plugin *p, struct str *out)
 	if (r >= 0) {
 		free(req.nets[0].ifname);
 		req.nets[0].ifname = xstrdup(p->call->ifname);
-		r = read_capabilities(p, &req);
+		r = read_args(p, &req.nets[0]);
+		if (r >= 0)
+			r = read_capabilities(p, &req);
 	}
 	if (r >= 0)
 		r = network_attach(&req, &l, &p->err);

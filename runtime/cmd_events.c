@@ -88,7 +88,8 @@ static void events_read_network(struct sandbox *sb, struct events_data *d)
 		(void)network_stats(&lease, -1, &d->net, &d->n_net, NULL);
 		return;
 	}
-	netns = open(path, O_RDONLY | O_CLOEXEC);
+	/* plugins made the machine's links in a namespace of their own */
+	netns = open(lease.netns_path ? lease.netns_path : path, O_RDONLY | O_CLOEXEC);
 	if (netns < 0 || fstat(netns, &theirs) < 0 || stat("/proc/self/ns/net", &ours) < 0 ||
 	    (theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino))
 		return;

@@ -287,6 +287,39 @@ static int network_disconnect_main(const struct globals *g, struct network_optio
 	return r < 0 ? r : 0;
 }
 
+/* The namespace in which the lease's interfaces are; -1 where they are a machine's taps, seen from here. */
+static int check_netns(struct sandbox *sb, const struct network_lease *lease, struct err *err)
+{
+	int fd;
+
+	if (lease->kind != NETWORK_MACHINE)
+		return open_netns(sb, err);
+	if (!lease->netns_path)
+		return -1;
+	fd = open(lease->netns_path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? err_sys(err, -errno, "open %s", lease->netns_path) : fd;
+}
+
+static int network_check_main(const struct globals *g, struct network_options *o, char **argv, struct err *err)
+{
+	cleanup_network_lease struct network_lease lease = {0};
+	cleanup_sandbox struct sandbox sb = SANDBOX_INIT;
+	cleanup_fd int netns = -1;
+	struct network_ref ref = {0};
+	int r = sandbox_load(g, argv[0], false, &sb, err);
+
+	if (r < 0)
+		return r;
+	ref.id = sb.dir.id;
+	ref.owner = sb.dir.path;
+	r = network_lease_find(&ref, &lease, err);
+	if (r >= 0) {
+		netns = check_netns(&sb, &lease, err);
+		r = netns < -1 ? netns : network_check(&lease, netns, err);
+	}
+	return r < 0 ? err_wrap(err, "container %s", argv[0]) : 0;
+}
+
 static int network_reload_main(const struct globals *g, struct network_options *o, char **argv, struct err *err)
 {
 	return network_prune_reload(NULL, err);
@@ -315,6 +348,7 @@ static const struct verb {
 	{"rm", network_rm_main, force_defs, "[OPTIONS] NETWORK...", "remove networks", 1, -1},
 	{"connect", network_connect_main, connect_defs, "[OPTIONS] NETWORK CONTAINER", "connect a running container", 2, 2},
 	{"disconnect", network_disconnect_main, no_defs, "NETWORK CONTAINER", "disconnect a running container", 2, 2},
+	{"check", network_check_main, no_defs, "CONTAINER", "is everything of a container's network still there?", 1, 1},
 	{"reload", network_reload_main, no_defs, "", "put bridges and firewall rules back", 0, 0},
 	{"prune", network_prune_main, prune_defs, "[OPTIONS]", "remove what killed processes left and unused bridges", 0, 0},
 };
@@ -353,7 +387,7 @@ static int network_main(const struct globals *g, const struct command *self, int
 	int i, n;
 
 	if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
-		return argc < 2 ? err_set(err, -EINVAL, "network: a verb is missing (create, ls, inspect, rm, connect, disconnect, reload, prune)")
+		return argc < 2 ? err_set(err, -EINVAL, "network: a verb is missing (create, ls, inspect, rm, connect, disconnect, check, reload, prune)")
 				: print_help(err);
 	for (size_t k = 0; k < ARRAY_SIZE(verbs); k++)
 		if (!strcmp(argv[1], verbs[k].name))

@@ -103,6 +103,18 @@ answer_is() { # WORD COMMAND...
 }
 tcp() { socat -T5 - "TCP:$1,connect-timeout=5"; }
 
+# Does pasta itself work here? It wants namespaces and seccomp of its own.
+probe_pasta() {
+	need_program pasta
+	on_host ip route add default via 192.0.2.2
+	ip netns add "$HOST-p"
+	HOSTS+=("$HOST-p")
+	on_host pasta --runas 0 --netns-only --netns "/run/netns/$HOST-p" --config-net --quiet --pid "$BATS_TEST_TMPDIR/probe" \
+		-t none -u none -T none -U none >"$BATS_TEST_TMPDIR/probe.out" 2>&1 3>&- ||
+		skip "pasta alone does not work here: $(grep -v '^Failed to send' "$BATS_TEST_TMPDIR/probe.out" | tail -1)"
+	kill "$(cat "$BATS_TEST_TMPDIR/probe")"
+}
+
 teardown_host() {
 	local r=0 id
 	[ -z "${SERVERS[*]}" ] || kill -9 "${SERVERS[@]}" 2>/dev/null

@@ -204,6 +204,7 @@ net_root() { on_host "$AMPHI" --root "$ROOT" network "$@"; }
 	[ "$(jq .data.network_interfaces <<<"$output")" = null ]
 }
 
+# bats test_tags=lab:container
 @test "rates are limited by tc" {
 	start_on a --network bridge:rate-in=8mbit,rate-out=4mbit -- sleep 1000
 	run -0 on_host tc qdisc show
@@ -212,6 +213,30 @@ net_root() { on_host "$AMPHI" --root "$ROOT" network "$@"; }
 	hamphi delete -f a
 	run -0 on_host ip -o link
 	[[ "$output" != *ifb* && "$output" != *": ai"* ]]
+}
+
+@test "a bridge or link of the network's name with other settings is refused, and nothing is left" {
+	net create --subnet 10.20.0.0/24 --bridge mine0 --mtu 1400 one
+	on_host ip link add mine0 type dummy
+	run ! run_on a --network one -- true
+	check_output "link mine0 exists and is not a bridge"
+	on_host ip link del mine0
+	run_on a --network one -- true
+	on_host ip link set mine0 mtu 1300
+	run ! run_on a --network one -- true
+	check_output "bridge mine0 exists with MTU 1300, not 1400"
+	on_host ip link set mine0 mtu 1400
+	on_host ip link set mine0 alias theirs
+	run ! run_on a --network one -- true
+	check_output "does not belong to network one"
+	[ -z "$(find "$AMPHI_NETWORK_DIR/run" -path '*/attached/*' -o -path '*/ipam/*/10*')" ]
+	[ ! -e "$ROOT/a" ]
+	on_host ip link show mine0
+	run ! run_on a --network one:ip=10.20.0.9 --network nothing -- true
+	run ! run_on a --network one:mac=01:00:00:00:00:01 -- true
+	check_output "mac=01:00:00:00:00:01 is not valid"
+	run ! run_on a --network one:rate-in=0 -- true
+	check_output "rate-in=0 is not valid"
 }
 
 @test "a foreign bridge is used and left alone" {
@@ -232,6 +257,7 @@ net_root() { on_host "$AMPHI" --root "$ROOT" network "$@"; }
 	on_host ip link show their0
 }
 
+# bats test_tags=lab:container
 @test "VLAN filtering: untagged at the port, tagged at the uplink" {
 	on_host ip link add probe type bridge vlan_filtering 1 2>/dev/null || skip "the kernel has no VLAN filtering on bridges"
 	on_host ip link del probe
@@ -241,11 +267,29 @@ net_root() { on_host "$AMPHI" --root "$ROOT" network "$@"; }
 	ip -n "$OUTSIDE" link add link up0 name up0.42 type vlan id 42
 	ip -n "$OUTSIDE" addr add 10.20.0.200/24 dev up0.42
 	ip -n "$OUTSIDE" link set up0.42 up
+	# the same addresses in another VLAN are another segment
+	ip -n "$OUTSIDE" link add link up0 name up0.43 type vlan id 43
+	ip -n "$OUTSIDE" link set up0.43 up
 	start_on a --network v -- sh -c "$(serve 80 vlan)"
 	wait_for answer_is vlan on_outside socat -T5 - TCP:10.20.0.2:80
 	wait_for answer_is vlan on_host socat -T5 - TCP:10.20.0.2:80
 	run -0 on_host bridge vlan show
 	check_output "42 PVID Egress Untagged"
+	[[ "$(on_host bridge vlan show dev up0)" != *Untagged* ]]
+	ip -n "$OUTSIDE" addr del 10.20.0.200/24 dev up0.42
+	ip -n "$OUTSIDE" addr add 10.20.0.200/24 dev up0.43
+	run ! on_outside socat -T2 - TCP:10.20.0.2:80,connect-timeout=2
+	on_host ip link set up0 nomaster
+	net reload
+	run -0 on_host bridge vlan show dev up0
+	check_output 42
+	hamphi delete -f a
+	net create --subnet 10.21.0.0/24 --vlan 43 --uplink up0 w
+	run ! run_on b --network w -- true
+	check_output "uplink up0 of network w belongs to another bridge"
+	net create --subnet 10.22.0.0/24 --vlan 44 --uplink nothing0 x
+	run ! run_on b --network x -- true
+	check_output "uplink nothing0 of network x does not exist"
 }
 
 @test "rules flushed by somebody are put back by reload; other tables stay" {
@@ -296,18 +340,6 @@ net_root() { on_host "$AMPHI" --root "$ROOT" network "$@"; }
 	run -0 on_host ip -o link
 	[[ "$output" != *amphi0* && "$output" != *": av"* ]]
 	for d in /sys/fs/cgroup/*"$CGROUP-a" "/sys/fs/cgroup$CGROUP-a"; do [ ! -d "$d" ] || rmdir "$d"; done
-}
-
-# Does pasta itself work here? It wants namespaces and seccomp of its own.
-probe_pasta() {
-	need_program pasta
-	on_host ip route add default via 192.0.2.2
-	ip netns add "$HOST-p"
-	HOSTS+=("$HOST-p")
-	on_host pasta --runas 0 --netns-only --netns "/run/netns/$HOST-p" --config-net --quiet --pid "$BATS_TEST_TMPDIR/probe" \
-		-t none -u none -T none -U none >"$BATS_TEST_TMPDIR/probe.out" 2>&1 3>&- ||
-		skip "pasta alone does not work here: $(grep -v '^Failed to send' "$BATS_TEST_TMPDIR/probe.out" | tail -1)"
-	kill "$(cat "$BATS_TEST_TMPDIR/probe")"
 }
 
 @test "pasta: a container reaches the host's world without a bridge" {

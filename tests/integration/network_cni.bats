@@ -104,10 +104,69 @@ new_container() {
 	check_code 4 ADD "$(conf)" ''
 	check_code 4 ADD "$(conf)" c1 ''
 	check_code 4 FROB "$(conf)"
+	CNI_ARGS='IgnoreUnknown=1;IP=nonsense' check_code 7 ADD "$(conf)"
+	CNI_ARGS='MAC=01:00:00:00:00:01' check_code 7 ADD "$(conf)"
+	check_code 7 ADD "$(conf '"runtimeConfig":{"portMappings":[{"hostPort":70000,"containerPort":80}]}')"
 	check_code 7 ADD "$(conf '"mode":"x"')"
 	check_code 7 ADD "$(conf '"runtimeConfig":{"ips":["10.99.0.1"]}')"
 	C=nothing check_code 3 ADD "$(conf)"
 	[ -z "$(ls "$AMPHI_NETWORK_DIR/run/attached" 2>/dev/null)" ]
+}
+
+@test "plugin: fixed addresses by CNI_ARGS; two hundred attachments leave nothing" {
+	new_container
+	CNI_ARGS='IgnoreUnknown=1;IP=10.77.0.9;MAC=02:00:00:00:00:09' run -0 plugin ADD < <(conf)
+	[ "$(jq -r '.ips[0].address + " " + .interfaces[2].mac' <<<"$output")" = "10.77.0.9/24 02:00:00:00:00:09" ]
+	conf | plugin DEL
+	everything() {
+		on_host ip -o link | cut -d: -f2
+		on_host nft list ruleset
+		find "$AMPHI_NETWORK_DIR" -type f ! -name '.next*'
+		ip netns list | grep -c "$HOST"
+		ip -n "$C" -o link | cut -d: -f2
+	}
+	before=$(everything)
+	local i ports='"runtimeConfig":{"portMappings":[{"hostPort":8080,"containerPort":80,"protocol":"tcp"},{"hostPort":53,"containerPort":53,"protocol":"udp"}],
+		"bandwidth":{"ingressRate":8000000,"egressRate":8000000}}'
+	conf >"$BATS_TEST_TMPDIR/plain"
+	conf "$ports" >"$BATS_TEST_TMPDIR/ports"
+	for i in $(seq 200); do
+		[ $((i % 10)) = 0 ] && f=ports || f=plain
+		plugin ADD <"$BATS_TEST_TMPDIR/$f" >/dev/null || return 1
+		plugin DEL <"$BATS_TEST_TMPDIR/$f" || return 1
+	done
+	[ "$(everything)" = "$before" ] || { diff <(echo "$before") <(everything); return 1; }
+}
+
+@test "plugin: a hundred ADDs at once have a hundred addresses" {
+	new_container
+	local i pids=()
+	for i in $(seq 100); do
+		plugin ADD "p$i" "e$i" < <(conf) >"$BATS_TEST_TMPDIR/add$i" 3>&- &
+		pids+=($!)
+	done
+	wait "${pids[@]}"
+	[ "$(cat "$BATS_TEST_TMPDIR"/add* | jq -r '.ips[0].address' | sort -u | wc -l)" = 100 ]
+	[ "$(ip -n "$C" -o -4 addr | grep -o 'inet [^ ]*' | sort -u | wc -l)" = 100 ]
+	pids=()
+	for i in $(seq 100); do
+		plugin DEL "p$i" "e$i" < <(conf) 3>&- &
+		pids+=($!)
+	done
+	wait "${pids[@]}"
+	[ -z "$(find "$AMPHI_NETWORK_DIR/run/attached" "$AMPHI_NETWORK_DIR/run/ipam" "$AMPHI_NETWORK_DIR/run/plugin" -type f ! -name '.*')" ]
+	[[ "$(on_host ip -o link)" != *": av"* ]]
+}
+
+@test "plugin: an exhausted range asks to try later" {
+	new_container
+	SMALL='{"cniVersion":"1.0.0","name":"small","type":"amphi-cni","subnets":["10.78.0.0/30"]}'
+	plugin ADD c1 eth0 <<<"$SMALL"
+	run -1 plugin ADD c2 eth1 <<<"$SMALL"
+	[ "$(jq -r .code <<<"$output")" = 11 ]
+	check_output "exhausted"
+	plugin DEL c1 eth0 <<<"$SMALL"
+	plugin ADD c2 eth1 <<<"$SMALL"
 }
 
 write_list() { # FILE PLUGIN...
@@ -126,6 +185,82 @@ write_list() { # FILE PLUGIN...
 	check_output "10.66.0.2	"
 	[ "$(find "$BATS_TEST_TMPDIR/hostlocal" -name '10.*' | wc -l)" = 0 ]
 	[ "$(find "$AMPHI_NETWORK_DIR/run/cni" "$AMPHI_NETWORK_DIR/run/attached" -type f | wc -l)" = 0 ]
+}
+
+@test "conflist: portmap, bandwidth and firewall; CHECK and GC with the recorded results" {
+	[ -n "$PLUGINS" ] || skip "needs the CNI reference plugins"
+	cat >"$BATS_TEST_TMPDIR/bin/spy" <<-END
+		#!/bin/sh
+		input=\$(cat)
+		echo "\$CNI_COMMAND \$CNI_CONTAINERID \$CNI_IFNAME \$(echo "\$input" | jq -c '[.prevResult.ips[0].address, .runtimeConfig.portMappings[0].hostPort, ."cni.dev/valid-attachments"]')" >>$BATS_TEST_TMPDIR/spied
+		[ "\$CNI_COMMAND" != ADD ] || echo "\$input" | jq .prevResult
+		[ "\$CNI_COMMAND" != CHECK ] || [ ! -e $BATS_TEST_TMPDIR/broken ] || { echo '{"code":100,"msg":"broken"}'; exit 1; }
+	END
+	chmod +x "$BATS_TEST_TMPDIR/bin/spy"
+	write_list "$BATS_TEST_TMPDIR/l.conflist" '{"type":"bandwidth","capabilities":{"bandwidth":true}}' '{"type":"spy","capabilities":{"portMappings":true}}'
+	jq '.cniVersion = "1.1.0"' "$BATS_TEST_TMPDIR/l.conflist" >"$BATS_TEST_TMPDIR/new" && mv "$BATS_TEST_TMPDIR/new" "$BATS_TEST_TMPDIR/l.conflist"
+	# the reference plugins of this version speak 1.0.0 at most: the list says what all can
+	"$PLUGINS/bridge" </dev/null 2>/dev/null | grep -q 1.1.0 || sed -i 's/1\.1\.0/1.0.0/' "$BATS_TEST_TMPDIR/l.conflist"
+	export CNI_PATH=$BATS_TEST_TMPDIR/bin:$PLUGINS
+	start_on a --cni-config "$BATS_TEST_TMPDIR/l.conflist" -p 8080:80 -- sleep 1000
+	run -0 net_root check a
+	touch "$BATS_TEST_TMPDIR/broken"
+	run ! net_root check a
+	check_output "CNI plugin spy CHECK: broken"
+	net prune
+	hamphi delete -f a
+	run -0 cat "$BATS_TEST_TMPDIR/spied"
+	check_output 'ADD a eth0 ["10.66.0.2/24",8080,null]'
+	check_output 'CHECK a eth0 ["10.66.0.2/24",8080,null]'
+	check_output 'DEL a eth0 ["10.66.0.2/24",8080,null]'
+	[ -z "$(find "$AMPHI_NETWORK_DIR/run/cni" "$AMPHI_NETWORK_DIR/run/attached" -type f)" ]
+}
+net_root() { on_host "$AMPHI" --root "$ROOT" network "$@"; }
+
+@test "conflist: GC names what is in use, on 1.1.0" {
+	cat >"$BATS_TEST_TMPDIR/bin/spy" <<-END
+		#!/bin/sh
+		input=\$(cat)
+		case \$CNI_COMMAND in
+		ADD) echo '{"cniVersion":"1.1.0","interfaces":[],"ips":[]}' ;;
+		GC) echo "\$input" | jq -c '."cni.dev/valid-attachments"' >$BATS_TEST_TMPDIR/valid ;;
+		esac
+	END
+	chmod +x "$BATS_TEST_TMPDIR/bin/spy"
+	echo '{"cniVersion":"1.1.0","name":"gc","plugins":[{"type":"spy"}]}' >"$BATS_TEST_TMPDIR/l.conflist"
+	export CNI_PATH=$BATS_TEST_TMPDIR/bin
+	start_on a --cni-config "$BATS_TEST_TMPDIR/l.conflist" -- sleep 1000
+	net prune
+	[ "$(cat "$BATS_TEST_TMPDIR/valid")" = '[{"containerID":"a","ifname":"eth0"}]' ]
+}
+
+@test "conflist: what is broken is named, and nothing runs" {
+	local l=$BATS_TEST_TMPDIR/l.conflist
+	printf '#!/bin/sh\ntouch %s/ran\n' "$BATS_TEST_TMPDIR" >"$BATS_TEST_TMPDIR/bin/spy"
+	chmod +x "$BATS_TEST_TMPDIR/bin/spy"
+	while read -r message; read -r text; do
+		echo "$text" >"$l"
+		CNI_PATH=$BATS_TEST_TMPDIR/bin run ! run_on a --cni-config "$l" -- true
+		check_output "$message"
+		check_output l.conflist
+		[ "${#lines[@]}" = 1 ]
+	done <<-END
+		l.conflist
+		{
+		name
+		{"cniVersion":"1.0.0","plugins":[{"type":"spy"}]}
+		plugins
+		{"cniVersion":"1.0.0","name":"x"}
+		type
+		{"cniVersion":"1.0.0","name":"x","plugins":[{}]}
+		type
+		{"cniVersion":"1.0.0","name":"x","plugins":[{"type":"../spy"}]}
+		cniVersion
+		{"cniVersion":"9.0.0","name":"x","plugins":[{"type":"spy"}]}
+	END
+	[ ! -e "$BATS_TEST_TMPDIR/ran" ]
+	[ ! -e "$ROOT/a" ]
+	[ -z "$(find "$AMPHI_NETWORK_DIR/run" -path '*/attached/*' -o -path '*/cni/*')" ]
 }
 
 @test "conflist: a plugin that fails half-way is rolled back" {

@@ -42,6 +42,14 @@ static int wait_link(struct rtnl *nl, const struct rtnl_iface *i, struct err *er
 	}
 }
 
+/* A failure means that there is no IPv6. */
+static void set_sysctl(const char *link, const char *what, const char *value)
+{
+	cleanup_free char *path = xasprintf("/proc/sys/net/ipv6/conf/%s/%s", link, what);
+
+	(void)fd_write_file_at(AT_FDCWD, path, value);
+}
+
 static int apply(struct rtnl *nl, const struct rtnl_iface *i, struct err *err)
 {
 	int index = wait_link(nl, i, err);
@@ -54,9 +62,11 @@ static int apply(struct rtnl *nl, const struct rtnl_iface *i, struct err *err)
 	if (r < 0)
 		return r;
 	if (i->no_ipv6) {
-		cleanup_free char *path = xasprintf("/proc/sys/net/ipv6/conf/%s/disable_ipv6", link.name);
-
-		(void)fd_write_file_at(AT_FDCWD, path, "1");
+		set_sysctl(link.name, "disable_ipv6", "1");
+	} else {
+		/* addresses and routes are the host's to say, not those of a neighbour's router advertisements */
+		set_sysctl(link.name, "accept_ra", "0");
+		set_sysctl(link.name, "accept_dad", "0");
 	}
 	return rtnl_iface_apply(nl, index, i, err);
 }
