@@ -373,7 +373,8 @@ int cni_check(const struct netdir *nd, const struct network_lease *l, int netns_
 		return err_set(err, r, "no record of CNI plugins");
 	if (r < 0 || u.list.disable_check || cni_doc_version(u.list.version) < cni_doc_version("0.4.0"))
 		return r;
-	if (netns_fd >= 0) {
+	/* plugins compare the path with their result's: it is another one only when the mounted file is gone */
+	if (netns_fd >= 0 && access(u.netns, F_OK) < 0) {
 		free(u.netns);
 		u.netns = xasprintf("/proc/%d/fd/%d", (int)getpid(), netns_fd);
 	}

@@ -134,8 +134,8 @@ static int choose_network(struct plugin *p, bool make)
 	if (r == -ENOENT && subnets && make) {
 		r = network_def_create(NULL, &(struct network_create){.name = p->list.name, .subnets = subnets}, &p->err);
 		/* another ADD was faster */
-		if (r == -EEXIST)
-			r = network_def_load(NULL, p->list.name, &n, &e);
+		if (r == -EEXIST && network_def_load(NULL, p->list.name, &n, NULL) >= 0)
+			r = 0;
 	} else if (r < 0 && r != -ENOENT)
 		p->err = e;
 	if (r < 0 && r != -ENOENT)
