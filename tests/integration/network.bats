@@ -204,7 +204,6 @@ net_root() { on_host "$AMPHI" --root "$ROOT" network "$@"; }
 	[ "$(jq .data.network_interfaces <<<"$output")" = null ]
 }
 
-# bats test_tags=lab:container
 @test "rates are limited by tc" {
 	start_on a --network bridge:rate-in=8mbit,rate-out=4mbit -- sleep 1000
 	run -0 on_host tc qdisc show
@@ -217,7 +216,7 @@ net_root() { on_host "$AMPHI" --root "$ROOT" network "$@"; }
 
 @test "a bridge or link of the network's name with other settings is refused, and nothing is left" {
 	net create --subnet 10.20.0.0/24 --bridge mine0 --mtu 1400 one
-	on_host ip link add mine0 type dummy
+	on_host ip link add mine0 type veth peer name other0
 	run ! run_on a --network one -- true
 	check_output "link mine0 exists and is not a bridge"
 	on_host ip link del mine0
@@ -257,7 +256,6 @@ net_root() { on_host "$AMPHI" --root "$ROOT" network "$@"; }
 	on_host ip link show their0
 }
 
-# bats test_tags=lab:container
 @test "VLAN filtering: untagged at the port, tagged at the uplink" {
 	on_host ip link add probe type bridge vlan_filtering 1 2>/dev/null || skip "the kernel has no VLAN filtering on bridges"
 	on_host ip link del probe

@@ -187,7 +187,7 @@ write_list() { # FILE PLUGIN...
 	[ "$(find "$AMPHI_NETWORK_DIR/run/cni" "$AMPHI_NETWORK_DIR/run/attached" -type f | wc -l)" = 0 ]
 }
 
-@test "conflist: portmap, bandwidth and firewall; CHECK and GC with the recorded results" {
+@test "conflist: bridge, bandwidth and one that looks on; ADD, CHECK, DEL with the recorded results" {
 	[ -n "$PLUGINS" ] || skip "needs the CNI reference plugins"
 	cat >"$BATS_TEST_TMPDIR/bin/spy" <<-END
 		#!/bin/sh
@@ -197,7 +197,7 @@ write_list() { # FILE PLUGIN...
 		[ "\$CNI_COMMAND" != CHECK ] || [ ! -e $BATS_TEST_TMPDIR/broken ] || { echo '{"code":100,"msg":"broken"}'; exit 1; }
 	END
 	chmod +x "$BATS_TEST_TMPDIR/bin/spy"
-	write_list "$BATS_TEST_TMPDIR/l.conflist" '{"type":"bandwidth","capabilities":{"bandwidth":true}}' '{"type":"spy","capabilities":{"portMappings":true}}'
+	write_list "$BATS_TEST_TMPDIR/l.conflist" '{"type":"bandwidth","ingressRate":8000000,"ingressBurst":800000,"egressRate":8000000,"egressBurst":800000}' '{"type":"spy","capabilities":{"portMappings":true}}'
 	jq '.cniVersion = "1.1.0"' "$BATS_TEST_TMPDIR/l.conflist" >"$BATS_TEST_TMPDIR/new" && mv "$BATS_TEST_TMPDIR/new" "$BATS_TEST_TMPDIR/l.conflist"
 	# the reference plugins of this version speak 1.0.0 at most: the list says what all can
 	"$PLUGINS/bridge" </dev/null 2>/dev/null | grep -q 1.1.0 || sed -i 's/1\.1\.0/1.0.0/' "$BATS_TEST_TMPDIR/l.conflist"

@@ -86,7 +86,6 @@ datagram_is() { [ "$("$2" socat -T2 - "UDP:$3" <<<x 2>/dev/null)" = "$1" ]; }
 	check_output "sport=4001"
 }
 
-# bats test_tags=lab:container
 @test "sctp" {
 	start_on a --network bridge -p 9000:9001/sctp -- sleep 1000
 	run -0 on_host nft list map inet amphi ports4
