@@ -35,6 +35,11 @@ engine_on_host() {
 		"$@"
 	fi
 }
+# The same for a daemon in the background: becomes it, so that $! is its pid.
+engine_daemon() {
+	[ ! -e "$E/netns" ] || exec nsenter --net="/run/netns/$(cat "$E/netns")" "$@"
+	exec "$@"
+}
 engine_host() {
 	local name=amphi-$$-engine-$RANDOM
 	ip netns add "$name"
@@ -97,7 +102,7 @@ engine_containerd() {
 		[ttrpc]
 		address = "$E/containerd.ttrpc"
 	END
-	engine_on_host containerd --config "$E/containerd.toml" >"$E/containerd.log" 2>&1 3>&- &
+	engine_daemon containerd --config "$E/containerd.toml" >"$E/containerd.log" 2>&1 3>&- &
 	echo $! >"$E/containerd.pid"
 	wait_for command ctr --address "$E/containerd.sock" version || { tail -5 "$E/containerd.log" >&2; return 1; }
 }
@@ -110,7 +115,7 @@ engine_dockerd() {
 	[ $# -gt 0 ] || runtime=(--add-runtime "amphi=$(engine_runtime)")
 	local network=(--bridge none --iptables=false --ip6tables=false --ip-masq=false)
 	[ ! -e "$E/netns" ] || network=(--bip 10.98.0.1/24 --ip6tables=false)
-	engine_on_host dockerd --config-file "$E/docker.json" --data-root "$E/docker-root" --exec-root "$E/docker-exec" --pidfile "$E/docker.pidfile" -H "unix://$E/docker.sock" \
+	engine_daemon dockerd --config-file "$E/docker.json" --data-root "$E/docker-root" --exec-root "$E/docker-exec" --pidfile "$E/docker.pidfile" -H "unix://$E/docker.sock" \
 		--containerd "$E/containerd.sock" --containerd-namespace amphi-docker \
 		"${runtime[@]}" --default-runtime amphi --storage-driver vfs "${network[@]}" \
 		--exec-opt native.cgroupdriver=cgroupfs >"$E/dockerd.log" 2>&1 3>&- &

@@ -26,7 +26,7 @@ setup() {
 	need_program containerd
 	need_program podman
 	engine_setup
-	NAME=c$BATS_TEST_NUMBER
+	NAME=c$$-$BATS_TEST_NUMBER
 }
 teardown() {
 	for c in $(ctr task ls -q 2>/dev/null); do ctr task rm -f "$c" >/dev/null 2>&1 || :; done

@@ -30,7 +30,7 @@ setup() {
 	need_root
 	for p in containerd dockerd docker podman; do need_program $p; done
 	engine_setup
-	NAME=c$BATS_TEST_NUMBER
+	NAME=c$$-$BATS_TEST_NUMBER
 }
 teardown_file() {
 	load helpers
