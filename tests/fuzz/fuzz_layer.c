@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* images/layer, images/tar: any bytes as a layer; nothing may appear beside the tree. */
 #include <fcntl.h>
-#include <sched.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,16 +38,16 @@ static ssize_t fill(void *arg, const uint8_t **ret, struct err *err)
 	return (ssize_t)n;
 }
 
-/* Of a mount namespace of our own, where we may: nothing is left of it, however the fuzzer ends. */
+/* A file system that is mounted nowhere, where we may: nothing is left of it, however the fuzzer ends. */
 static int make_top(void)
 {
 	char dir[] = "/tmp/amphi-fuzz-layer-XXXXXX";
-	int fd;
+	int fs, mnt, fd;
 
 	umask(0);
-	if (unshare(CLONE_NEWNS) == 0 && mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
-	    mount("tmpfs", "/tmp", "tmpfs", 0, NULL) == 0)
-		return open("/tmp", O_RDONLY | O_DIRECTORY);
+	fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
+	if (fs >= 0 && fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0 && (mnt = fsmount(fs, FSMOUNT_CLOEXEC, 0)) >= 0)
+		return openat(mnt, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	fd = mkdtemp(dir) ? open(dir, O_RDONLY | O_DIRECTORY) : -1;
 	snprintf(left, sizeof(left), "%s", dir);
 	atexit(remove_top);
