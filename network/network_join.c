@@ -72,6 +72,30 @@ static int join_all(struct rtnl *nl, int netns_fd, const char *key, uint16_t que
 	return r;
 }
 
+/* A tap of another machine than key's in the list, or NULL: it has the links, and a link has one place to redirect to. */
+static const char *foreign_tap(const struct rtnl_link *links, size_t n, const char *key)
+{
+	cleanup_free char *own = xasprintf(ENDPOINT_TAP "%.12s", key);
+
+	for (size_t i = 0; i < n; i++)
+		if (str_starts(links[i].name, ENDPOINT_TAP) && !str_starts(links[i].name, own))
+			return links[i].name;
+	return NULL;
+}
+
+/* Who came later would silently take the links from the machine that is there. */
+static int check_free(struct rtnl *nl, const char *key, struct err *err)
+{
+	cleanup_free struct rtnl_link *links = NULL;
+	const char *tap;
+	size_t n = 0;
+	int r = rtnl_link_list(nl, &links, &n, err);
+
+	tap = r < 0 ? NULL : foreign_tap(links, n, key);
+	return tap ? err_set(err, -EBUSY, "network namespace: another machine has its links already (tap %s); "
+			     "machines cannot share one, containers of a pod can", tap) : r;
+}
+
 int network_join(const struct network_ref *ref, int netns_fd, uint16_t queues, struct network_lease *ret, struct err *err)
 {
 	struct network_lease l = {.kind = NETWORK_MACHINE};
@@ -83,10 +107,14 @@ int network_join(const struct network_ref *ref, int netns_fd, uint16_t queues, s
 	l.ref = (struct network_ref){.id = xstrdup(ref->id), .owner = xstrdup(ref->owner)};
 	r = rtnl_open(&nl, netns_fd, err);
 	if (r >= 0)
-		r = join_all(&nl, netns_fd, key, queues, &l, err);
+		r = check_free(&nl, key, err);
 	if (r < 0) {
-		if (nl.fd >= 0)
-			(void)network_join_undo(ref, netns_fd, NULL);
+		network_lease_free(&l);
+		return r;
+	}
+	r = join_all(&nl, netns_fd, key, queues, &l, err);
+	if (r < 0) {
+		(void)network_join_undo(ref, netns_fd, NULL);
 		network_lease_free(&l);
 		return r;
 	}
@@ -98,11 +126,15 @@ int network_join_undo(const struct network_ref *ref, int netns_fd, struct err *e
 {
 	cleanup_rtnl struct rtnl nl = RTNL_INIT;
 	cleanup_free struct rtnl_link *links = NULL;
+	char key[NETDIR_KEY];
 	size_t n = 0;
 	int r = rtnl_open(&nl, netns_fd, err);
 
+	netdir_key(ref->id, ref->owner, key);
 	if (r >= 0)
 		r = rtnl_link_list(&nl, &links, &n, err);
+	if (r >= 0 && foreign_tap(links, n, key))
+		return 0;
 	for (size_t i = 0; r >= 0 && i < n; i++)
 		if (!(links[i].flags & IFF_LOOPBACK) && !str_starts(links[i].name, ENDPOINT_TAP))
 			r = tc_unjoin(&nl, links[i].index, err);

@@ -55,6 +55,11 @@ machine"
 	check_output "10.50.0.2/24"
 	check_output "default via 10.50.0.1"
 	[ "${lines[-1]}" = 1400 ]
+	# a second one would take the link from the first
+	run ! run_on late --network "ns:/run/netns/$HOST-x" -- true
+	check_output "another machine has its links already"
+	[ ! -e "$ROOT/late" ]
+	wait_for answer_is joined on_host socat -T5 - TCP:10.50.0.2:80
 	hamphi delete -f m
 	run -0 nsenter --net="/run/netns/$HOST-x" tc qdisc show dev eth7
 	[[ "$output" != *ingress* ]]
