@@ -51,12 +51,10 @@ static char *find_criu(void)
 	return NULL;
 }
 
-/* The place where criu wants the root: a mount of its own below a parent that is not shared. */
-static int own_mounts(const char *rootfs)
+int criu_unshare_mounts(struct err *err)
 {
-	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL) < 0 ||
-	    mount(rootfs, rootfs, NULL, MS_BIND | MS_REC, NULL) < 0)
-		return -errno;
+	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL) < 0)
+		return err_sys(err, -errno, "a mount namespace for criu");
 	return 0;
 }
 
@@ -67,7 +65,8 @@ static _Noreturn void child_main(const char *program, int sock, int errors, cons
 	sigset_t none;
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-	if (s->rootfs && own_mounts(s->rootfs) < 0)
+	/* where criu wants the root: a mount of its own below a parent that is not shared */
+	if (s->rootfs && mount(s->rootfs, s->rootfs, NULL, MS_BIND | MS_REC, NULL) < 0)
 		_exit(126);
 	all[0] = open("/dev/null", O_RDWR | O_CLOEXEC);
 	all[1] = all[2] = errors;

@@ -60,11 +60,16 @@ struct criu {
 struct criu_spawn {
 	const int *fds;      /* what is to be its descriptors CRIU_FIRST_FD, +1, …; -1: left out */
 	size_t n_fds;
-	const char *rootfs;  /* an own mount namespace with this bound over itself; NULL: ours */
+	const char *rootfs;  /* to be bound over itself, after criu_unshare_mounts(); or NULL */
 };
 
 #define CRIU_FIRST_FD 4
 
+/*
+ * Before the directories of a restore are opened: the calling process gets a mount namespace of its own, which the host's
+ * mounts still reach. criu mounts on its work directory, and may only when that was opened in criu's own namespace.
+ */
+int criu_unshare_mounts(struct err *err);
 int criu_start(struct criu *c, const struct criu_spawn *s, struct err *err);
 /* Sends {type, opts, notify scripts on}. */
 int criu_request(struct criu *c, enum criu_rpc_type type, const struct str *opts, struct err *err);

@@ -63,6 +63,8 @@ static int restore_main(const struct globals *g, const struct command *self, int
 
 	r = i < 0 ? commands_end(i) : selfexe_protect(g->argv, err);
 	if (i >= 0 && r == 0)
+		r = criu_unshare_mounts(err);
+	if (i >= 0 && r == 0)
 		r = restore_container(g, &o, argv[i], err);
 	createopts_free(&o.create);
 	criuopts_free(&o.criu);

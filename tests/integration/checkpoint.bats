@@ -68,3 +68,55 @@ counted_to() { [ "$(count)" -ge "$1" ]; }
 	run -1 amphi restore --image-path "$IMAGES" --bundle "$BUNDLE" "$ID"
 	check_output "restore: images of criu cannot be restored in a machine"
 }
+
+# bats test_tags=lab:container
+@test "checkpoint, restore: the workload goes on where it was" {
+	need_criu
+	config '.mounts += [{destination: "/tmp/t", type: "tmpfs", source: "tmpfs"},
+		{destination: "/link/b", source: $d, options: ["rbind", "ro"]}]' --arg d "$BATS_TEST_TMPDIR/shared"
+	mkdir "$BATS_TEST_TMPDIR/shared" "$BUNDLE/rootfs/real"
+	ln -s real "$BUNDLE/rootfs/link"
+	echo shared >"$BATS_TEST_TMPDIR/shared/f"
+	counting
+	amphi exec "$ID" sh -c 'echo kept >/tmp/t/f'
+	amphi checkpoint --image-path "$IMAGES" "$ID"
+	run -1 amphi state "$ID"
+	local before
+	before=$(count)
+	rm "$BUNDLE/rootfs/count"
+	amphi restore -d --image-path "$IMAGES" --bundle "$BUNDLE" --pid-file "$BATS_TEST_TMPDIR/pid" "$ID-2" </dev/null >/dev/null 2>&1
+	wait_for counted_to $((before + 3))
+	status_is "$ID-2" running
+	[ "$(cat "$BATS_TEST_TMPDIR/pid")" = "$(pid_of "$ID-2")" ]
+	run -0 amphi exec "$ID-2" sh -c 'cat /tmp/t/f /real/b/f; [ ! -s /proc/keys ] && echo masked; cat /proc/self/cgroup | tail -n 1'
+	[ "${lines[0]}" = kept ]
+	[ "${lines[1]}" = shared ]
+	[ "${lines[2]}" = masked ]
+	[ "${lines[3]}" = "0::/" ]
+	grep -q "$ID" "/proc/$(pid_of "$ID-2")/cgroup"
+	amphi delete --force "$ID-2"
+}
+
+# bats test_tags=lab:container
+@test "checkpoint, restore: --leave-running, --pre-dump, and a foreground with pipes and an exit code" {
+	need_criu
+	config_args sh -c 'while [ ! -e /go ]; do sleep 0.05; done; echo gone; exit 7'
+	amphi run -d --bundle "$BUNDLE" "$ID" </dev/null 2>/dev/null | cat >"$BATS_TEST_TMPDIR/first" 3>&- &
+	wait_for status_is "$ID" running
+	local parent=()
+	if criu check --feature mem_dirty_track; then
+		amphi checkpoint --pre-dump --image-path "$IMAGES/0" "$ID"
+		status_is "$ID" running
+		parent=(--parent-path ../0)
+	else
+		run -1 amphi checkpoint --pre-dump --image-path "$IMAGES/0" "$ID"
+		check_output "--pre-dump: this kernel"
+	fi
+	amphi checkpoint --leave-running "${parent[@]}" --image-path "$IMAGES/1" "$ID"
+	status_is "$ID" running
+	amphi delete --force "$ID"
+	touch "$BUNDLE/rootfs/go"
+	run -7 amphi restore --image-path "$IMAGES/1" --bundle "$BUNDLE" "$ID-2" </dev/null
+	check_output gone
+	[ ! -e "$ROOT/$ID-2" ]
+}
