@@ -256,6 +256,7 @@ net_root() { on_host "$AMPHI" --root "$ROOT" network "$@"; }
 	on_host ip link show their0
 }
 
+# bats test_tags=lab:container
 @test "VLAN filtering: untagged at the port, tagged at the uplink" {
 	on_host ip link add probe type bridge vlan_filtering 1 2>/dev/null || skip "the kernel has no VLAN filtering on bridges"
 	on_host ip link del probe

@@ -65,6 +65,62 @@ machine"
 	[[ "$output" != *ingress* ]]
 }
 
+# bats test_tags=lab:vm
+@test "a machine on a macvlan or ipvlan link that somebody prepared" {
+	local kind n=0
+	ip -n "$HOST" link add base0 type veth peer name base1
+	ip -n "$HOST" link set base0 up
+	ip netns add "$HOST-o"
+	HOSTS+=("$HOST-o")
+	ip -n "$HOST" link set base1 netns "$HOST-o"
+	ip -n "$HOST-o" addr add 10.51.0.1/24 dev base1
+	ip -n "$HOST-o" link set base1 up
+	for kind in "macvlan mode bridge" "ipvlan mode l2"; do
+		n=$((n + 1))
+		ip -n "$HOST" link add sub0 link base0 type $kind 2>/dev/null || { echo "# the kernel has no ${kind%% *}" >&3; continue; }
+		ip netns add "$HOST-x$n"
+		HOSTS+=("$HOST-x$n")
+		ip -n "$HOST" link set sub0 netns "$HOST-x$n" name eth0
+		ip -n "$HOST-x$n" addr add "10.51.0.1$n/24" dev eth0
+		ip -n "$HOST-x$n" link set eth0 up
+		start_on "m$n" --network "ns:/run/netns/$HOST-x$n" -- sh -c "$(serve 80 "${kind%% *}")"
+		wait_for answer_is "${kind%% *}" nsenter --net="/run/netns/$HOST-o" socat -T5 - "TCP:10.51.0.1$n:80"
+		hamphi delete -f "m$n"
+		ip -n "$HOST-x$n" link del eth0 # a link carries either kind
+	done
+}
+
+@test "a machine whose links are made by plugins" {
+	local d p
+	for d in /opt/cni/bin /usr/lib/cni /usr/libexec/cni; do [ ! -x $d/bridge ] || p=$d; done
+	[ -n "$p" ] || skip "needs the CNI reference plugins"
+	jq -n --arg d "$BATS_TEST_TMPDIR/hostlocal" '{cniVersion:"1.0.0", name:"cninet", plugins:[{type:"bridge", bridge:"cnibr0", isGateway:true, ipMasq:false,
+		ipam:{type:"host-local", dataDir:$d, ranges:[[{subnet:"10.66.0.0/24"}]], routes:[{dst:"0.0.0.0/0"}]}}]}' >"$BATS_TEST_TMPDIR/l.conflist"
+	start_on m --cni-config "$BATS_TEST_TMPDIR/l.conflist" --hostname plugged -- sh -c "$(serve 80 plugged)"
+	wait_for answer_is plugged on_host socat -T5 - TCP:10.66.0.2:80
+	run -0 hamphi exec m sh -c 'ip route; cat /etc/hosts'
+	check_output "default via 10.66.0.1"
+	check_output "10.66.0.2	plugged"
+	on_host "$AMPHI" --root "$ROOT" network check m
+	hamphi events --stats m | jq -e '.data.network_interfaces[0] | .Name == "eth0" and .RxBytes > 0 and .TxBytes > 0'
+	hamphi delete -f m
+	[ -z "$(find "$BATS_TEST_TMPDIR/hostlocal" -name '10.*')" ]
+	[ -z "$(find "$AMPHI_NETWORK_DIR/run/cni" "$AMPHI_NETWORK_DIR/run/attached" -type f)" ]
+	[[ "$(on_host ip -o link show type veth)" != *cnibr0* ]]
+}
+
+@test "a machine by pasta" {
+	setup_outside
+	probe_pasta
+	in_background on_outside socat TCP-LISTEN:90,fork,reuseaddr SYSTEM:'echo $SOCAT_PEERADDR; sleep 5'
+	start_on m --network pasta -p 8080:80 -- sh -c "$(serve 80 web)"
+	wait_for answer_is web on_outside socat -T5 - TCP:192.0.2.1:8080
+	wait_for answer_is 192.0.2.1 hamphi exec m sh -c 'sleep 3 | nc -w 5 192.0.2.2 90 | head -n 1'
+	pid=$(cat "$ROOT/m/pasta.pid")
+	hamphi delete -f m
+	wait_for gone "$pid"
+}
+
 @test "host mode is refused for machines" {
 	run ! run_on m --network host -- true
 	check_output "host"
