@@ -172,15 +172,16 @@ static int read_memory_policy(const struct json *linux_obj, struct oci_linux *l,
 	f = json_get(v, "mode");
 	if (!f)
 		return json_error(v, err, "invalid memory policy mode: required");
+	/* an unknown word is told in runc's words, another type by its path alone as everywhere */
 	if (oci_read_word(f, mempolicy_modes, ARRAY_SIZE(mempolicy_modes), &p->mode, err) < 0)
-		return err_wrap(err, "invalid memory policy mode");
+		return f->type == JSON_STRING ? err_wrap(err, "invalid memory policy mode") : -EINVAL;
 	OCI_TRY(json_opt_string(v, "nodes", &p->nodes, err));
 	r = json_opt_array(v, "flags", &flags, err);
 	if (r <= 0)
 		return r;
 	json_for_each(w, flags) {
 		if (oci_read_word(w, mempolicy_flags, ARRAY_SIZE(mempolicy_flags), &bit, err) < 0)
-			return err_wrap(err, "invalid memory policy flag");
+			return w->type == JSON_STRING ? err_wrap(err, "invalid memory policy flag") : -EINVAL;
 		p->flags |= 1U << bit;
 	}
 	return 1;

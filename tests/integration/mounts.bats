@@ -171,6 +171,8 @@ flags_of() { printf "awk '\$5 == \"%s\" { print \$6 }' /proc/self/mountinfo" "$1
 }
 
 @test "mounts: cgroup is the container's own" {
+	# spec leaves the namespace out on v1 hosts, as runc does
+	config '.linux.namespaces |= map(select(.type != "cgroup")) + [{type: "cgroup"}]'
 	go 'ls -d /sys/fs/cgroup; cat /proc/self/cgroup | head -1; mkdir /sys/fs/cgroup/x 2>/dev/null || echo read-only'
 	check_output read-only
 	[[ "${lines[1]}" == *:/ ]]
