@@ -60,10 +60,11 @@ teardown() { teardown_all; }
 	file_is cpu cpu.cfs_burst_us 10000 cpu.max.burst 10000
 	is_v2 || [ "$(cat "$(cgroup_dir memory)/memory.swappiness")" != 13 ]
 	amphi delete --force "$ID"
+	is_vm && return # an idle machine boots once nobody else wants the CPU: here that may be never
 	config '.linux.resources.cpu = {idle: 1} | .linux.resources.memory = {swappiness: 13}'
 	amphi run -d "$ID" </dev/null >/dev/null 2>&1
 	file_is cpu cpu.idle 1 cpu.idle 1
-	is_v2 || is_vm || [ "$(cat "$(cgroup_dir memory)/memory.swappiness")" = 13 ]
+	is_v2 || [ "$(cat "$(cgroup_dir memory)/memory.swappiness")" = 13 ]
 }
 
 @test "controllers that the host lacks are missed by the limit's name" {
