@@ -70,6 +70,9 @@ static bool gate(struct vcpu *v)
 		pthread_cond_broadcast(&g->changed);
 		while (g->paused && !g->stop)
 			pthread_cond_wait(&g->changed, &g->lock);
+		/* the guest's soft-lockup watchdog is told that time stood still; not every guest has kvmclock */
+		if (!g->stop)
+			kvm_ioctl_val(v->fd, KVM_KVMCLOCK_CTRL, 0);
 		g->parked--;
 		pthread_cond_broadcast(&g->changed);
 	}
@@ -228,12 +231,7 @@ int vcpu_pause_all(struct vcpu *v, unsigned int n, struct vcpu_group *g, bool pa
 			r = pthread_cond_timedwait(&g->changed, &g->lock, &limit);
 		if (r)
 			g->paused = false;
-	} else if (!paused && g->paused) {
-		for (unsigned int i = 0; i < n; i++) {
-			/* the guest's soft-lockup watchdog is told that time stood still; not every guest has kvmclock */
-			if (v[i].started)
-				kvm_ioctl_val(v[i].fd, KVM_KVMCLOCK_CTRL, 0);
-		}
+	} else if (!paused) {
 		g->paused = false;
 	}
 	pthread_cond_broadcast(&g->changed);

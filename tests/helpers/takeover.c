@@ -200,8 +200,8 @@ struct attempt {
 
 static const struct attempt attempts[] = {
 	{"open /etc/shadow", SYS_openat, {"/etc/shadow"}, {AT, TEXT0, O_RDONLY}},
-	{"open /etc/passwd through ..", SYS_openat, {"/export/../../../etc/passwd"}, {AT, TEXT0, O_RDONLY}},
-	{"open /etc/passwd by the first process", SYS_openat, {"/proc/1/root/../etc/passwd"}, {AT, TEXT0, O_RDONLY}},
+	{"open /etc/shadow through ..", SYS_openat, {"/export/../../../etc/shadow"}, {AT, TEXT0, O_RDONLY}},
+	{"open /etc/shadow by the first process", SYS_openat, {"/proc/1/root/../etc/shadow"}, {AT, TEXT0, O_RDONLY}},
 	{"open the state of another container", SYS_openat, {"/run/amphi"}, {AT, TEXT0, O_RDONLY | O_DIRECTORY}},
 	{"write the core pattern", SYS_openat, {"/proc/sys/kernel/core_pattern"}, {AT, TEXT0, O_WRONLY}},
 	{"write sysrq", SYS_openat, {"/proc/sysrq-trigger"}, {AT, TEXT0, O_WRONLY}},
