@@ -93,6 +93,17 @@ static int check_namespaces(const struct pod *p, const struct oci_config *config
 	return 0;
 }
 
+/* A cpuset names the host's processors: those of the machine are the sandbox's affair. */
+static int check_cpuset(const struct oci_config *config, struct err *err)
+{
+	const struct oci_cpu *cpu = &config->linux_.resources.cpu;
+
+	if (!str_empty(cpu->cpus) || !str_empty(cpu->mems))
+		return err_set(err, -ENOTSUP, "linux.resources.cpu.%s: not for a container of a pod in a machine, the "
+			       "machine has the processors of its sandbox", str_empty(cpu->cpus) ? "mems" : "cpus");
+	return 0;
+}
+
 /* pid and start time of the sandbox's monitor, from its record. */
 static int load_monitor(const struct globals *g, struct pod *p, struct err *err)
 {
@@ -145,6 +156,8 @@ int pod_find(const struct globals *g, const struct oci_config *config, struct po
 	r = load_monitor(g, ret, err);
 	if (!r)
 		r = check_namespaces(ret, config, err);
+	if (!r)
+		r = check_cpuset(config, err);
 	if (r < 0)
 		pod_free(ret);
 	return r;

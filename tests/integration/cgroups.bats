@@ -47,6 +47,7 @@ teardown() { teardown_all; }
 }
 
 @test "a cpuset" {
+	skip_in_vm "refused for a container of a pod"
 	need_controller cpuset
 	config '.linux.resources.cpu = {cpus: "0", mems: "0"}'
 	config_args grep Cpus_allowed_list /proc/self/status
