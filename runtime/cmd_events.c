@@ -172,6 +172,9 @@ static int events_on_timer(struct loop_source *src, uint32_t events, void *arg)
 	(void)src;
 	(void)events;
 	r = events_stats(run->sb, run->err);
+	/* the workload of a machine ended: the process here tells so next */
+	if (r == -ESRCH)
+		return 0;
 	/* it ended between two ticks */
 	return r == -ENOENT || r == -ENODEV ? EVENTS_END : r;
 }

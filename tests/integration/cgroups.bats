@@ -62,7 +62,8 @@ teardown() { teardown_all; }
 	is_v2 || [ "$(cat "$(cgroup_dir memory)/memory.swappiness")" != 13 ]
 	amphi delete --force "$ID"
 	is_vm && return # an idle machine boots once nobody else wants the CPU: here that may be never
-	config '.linux.resources.cpu = {idle: 1} | .linux.resources.memory = {swappiness: 13}'
+	config '.linux.resources.cpu = {idle: 1}'
+	is_v2 || config '.linux.resources.memory = {swappiness: 13}'
 	amphi run -d "$ID" </dev/null >/dev/null 2>&1
 	file_is cpu cpu.idle 1 cpu.idle 1
 	is_v2 || [ "$(cat "$(cgroup_dir memory)/memory.swappiness")" = 13 ]
@@ -77,7 +78,7 @@ teardown() { teardown_all; }
 		config "$3"
 		run -1 amphi run "$ID"
 		check_output "linux.resources.$2"
-		check_output "no $1 controller"
+		[[ "$output" == *"no $1 controller"* || "$output" == *"not supported by cgroup v2"* ]]
 		mv config.kept config.json
 		[ ! -e "$ROOT/$ID" ]
 	}
