@@ -107,10 +107,9 @@ static int unexpected(const struct proto_msg *m, struct err *err)
 	return err_set(err, -EPROTO, "agent: unexpected answer '%s'", proto_type_name(m->type));
 }
 
-/* One verb: dial, ask, take the answer of the wanted type; its TEXT in *ret_text when given. */
-static int simple(const char *sock, struct proto_writer *w, enum proto_type want, char **ret_text, struct err *err)
+/* Dials, asks and takes the answer of the wanted type: the connection, or -errno. *ret is the caller's to free either way. */
+static int ask(const char *sock, struct proto_writer *w, enum proto_type want, struct proto_msg *ret, struct err *err)
 {
-	cleanup_proto_msg struct proto_msg m = { 0 };
 	cleanup_fd int fd = agent_dial(sock, PROTO_PORT, AGENT_TIMEOUT_MS, err);
 	int r;
 
@@ -118,11 +117,20 @@ static int simple(const char *sock, struct proto_writer *w, enum proto_type want
 		proto_writer_free(w);
 		return fd;
 	}
-	r = transact(fd, w, AGENT_TIMEOUT_MS, &m, err);
+	r = transact(fd, w, AGENT_TIMEOUT_MS, ret, err);
 	if (r < 0)
 		return r;
-	if (m.type != want)
-		return unexpected(&m, err);
+	return ret->type == want ? steal_fd(fd) : unexpected(ret, err);
+}
+
+/* One verb on a connection of its own; the answer's TEXT in *ret_text when given. */
+static int simple(const char *sock, struct proto_writer *w, enum proto_type want, char **ret_text, struct err *err)
+{
+	cleanup_proto_msg struct proto_msg m = { 0 };
+	cleanup_fd int fd = ask(sock, w, want, &m, err);
+
+	if (fd < 0)
+		return fd;
 	return ret_text ? proto_get_string(&m, PROTO_F_TEXT, ret_text, err) : 0;
 }
 
@@ -366,19 +374,14 @@ int agent_delete(const char *sock, const char *id, struct err *err)
 int agent_stats(const char *sock, const char *id, char **ret_json, unsigned int *ret_vcpus, struct err *err)
 {
 	cleanup_proto_msg struct proto_msg m = { 0 };
-	cleanup_fd int fd = agent_dial(sock, PROTO_PORT, AGENT_TIMEOUT_MS, err);
 	struct proto_writer w = { 0 };
-	int r;
+	cleanup_fd int fd = -1;
 
-	if (fd < 0)
-		return fd;
 	proto_begin(&w, PROTO_STATS);
 	proto_add_string(&w, PROTO_F_ID, id);
-	r = transact(fd, &w, AGENT_TIMEOUT_MS, &m, err);
-	if (r < 0)
-		return r;
-	if (m.type != PROTO_DATA)
-		return unexpected(&m, err);
+	fd = ask(sock, &w, PROTO_DATA, &m, err);
+	if (fd < 0)
+		return fd;
 	*ret_vcpus = proto_u32_or(&m, PROTO_F_VCPUS, 0);
 	return proto_get_string(&m, PROTO_F_TEXT, ret_json, err);
 }
@@ -386,20 +389,15 @@ int agent_stats(const char *sock, const char *id, char **ret_json, unsigned int 
 int agent_events(const char *sock, const char *id, int *ret_fd, struct err *err)
 {
 	cleanup_proto_msg struct proto_msg m = { 0 };
-	cleanup_fd int fd = agent_dial(sock, PROTO_PORT, AGENT_TIMEOUT_MS, err);
 	struct proto_writer w = { 0 };
-	int r;
+	int fd;
 
-	if (fd < 0)
-		return fd;
 	proto_begin(&w, PROTO_EVENTS);
 	proto_add_string(&w, PROTO_F_ID, id);
-	r = transact(fd, &w, AGENT_TIMEOUT_MS, &m, err);
-	if (r < 0)
-		return r;
-	if (m.type != PROTO_OK)
-		return unexpected(&m, err);
-	*ret_fd = steal_fd(fd);
+	fd = ask(sock, &w, PROTO_OK, &m, err);
+	if (fd < 0)
+		return fd;
+	*ret_fd = fd;
 	return 0;
 }
 

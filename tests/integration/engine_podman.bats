@@ -10,8 +10,7 @@ setup_file() {
 	need_program podman
 	need_program conmon
 	engine_setup
-	engine_rootfs "$E/image.tar"
-	engine_podman import "$E/image.tar" bb:1 >/dev/null 2>&1
+	engine_image
 }
 setup() {
 	need_root
