@@ -168,7 +168,7 @@ uninstall:
 
 .PHONY: format tidy clean help compile_commands.json
 format:
-	clang-format -i $(wildcard $(foreach d,$(DIRS) tests/unit tests/fuzz tests/helpers,$(d)/*.c $(d)/*.h))
+	@clang-format -i $(wildcard $(foreach d,$(DIRS) tests/unit tests/fuzz tests/helpers tests/bench,$(d)/*.c $(d)/*.h))
 tidy:
 	@command -v clang-tidy >/dev/null || { echo "tidy: needs clang-tidy (Debian package clang-tidy)" >&2; exit 1; }
 	clang-tidy --quiet $(SRCS) -- $(filter-out -Werror,$(CFLAGS_ALL))

@@ -10,16 +10,16 @@
 
 /* What child_run() does with the three standard descriptors and how long it waits. */
 struct child_io {
-	const char *in;      /* bytes for its stdin; NULL: /dev/null */
+	const char *in; /* bytes for its stdin; NULL: /dev/null */
 	size_t in_len;
-	char *out;           /* its stdout, owned by the caller, NUL-terminated; filled when want_out */
+	char *out; /* its stdout, owned by the caller, NUL-terminated; filled when want_out */
 	size_t out_len;
-	char *errout;        /* its stderr, likewise, when want_err (else inherited) */
+	char *errout; /* its stderr, likewise, when want_err (else inherited) */
 	int want_out, want_err;
-	int timeout_ms;      /* 0: none; on expiry the child's process group is killed: -ETIMEDOUT */
-	char *const *env;    /* NULL: ours */
-	const char *cwd;     /* NULL: ours */
-	const char *path;    /* the file to execute when it is not argv[0] */
+	int timeout_ms;   /* 0: none; on expiry the child's process group is killed: -ETIMEDOUT */
+	char *const *env; /* NULL: ours */
+	const char *cwd;  /* NULL: ours */
+	const char *path; /* the file to execute when it is not argv[0] */
 };
 
 /* Runs argv[0] (looked up in PATH when without '/') to its end. Returns its exit status (0..255, 128+signal), or -errno. */

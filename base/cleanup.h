@@ -52,11 +52,11 @@ static inline int steal_fd_fn(int *fd)
 #define cleanup_dir CLEANUP(cleanup_dir_fn)
 #define cleanup_file CLEANUP(cleanup_file_fn)
 
-#define steal_ptr(p)                           \
-	({                                     \
-		__typeof__(p) stolen_ = (p);   \
-		(p) = NULL;                    \
-		stolen_;                       \
+#define steal_ptr(p) \
+	({ \
+		__typeof__(p) stolen_ = (p); \
+		(p) = NULL; \
+		stolen_; \
 	})
 #define steal_fd(fd) steal_fd_fn(&(fd))
 

@@ -168,8 +168,9 @@ ssize_t fd_recv(int sock, void *buf, size_t len, int *fds, size_t *n)
 		char space[CMSG_SPACE(sizeof(int) * FD_PASS_MAX)];
 	} control;
 	struct iovec iov = { .iov_base = buf, .iov_len = len };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space,
-			      .msg_controllen = sizeof(control.space) };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space)
+	};
 	size_t got = 0;
 	ssize_t r;
 

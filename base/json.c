@@ -323,7 +323,7 @@ const struct json *json_get(const struct json *obj, const char *key)
 }
 
 static const char *const type_words[] = {
-	[JSON_NULL] = "null", [JSON_BOOL] = "a boolean", [JSON_NUMBER] = "a number",
+	[JSON_NULL] = "null",       [JSON_BOOL] = "a boolean", [JSON_NUMBER] = "a number",
 	[JSON_STRING] = "a string", [JSON_ARRAY] = "an array", [JSON_OBJECT] = "an object",
 };
 
@@ -396,13 +396,13 @@ int json_double(const struct json *v, double *ret, struct err *err)
 	return 0;
 }
 
-#define OPTIONAL(name, type)                                                                       \
-	int json_opt_##name(const struct json *obj, const char *key, type *ret, struct err *err)   \
-	{                                                                                          \
-		const struct json *v = json_get(obj, key);                                         \
-		int r = v ? json_##name(v, ret, err) : 0;                                          \
-                                                                                                   \
-		return r < 0 ? r : v != NULL;                                                      \
+#define OPTIONAL(name, type) \
+	int json_opt_##name(const struct json *obj, const char *key, type *ret, struct err *err) \
+	{ \
+		const struct json *v = json_get(obj, key); \
+		int r = v ? json_##name(v, ret, err) : 0; \
+\
+		return r < 0 ? r : v != NULL; \
 	}
 
 OPTIONAL(bool, bool)

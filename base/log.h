@@ -35,10 +35,10 @@ void log_write(enum log_level level, const char *fmt, ...) PRINTF(2, 3);
 #define log_error(...) log_write(LOG_ERROR_, __VA_ARGS__)
 #define log_warn(...) log_write(LOG_WARN, __VA_ARGS__)
 #define log_info(...) log_write(LOG_INFO, __VA_ARGS__)
-#define log_debug(...)                                        \
-	do {                                                  \
-		if (log_enabled(LOG_DEBUG_))                  \
-			log_write(LOG_DEBUG_, __VA_ARGS__);   \
+#define log_debug(...) \
+	do { \
+		if (log_enabled(LOG_DEBUG_)) \
+			log_write(LOG_DEBUG_, __VA_ARGS__); \
 	} while (0)
 
 #endif

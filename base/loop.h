@@ -17,7 +17,7 @@ struct loop_source;
 /* fd: events as EPOLL*; timer: events is 0; signal: events is the signal number. Returning non-zero ends the loop with it. */
 typedef int loop_fn(struct loop_source *src, uint32_t events, void *arg);
 
-struct loop *loop_new(void); /* NULL with errno */
+struct loop *loop_new(void);    /* NULL with errno */
 void loop_free(struct loop *l); /* frees its sources; does not close callers' fds */
 struct loop_source *loop_add_fd(struct loop *l, int fd, uint32_t events, loop_fn *fn, void *arg);
 int loop_mod_fd(struct loop_source *s, uint32_t events);

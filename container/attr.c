@@ -104,8 +104,9 @@ int attr_scheduling(const struct oci_process *p, struct err *err)
 		if (syscall(SYS_sched_setattr, 0, &a, 0) < 0)
 			return err_sys(err, -errno, "process.scheduler: set scheduler");
 	}
-	if (p->has_io_priority && syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0,
-					  (int)p->io_priority_class << IOPRIO_CLASS_SHIFT | p->io_priority) < 0)
+	if (p->has_io_priority &&
+	    syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0,
+		    (int)p->io_priority_class << IOPRIO_CLASS_SHIFT | p->io_priority) < 0)
 		return err_sys(err, -errno, "process.ioPriority: set I/O priority");
 	return 0;
 }
@@ -121,7 +122,10 @@ int attr_memory_and_personality(const struct oci_config *c, struct err *err)
 		if (!str_empty(m->nodes)) {
 			mask = parse_mask(m->nodes, &words);
 			if (!mask)
-				return err_set(err, EINVAL, "linux.memoryPolicy.nodes: invalid memory policy node: not a list of nodes: %s", m->nodes);
+				return err_set(
+					err, EINVAL,
+					"linux.memoryPolicy.nodes: invalid memory policy node: not a list of nodes: %s",
+					m->nodes);
 		}
 		if (syscall(SYS_set_mempolicy, m->mode | (int)m->flags, mask, mask ? words * WORD_BITS + 1 : 0) < 0)
 			return err_sys(err, -errno, "linux.memoryPolicy: set_mempolicy");

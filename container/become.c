@@ -57,8 +57,9 @@ static void reset_signals(void)
 int become_clean(const struct init *in, struct err *err)
 {
 	unsigned int passed = in->listen_fds + in->preserve_fds;
-	const int own[] = { in->sync, in->listener, in->console_socket, in->container_pidfd, in->root_dir,
-			    in->stdio[0], in->stdio[1], in->stdio[2], log_fd() };
+	const int own[] = { in->sync,     in->listener, in->console_socket, in->container_pidfd,
+			    in->root_dir, in->stdio[0], in->stdio[1],       in->stdio[2],
+			    log_fd() };
 	size_t max = ARRAY_SIZE(own) + OCI_NS_MAX + in->n_keep_fds, n = 0;
 	cleanup_free int *keep = xcalloc(max, sizeof(*keep));
 	unsigned int next = 3 + passed;
@@ -88,7 +89,8 @@ int become_clean(const struct init *in, struct err *err)
 		return err_sys(err, -errno, "close_range");
 	for (unsigned int fd = 3; fd < 3 + passed; fd++)
 		if (fd_set_cloexec((int)fd, false) < 0)
-			return err_set(err, EBADF, "fd %u is to be passed on (--preserve-fds, LISTEN_FDS) but is not open", fd);
+			return err_set(err, EBADF,
+				       "fd %u is to be passed on (--preserve-fds, LISTEN_FDS) but is not open", fd);
 	return 0;
 }
 
@@ -176,7 +178,9 @@ int become_user(struct init *in, struct err *err)
 	r = attr_scheduling(p, err);
 	/* sched_setattr(2): the affinity of a deadline task has to be all of the system's CPUs */
 	if (r == -EPERM && p->has_scheduler && !str_empty(in->config->linux_.resources.cpu.cpus))
-		return err_set(err, EPERM, "process.scheduler: process scheduler can't be used together with AllowedCPUs (linux.resources.cpu.cpus)");
+		return err_set(err, EPERM,
+			       "process.scheduler: process scheduler can't be used together with AllowedCPUs "
+			       "(linux.resources.cpu.cpus)");
 	if (!r)
 		r = attr_memory_and_personality(in->config, err);
 	if (r < 0)

@@ -156,7 +156,8 @@ static int apply_devices(struct cgroup_manager *m, const struct oci_resources *r
 static int delegate(struct cgroup_manager *m, struct err *err)
 {
 	struct cgroup_dir *d = cgroup_dir_find(m, NULL);
-	int r = !m->params.delegate || !d || !d->made ? 0 : cgroup_dir_chown(d, m->params.owner_uid, m->params.owner_gid);
+	int r = !m->params.delegate || !d || !d->made ? 0 :
+							cgroup_dir_chown(d, m->params.owner_uid, m->params.owner_gid);
 
 	return r < 0 ? err_sys(err, r, "cgroup: cannot give %s to the container's root", d->path) : 0;
 }
@@ -297,7 +298,8 @@ static int sub_for(const struct cgroup_dir *d, char *const *sub, char **ret, str
 		for (char **w = words; w && *w; w++)
 			ours = ours || dir_answers(d, *w);
 		if (str_starts(clean, ".."))
-			return err_set(err, -EINVAL, "--cgroup %s: bad sub cgroup path: outside of the container's cgroup", *sub);
+			return err_set(err, -EINVAL,
+				       "--cgroup %s: bad sub cgroup path: outside of the container's cgroup", *sub);
 		if (ours) {
 			free(*ret);
 			*ret = xstrdup(clean);

@@ -55,8 +55,8 @@ static int limit_failed(struct cgroup_manager *m, const struct cgroup_limit *l, 
 	if (r == -EBUSY && !strcmp(l->file, "memory.limit_in_bytes") &&
 	    cgroup_dir_read(d, "memory.usage_in_bytes", &usage) == 0 &&
 	    cgroup_dir_read(d, "memory.max_usage_in_bytes", &peak) == 0)
-		return err_set(err, r, "%s: unable to set memory limit to %s (current usage: %s, peak usage: %s)", l->field,
-			       l->value, usage, peak);
+		return err_set(err, r, "%s: unable to set memory limit to %s (current usage: %s, peak usage: %s)",
+			       l->field, l->value, usage, peak);
 	return err_sys(err, r, "%s: cannot write \"%s\" to %s/%s", l->field, l->value, d->path,
 		       l->alt_file && r == -ENOENT ? l->alt_file : l->file);
 }

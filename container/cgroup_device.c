@@ -32,25 +32,25 @@
 #define ANY (-1)
 #define PROGRAMS_MAX 64
 
-#define DEV(t, maj, min)                                                                                       \
-	{                                                                                                      \
+#define DEV(t, maj, min) \
+	{ \
 		.allow = true, .type = t, .has_major = (maj) != ANY, .major = maj, .has_minor = (min) != ANY, \
-		.minor = min, .r = true, .w = true, .m = true                                                  \
+		.minor = min, .r = true, .w = true, .m = true \
 	}
 
 static const struct oci_device_rule builtin[] = {
 	{ .allow = true, .type = 'c', .m = true },
 	{ .allow = true, .type = 'b', .m = true },
-	DEV('c', 1, 3), /* null */
-	DEV('c', 1, 5), /* zero */
-	DEV('c', 1, 7), /* full */
-	DEV('c', 1, 8), /* random */
-	DEV('c', 1, 9), /* urandom */
-	DEV('c', 5, 0), /* tty */
-	DEV('c', 5, 1), /* console */
-	DEV('c', 5, 2), /* ptmx */
+	DEV('c', 1, 3),     /* null */
+	DEV('c', 1, 5),     /* zero */
+	DEV('c', 1, 7),     /* full */
+	DEV('c', 1, 8),     /* random */
+	DEV('c', 1, 9),     /* urandom */
+	DEV('c', 5, 0),     /* tty */
+	DEV('c', 5, 1),     /* console */
+	DEV('c', 5, 2),     /* ptmx */
 	DEV('c', 136, ANY), /* pts */
-	DEV('c', 10, 200), /* net/tun */
+	DEV('c', 10, 200),  /* net/tun */
 };
 
 void cgroup_device_rules(const struct oci_resources *r, struct cgroup_device_rules *ret)
@@ -73,7 +73,8 @@ void cgroup_device_free(struct cgroup_device_rules *rules)
 
 static int access_bits(const struct oci_device_rule *d)
 {
-	int bits = (d->r ? BPF_DEVCG_ACC_READ : 0) | (d->w ? BPF_DEVCG_ACC_WRITE : 0) | (d->m ? BPF_DEVCG_ACC_MKNOD : 0);
+	int bits =
+		(d->r ? BPF_DEVCG_ACC_READ : 0) | (d->w ? BPF_DEVCG_ACC_WRITE : 0) | (d->m ? BPF_DEVCG_ACC_MKNOD : 0);
 
 	return bits ? bits : ACC_ALL;
 }
@@ -109,7 +110,9 @@ static struct bpf_insn alu(int op, int dst, int src_reg, int imm)
 
 static struct bpf_insn load(int dst, size_t off)
 {
-	return (struct bpf_insn){ .code = BPF_LDX | BPF_W | BPF_MEM, .dst_reg = dst, .src_reg = BPF_REG_1, .off = (short)off };
+	return (struct bpf_insn){
+		.code = BPF_LDX | BPF_W | BPF_MEM, .dst_reg = dst, .src_reg = BPF_REG_1, .off = (short)off
+	};
 }
 
 static struct bpf_insn jump(int op, int reg, int imm)
@@ -232,7 +235,8 @@ int cgroup_device_attach(struct cgroup_dir *d, const struct cgroup_device_rules 
 	for (unsigned int i = 0; i < old; i++) {
 		union bpf_attr get = { .prog_id = ids[i] };
 		cleanup_fd int fd = bpf(BPF_PROG_GET_FD_BY_ID, &get);
-		union bpf_attr detach = { .target_fd = (unsigned int)dir, .attach_bpf_fd = (unsigned int)fd,
+		union bpf_attr detach = { .target_fd = (unsigned int)dir,
+					  .attach_bpf_fd = (unsigned int)fd,
 					  .attach_type = BPF_CGROUP_DEVICE };
 
 		r = fd < 0 ? fd : bpf(BPF_PROG_DETACH, &detach);
@@ -258,7 +262,7 @@ struct folded {
 static bool overlaps(const struct exception *a, const struct exception *b)
 {
 	return a->type == b->type && (a->major == ANY || b->major == ANY || a->major == b->major) &&
-	       (a->minor == ANY || b->minor == ANY || a->minor == b->minor) && (a->bits & b->bits);
+		(a->minor == ANY || b->minor == ANY || a->minor == b->minor) && (a->bits & b->bits);
 }
 
 static bool same(const struct exception *a, const struct exception *b)
@@ -269,7 +273,7 @@ static bool same(const struct exception *a, const struct exception *b)
 static bool covers(const struct exception *a, const struct exception *b)
 {
 	return a->type == b->type && (a->major == ANY || a->major == b->major) &&
-	       (a->minor == ANY || a->minor == b->minor) && !(b->bits & ~a->bits);
+		(a->minor == ANY || a->minor == b->minor) && !(b->bits & ~a->bits);
 }
 
 /* Adds an exception, or takes one away (rule agrees with the default). -EOPNOTSUPP where that leaves a hole. */
@@ -323,9 +327,10 @@ static int fold(const struct cgroup_device_rules *rules, struct folded *f, struc
 			r = fold_one(f, d->allow, e);
 		}
 		if (r < 0)
-			return err_set(err, r,
-				       "linux.resources.devices[%zu]: cgroup v1 cannot %s a part of what a wider rule %s", i - 1,
-				       d->allow ? "allow" : "deny", d->allow ? "denied" : "allowed");
+			return err_set(
+				err, r,
+				"linux.resources.devices[%zu]: cgroup v1 cannot %s a part of what a wider rule %s",
+				i - 1, d->allow ? "allow" : "deny", d->allow ? "denied" : "allowed");
 	}
 	return 0;
 }
@@ -351,7 +356,8 @@ static int write_exception(struct cgroup_dir *d, const char *file, const struct 
 	snprintf(text, sizeof(text), "%c %s:%s %s%s%s", e->type, major, minor, e->bits & BPF_DEVCG_ACC_READ ? "r" : "",
 		 e->bits & BPF_DEVCG_ACC_WRITE ? "w" : "", e->bits & BPF_DEVCG_ACC_MKNOD ? "m" : "");
 	r = fd_write_file_at(d->fd, file, text);
-	return r < 0 ? err_sys(err, r, "linux.resources.devices: cannot write \"%s\" to %s/%s", text, d->path, file) : 0;
+	return r < 0 ? err_sys(err, r, "linux.resources.devices: cannot write \"%s\" to %s/%s", text, d->path, file) :
+		       0;
 }
 
 static bool parse_exception(const char *line, struct exception *ret)
@@ -363,7 +369,7 @@ static bool parse_exception(const char *line, struct exception *ret)
 	ret->major = *major == '*' ? ANY : atoll(major);
 	ret->minor = *minor == '*' ? ANY : atoll(minor);
 	ret->bits = (strchr(access, 'r') ? BPF_DEVCG_ACC_READ : 0) | (strchr(access, 'w') ? BPF_DEVCG_ACC_WRITE : 0) |
-		    (strchr(access, 'm') ? BPF_DEVCG_ACC_MKNOD : 0);
+		(strchr(access, 'm') ? BPF_DEVCG_ACC_MKNOD : 0);
 	return true;
 }
 

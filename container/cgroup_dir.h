@@ -10,7 +10,7 @@
 #include "container/cgroup.h"
 
 struct cgroup_dir {
-	char *name;  /* hierarchy as in struct cgroup_hier: "memory", "" for cgroup2; owned */
+	char *name; /* hierarchy as in struct cgroup_hier: "memory", "" for cgroup2; owned */
 	bool v2;
 	char *mount; /* owned */
 	char *path;  /* absolute; owned */

@@ -61,7 +61,8 @@ static void enable_in(const char *dir, char *const *controllers, char *const *re
 
 		if (r < 0 && strv_has(required, *c) && !why->code)
 			err_sys(why, r, "cannot enable controller %s in %s%s", *c, file,
-				r == -EBUSY ? " (a cgroup with processes of its own cannot have limited children)" : "");
+				r == -EBUSY ? " (a cgroup with processes of its own cannot have limited children)" :
+					      "");
 		else if (r < 0)
 			log_debug("cgroup: %s to %s: %s", word, file, strerror(-r));
 	}
@@ -120,8 +121,8 @@ int cgroup_fs_freeze(struct cgroup_dir *d, bool on, struct err *err)
 		r = events < 0 ? -errno : fd_write_file_at(d->fd, "cgroup.freeze", on ? "1" : "0");
 	}
 	if (r < 0)
-		return err_sys(err, r == -ENOENT && d->fd >= 0 ? -EOPNOTSUPP : r, "cgroup: %s %s", on ? "freeze" : "thaw",
-			       d->path);
+		return err_sys(err, r == -ENOENT && d->fd >= 0 ? -EOPNOTSUPP : r, "cgroup: %s %s",
+			       on ? "freeze" : "thaw", d->path);
 	for (;;) {
 		char text[256];
 		ssize_t n = pread(events, text, sizeof(text) - 1, 0);

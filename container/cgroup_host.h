@@ -9,7 +9,7 @@
 #include "container/cgroup.h"
 
 struct cgroup_hier {
-	char *name;         /* "memory", "cpu,cpuacct", "name=systemd"; "" for the cgroup2 tree */
+	char *name; /* "memory", "cpu,cpuacct", "name=systemd"; "" for the cgroup2 tree */
 	bool v2;
 	char *mount;        /* absolute mount point */
 	char *own;          /* our cgroup, absolute below the mount point ("/" at its root) */

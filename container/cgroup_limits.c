@@ -109,9 +109,11 @@ static int memory_swap_v2(struct build *b, const struct oci_memory *m, int64_t *
 		return 0;
 	}
 	if (limit == 0 || limit == -1)
-		return err_set(b->err, -EINVAL, "%s.memory.swap: unable to set swap limit without memory limit", b->prefix);
+		return err_set(b->err, -EINVAL, "%s.memory.swap: unable to set swap limit without memory limit",
+			       b->prefix);
 	if (m->swap < limit)
-		return err_set(b->err, -EINVAL, "%s.memory.swap: memory+swap limit should be >= memory limit", b->prefix);
+		return err_set(b->err, -EINVAL, "%s.memory.swap: memory+swap limit should be >= memory limit",
+			       b->prefix);
 	*ret = m->swap - limit;
 	return 0;
 }
@@ -163,7 +165,8 @@ static int build_memory_v1(struct build *b, const struct oci_memory *m)
 	int64_t swap = m->has_swap ? m->swap : 0;
 
 	if (m->has_limit && m->limit > 0 && swap > 0 && swap < m->limit)
-		return err_set(b->err, -EINVAL, "%s.memory.swap: memory+swap limit should be >= memory limit", b->prefix);
+		return err_set(b->err, -EINVAL, "%s.memory.swap: memory+swap limit should be >= memory limit",
+			       b->prefix);
 	if (m->has_swappiness && m->swappiness > 100)
 		return err_set(b->err, -EINVAL, "%s.memory.swappiness: not in 0..100", b->prefix);
 	if (m->has_limit && m->limit == -1 && swap == 0)
@@ -177,8 +180,8 @@ static int build_memory_v1(struct build *b, const struct oci_memory *m)
 		add(b, "memory", false, "memory.reservation", "memory.soft_limit_in_bytes", "%" PRId64, m->reservation);
 	/* removed from the kernel in 6.x: nothing can be limited there any more and the limit above counts it */
 	if (m->has_kernel && m->kernel != 0)
-		add(b, "memory", false, "memory.kernel", "memory.kmem.limit_in_bytes", "%" PRId64, m->kernel)->may_miss =
-			true;
+		add(b, "memory", false, "memory.kernel", "memory.kmem.limit_in_bytes", "%" PRId64, m->kernel)
+			->may_miss = true;
 	if (m->has_kernel_tcp && m->kernel_tcp != 0)
 		add(b, "memory", false, "memory.kernelTCP", "memory.kmem.tcp.limit_in_bytes", "%" PRId64, m->kernel_tcp)
 			->may_miss = true;
@@ -198,7 +201,8 @@ static int build_memory(struct build *b, const struct oci_memory *m)
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (values[i] < -1)
-			return err_set(b->err, -EINVAL, "%s.%s: invalid value: %" PRId64, b->prefix, names[i], values[i]);
+			return err_set(b->err, -EINVAL, "%s.%s: invalid value: %" PRId64, b->prefix, names[i],
+				       values[i]);
 	if (m->has_use_hierarchy && !m->use_hierarchy)
 		log_debug("cgroup: memory.useHierarchy false: the kernel always accounts hierarchically");
 	if (!values[0] && !values[1] && !values[2] && !(m->has_kernel && m->kernel) && !m->has_swappiness &&
@@ -226,7 +230,8 @@ static int build_cpu_v2(struct build *b, const struct oci_cpu *c)
 		char text[32];
 
 		snprintf(text, sizeof(text), "%" PRId64, q);
-		add(b, "cpu", true, quota ? "cpu.quota" : "cpu.period", "cpu.max", "%s %" PRIu64, q > 0 ? text : "max", p);
+		add(b, "cpu", true, quota ? "cpu.quota" : "cpu.period", "cpu.max", "%s %" PRIu64, q > 0 ? text : "max",
+		    p);
 	}
 	if (c->has_burst)
 		add(b, "cpu", true, "cpu.burst", "cpu.max.burst", "%" PRIu64, c->burst);
@@ -286,12 +291,14 @@ static void build_throttle(struct build *b, bool v2, const struct oci_throttle_l
 		cleanup_free char *name = xasprintf("blockIO.%s[%zu]", field, i);
 
 		if (!v2)
-			add(b, "blkio", false, name, v1_file, "%" PRId64 ":%" PRId64 " %" PRIu64, t->major, t->minor, t->rate);
-		else if (t->rate)
-			add(b, "io", true, name, "io.max", "%" PRId64 ":%" PRId64 " %s=%" PRIu64, t->major, t->minor, v2_key,
+			add(b, "blkio", false, name, v1_file, "%" PRId64 ":%" PRId64 " %" PRIu64, t->major, t->minor,
 			    t->rate);
+		else if (t->rate)
+			add(b, "io", true, name, "io.max", "%" PRId64 ":%" PRId64 " %s=%" PRIu64, t->major, t->minor,
+			    v2_key, t->rate);
 		else
-			add(b, "io", true, name, "io.max", "%" PRId64 ":%" PRId64 " %s=max", t->major, t->minor, v2_key);
+			add(b, "io", true, name, "io.max", "%" PRId64 ":%" PRId64 " %s=max", t->major, t->minor,
+			    v2_key);
 	}
 }
 
@@ -316,8 +323,8 @@ static int build_weight_devices(struct build *b, bool v2, const struct oci_block
 			continue;
 		if (v2)
 			return refuse_v2(b, leaf);
-		add(b, "blkio", false, leaf, "blkio.leaf_weight_device", "%" PRId64 ":%" PRId64 " %u", d->major, d->minor,
-		    d->leaf_weight);
+		add(b, "blkio", false, leaf, "blkio.leaf_weight_device", "%" PRId64 ":%" PRId64 " %u", d->major,
+		    d->minor, d->leaf_weight);
 	}
 	return 0;
 }
@@ -335,9 +342,10 @@ static int build_block_io(struct build *b, const struct oci_block_io *io)
 		return v;
 	if (io->has_weight && io->weight) {
 		if (io->weight < 10 || io->weight > 1000)
-			return err_set(b->err, -EINVAL, "%s.blockIO.weight: %u is not in 10..1000", b->prefix, io->weight);
-		l = add(b, v == 2 ? "io" : "blkio", v == 2, "blockIO.weight", v == 2 ? "io.bfq.weight" : "blkio.weight", "%u",
-			io->weight);
+			return err_set(b->err, -EINVAL, "%s.blockIO.weight: %u is not in 10..1000", b->prefix,
+				       io->weight);
+		l = add(b, v == 2 ? "io" : "blkio", v == 2, "blockIO.weight", v == 2 ? "io.bfq.weight" : "blkio.weight",
+			"%u", io->weight);
 		l->alt_file = xstrdup(v == 2 ? "io.weight" : "blkio.bfq.weight");
 		l->alt_value = v == 2 ? xasprintf("%" PRIu64, cgroup_limits_io_weight(io->weight)) : xstrdup(l->value);
 	}
@@ -352,7 +360,8 @@ static int build_block_io(struct build *b, const struct oci_block_io *io)
 	build_throttle(b, v == 2, &io->read_bps, "throttleReadBpsDevice", "blkio.throttle.read_bps_device", "rbps");
 	build_throttle(b, v == 2, &io->write_bps, "throttleWriteBpsDevice", "blkio.throttle.write_bps_device", "wbps");
 	build_throttle(b, v == 2, &io->read_iops, "throttleReadIOPSDevice", "blkio.throttle.read_iops_device", "riops");
-	build_throttle(b, v == 2, &io->write_iops, "throttleWriteIOPSDevice", "blkio.throttle.write_iops_device", "wiops");
+	build_throttle(b, v == 2, &io->write_iops, "throttleWriteIOPSDevice", "blkio.throttle.write_iops_device",
+		       "wiops");
 	return 0;
 }
 
@@ -433,17 +442,19 @@ static int build_unified(struct build *b, const struct oci_pair *p)
 	const struct cgroup_hier *h = cgroup_host_find(b->host, controller);
 
 	if (strchr(p->key, '/'))
-		return err_set(b->err, -EINVAL, "%s.%s: unified resource must be a file name (no slashes)", b->prefix, field);
+		return err_set(b->err, -EINVAL, "%s.%s: unified resource must be a file name (no slashes)", b->prefix,
+			       field);
 	if (!p->key[dot])
-		return err_set(b->err, -EINVAL, "%s.%s: unified resource \"%s\" must be in the form CONTROLLER.PARAMETER",
-			       b->prefix, field, p->key);
+		return err_set(b->err, -EINVAL,
+			       "%s.%s: unified resource \"%s\" must be in the form CONTROLLER.PARAMETER", b->prefix,
+			       field, p->key);
 	if (b->host->mode == CGROUP_MODE_V1 || (h && !h->v2))
-		return err_set(b->err, -EOPNOTSUPP,
-			       "%s.%s: invalid configuration: cannot use unified on cgroup v1", b->prefix, field);
+		return err_set(b->err, -EOPNOTSUPP, "%s.%s: invalid configuration: cannot use unified on cgroup v1",
+			       b->prefix, field);
 	if (!core && !h)
 		return err_set(b->err, -EOPNOTSUPP,
-			       "%s.%s: unified resource \"%s\" can't be set: controller \"%s\" not available", b->prefix,
-			       field, p->key, controller);
+			       "%s.%s: unified resource \"%s\" can't be set: controller \"%s\" not available",
+			       b->prefix, field, p->key, controller);
 	for (char **l = lines; *l; l++) {
 		struct cgroup_limit *e;
 

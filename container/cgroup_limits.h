@@ -23,8 +23,8 @@ struct cgroup_limit {
 	char *value;
 	char *alt_file; /* where file does not exist; NULL: none */
 	char *alt_value;
-	char *field;    /* JSON path for errors */
-	bool may_miss;  /* no file means that this value is what happens anyway */
+	char *field;   /* JSON path for errors */
+	bool may_miss; /* no file means that this value is what happens anyway */
 };
 
 struct cgroup_limits {

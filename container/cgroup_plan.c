@@ -110,8 +110,9 @@ int cgroup_plan_in_use(const struct cgroup_manager *m, struct err *err)
 bool cgroup_plan_limits_asked(const struct cgroup_manager *m)
 {
 	struct cgroup_limits limits = { 0 };
-	bool any = cgroup_limits_build(m->params.resources, cgroup_host_get(), "linux.resources", NULL, &limits, NULL) < 0 ||
-		   limits.n > 0;
+	bool any = cgroup_limits_build(m->params.resources, cgroup_host_get(), "linux.resources", NULL, &limits, NULL) <
+			0 ||
+		limits.n > 0;
 
 	cgroup_limits_free(&limits);
 	return any;
@@ -131,7 +132,8 @@ int cgroup_plan_check_limits(const struct cgroup_manager *m, struct err *err)
 		cgroup_device_free(&rules);
 	}
 	if (r == 0 && m->driver == CGROUP_DRIVER_DISABLED && limits.n)
-		r = err_set(err, -EOPNOTSUPP, "%s: cannot be limited with --cgroup-manager disabled", limits.v[0].field);
+		r = err_set(err, -EOPNOTSUPP, "%s: cannot be limited with --cgroup-manager disabled",
+			    limits.v[0].field);
 	cgroup_limits_free(&limits);
 	return r;
 }

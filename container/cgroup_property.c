@@ -135,7 +135,8 @@ static size_t cpu(struct dbus_body *b, const struct oci_cpu *c, bool v2)
 	size_t n = 0;
 
 	if (c->has_shares && c->shares) {
-		cgroup_property_u64(b, v2 ? "CPUWeight" : "CPUShares", v2 ? cgroup_limits_cpu_weight(c->shares) : c->shares);
+		cgroup_property_u64(b, v2 ? "CPUWeight" : "CPUShares",
+				    v2 ? cgroup_limits_cpu_weight(c->shares) : c->shares);
 		n++;
 	}
 	if (c->has_period && c->period) {
@@ -269,8 +270,8 @@ int cgroup_property_annotations(struct dbus_body *b, const struct oci_pair *pair
 		if (!str_starts(pairs[i].key, ANNOTATION))
 			continue;
 		if (!*name || put_text(b, name, pairs[i].value) < 0)
-			return err_set(err, -EINVAL, "annotations[%s]: cannot use \"%s\" as a systemd property", pairs[i].key,
-				       pairs[i].value);
+			return err_set(err, -EINVAL, "annotations[%s]: cannot use \"%s\" as a systemd property",
+				       pairs[i].key, pairs[i].value);
 	}
 	return 0;
 }

@@ -67,12 +67,13 @@ static void read_psi(const struct cgroup_dir *d, const char *file, struct cgroup
 
 	if (cgroup_dir_read(d, file, &text) < 0)
 		return;
-	ret->present = sscanf(text, "some avg10=%lf avg60=%lf avg300=%lf total=%llu", &ret->some.avg10, &ret->some.avg60,
-			      &ret->some.avg300, &some) == 4;
+	ret->present = sscanf(text, "some avg10=%lf avg60=%lf avg300=%lf total=%llu", &ret->some.avg10,
+			      &ret->some.avg60, &ret->some.avg300, &some) == 4;
 	ret->some.total = some;
 	line = strstr(text, "\nfull ");
-	if (line && sscanf(line, "\nfull avg10=%lf avg60=%lf avg300=%lf total=%llu", &ret->full.avg10, &ret->full.avg60,
-			   &ret->full.avg300, &full) == 4)
+	if (line &&
+	    sscanf(line, "\nfull avg10=%lf avg60=%lf avg300=%lf total=%llu", &ret->full.avg10, &ret->full.avg60,
+		   &ret->full.avg300, &full) == 4)
 		ret->full.total = full;
 }
 
@@ -164,7 +165,8 @@ static void read_memory_stat(const struct cgroup_dir *d, struct cgroup_stats *s)
 		if (!blank)
 			continue;
 		s->raw = xreallocarray(s->raw, s->n_raw + 1, sizeof(*s->raw));
-		s->raw[s->n_raw++] = (struct cgroup_stats_raw){ xstrndup(*l, (size_t)(blank - *l)), strtoull(blank, NULL, 10) };
+		s->raw[s->n_raw++] =
+			(struct cgroup_stats_raw){ xstrndup(*l, (size_t)(blank - *l)), strtoull(blank, NULL, 10) };
 	}
 }
 
@@ -173,8 +175,10 @@ static void read_memory_v1(const struct cgroup_dir *d, const char *part, struct 
 	const struct {
 		const char *file;
 		uint64_t *to;
-	} files[] = { { "usage_in_bytes", &ret->usage }, { "max_usage_in_bytes", &ret->max },
-		      { "failcnt", &ret->failcnt }, { "limit_in_bytes", &ret->limit } };
+	} files[] = { { "usage_in_bytes", &ret->usage },
+		      { "max_usage_in_bytes", &ret->max },
+		      { "failcnt", &ret->failcnt },
+		      { "limit_in_bytes", &ret->limit } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
 		cleanup_free char *file = xasprintf("memory.%s%s", part, files[i].file);
@@ -195,11 +199,13 @@ static void read_memory_v2(const struct cgroup_dir *d, struct cgroup_stats *s)
 	s->swap.usage = read_u64(d, "memory.swap.current") + s->memory.usage;
 	s->swap.limit = read_u64(d, "memory.swap.max");
 	if (s->swap.limit != CGROUP_UNLIMITED)
-		s->swap.limit = s->memory.limit == CGROUP_UNLIMITED ? CGROUP_UNLIMITED : s->swap.limit + s->memory.limit;
+		s->swap.limit =
+			s->memory.limit == CGROUP_UNLIMITED ? CGROUP_UNLIMITED : s->swap.limit + s->memory.limit;
 	read_psi(d, "memory.pressure", &s->memory_psi);
 }
 
-static void add_io(struct cgroup_stats_io_list *l, unsigned int major, unsigned int minor, const char *op, uint64_t value)
+static void add_io(struct cgroup_stats_io_list *l, unsigned int major, unsigned int minor, const char *op,
+		   uint64_t value)
 {
 	l->v = xreallocarray(l->v, l->n + 1, sizeof(*l->v));
 	l->v[l->n++] = (struct cgroup_stats_io){ major, minor, op, value };
@@ -289,8 +295,9 @@ static void read_hugetlb(const struct cgroup_dir *d, struct cgroup_stats *s)
 
 		if (sscanf(e->d_name, "hugepages-%llukB", &kb) != 1)
 			continue;
-		h.size = kb >= 1048576 ? xasprintf("%lluGB", kb >> 20) : kb >= 1024 ? xasprintf("%lluMB", kb >> 10) :
-										       xasprintf("%lluKB", kb);
+		h.size = kb >= 1048576 ? xasprintf("%lluGB", kb >> 20) :
+			kb >= 1024     ? xasprintf("%lluMB", kb >> 10) :
+					 xasprintf("%lluKB", kb);
 		cleanup_free char *usage = xasprintf("hugetlb.%s.%s", h.size, d->v2 ? "current" : "usage_in_bytes");
 		cleanup_free char *peak = xasprintf("hugetlb.%s.max_usage_in_bytes", h.size);
 		cleanup_free char *fail = xasprintf("hugetlb.%s.%s", h.size, d->v2 ? "events" : "failcnt");
@@ -358,8 +365,8 @@ int cgroup_stats_read(const struct cgroup_manager *m, struct cgroup_stats *s, st
 
 void cgroup_stats_free(struct cgroup_stats *s)
 {
-	struct cgroup_stats_io_list *io[] = { &s->io_bytes, &s->io_serviced, &s->io_queued, &s->io_service_time,
-					      &s->io_wait_time, &s->io_merged, &s->io_time, &s->sectors };
+	struct cgroup_stats_io_list *io[] = { &s->io_bytes,     &s->io_serviced, &s->io_queued, &s->io_service_time,
+					      &s->io_wait_time, &s->io_merged,   &s->io_time,   &s->sectors };
 
 	for (size_t i = 0; i < s->n_raw; i++)
 		free(s->raw[i].key);

@@ -50,7 +50,7 @@ struct cgroup_stats_psi {
 };
 
 struct cgroup_stats {
-	uint64_t cpu_total, cpu_user, cpu_kernel; /* ns */
+	uint64_t cpu_total, cpu_user, cpu_kernel;                       /* ns */
 	struct cgroup_stats_numbers percpu, percpu_user, percpu_kernel; /* ns */
 	uint64_t periods, throttled_periods, throttled_time;            /* time in ns */
 	struct cgroup_stats_psi cpu_psi, memory_psi, io_psi;
@@ -60,7 +60,7 @@ struct cgroup_stats {
 	uint64_t memory_pressure, sched_load_balance;
 	int64_t sched_relax_domain_level;
 
-	uint64_t cache; /* bytes */
+	uint64_t cache;                                              /* bytes */
 	struct cgroup_stats_memory memory, swap, kernel, kernel_tcp; /* swap counts memory + swap */
 	struct cgroup_stats_raw *raw;                                /* memory.stat; owned */
 	size_t n_raw;

@@ -45,10 +45,11 @@ int cgroup_systemd_names(const char *cgroups_path, const char *id, bool rootless
 	}
 	parts = strv_split(cgroups_path, ':');
 	if (strv_len(parts) != 3)
-		return err_set(err, -EINVAL,
-			       "linux.cgroupsPath: expected cgroupsPath to be of format \"slice:prefix:name\" for systemd "
-			       "cgroups, got \"%s\" instead",
-			       cgroups_path);
+		return err_set(
+			err, -EINVAL,
+			"linux.cgroupsPath: expected cgroupsPath to be of format \"slice:prefix:name\" for systemd "
+			"cgroups, got \"%s\" instead",
+			cgroups_path);
 	if (strchr(cgroups_path, '/') || !*parts[2])
 		return err_set(err, -EINVAL, "linux.cgroupsPath: \"%s\" is not made of unit names", cgroups_path);
 	if (str_ends(parts[2], ".slice"))
@@ -85,10 +86,9 @@ static int connect_manager(bool user, struct dbus *d, struct err *err)
 	const char *runtime = getenv("XDG_RUNTIME_DIR"), *address = getenv("DBUS_SESSION_BUS_ADDRESS");
 	cleanup_free char *private = user ? xasprintf("%s/systemd/private", runtime ? runtime : "/nonexistent") :
 					    xstrdup("/run/systemd/private");
-	cleanup_free char *bus = !user ? xstrdup("/run/dbus/system_bus_socket") :
-				 address && str_starts(address, "unix:path=") ?
-					 xstrndup(address + 10, strcspn(address + 10, ",;")) :
-					 xasprintf("%s/bus", runtime ? runtime : "/nonexistent");
+	cleanup_free char *bus = !user                       ? xstrdup("/run/dbus/system_bus_socket") :
+		address && str_starts(address, "unix:path=") ? xstrndup(address + 10, strcspn(address + 10, ",;")) :
+							       xasprintf("%s/bus", runtime ? runtime : "/nonexistent");
 
 	if (dbus_connect(private, false, JOB_TIMEOUT_MS, d, NULL) == 0)
 		return 0;
@@ -148,8 +148,8 @@ static int subscribe(struct dbus *d, struct err *err)
 	if (!d->bus)
 		return 0; /* a private connection gets every signal */
 	dbus_put_string(&body, "type='signal',interface='" MANAGER "',member='JobRemoved'");
-	r = dbus_call(d, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "AddMatch", "s", &body, NULL,
-		      NULL, NULL, err);
+	r = dbus_call(d, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "AddMatch", "s",
+		      &body, NULL, NULL, NULL, err);
 	str_free(&body.data);
 	return r < 0 ? r : dbus_call(d, SERVICE, OBJECT, MANAGER, "Subscribe", NULL, NULL, NULL, NULL, NULL, err);
 }
@@ -180,7 +180,8 @@ static int unit_call(struct dbus *d, const char *member, const char *unit, const
 	dbus_put_string(&body, unit);
 	if (mode)
 		dbus_put_string(&body, mode);
-	r = dbus_call(d, SERVICE, OBJECT, MANAGER, member, mode ? "ss" : "s", &body, NULL, job ? on_signal : NULL, job, err);
+	r = dbus_call(d, SERVICE, OBJECT, MANAGER, member, mode ? "ss" : "s", &body, NULL, job ? on_signal : NULL, job,
+		      err);
 	str_free(&body.data);
 	return r;
 }
@@ -218,8 +219,8 @@ static int start_once(struct dbus *d, struct cgroup_manager *m, pid_t pid, struc
 	mark = dbus_array_begin(&body, 8); /* no auxiliary units */
 	dbus_array_end(&body, mark, 8);
 	if (r == 0)
-		r = dbus_call(d, SERVICE, OBJECT, MANAGER, "StartTransientUnit", "ssa(sv)a(sa(sv))", &body, NULL, on_signal, job,
-			      err);
+		r = dbus_call(d, SERVICE, OBJECT, MANAGER, "StartTransientUnit", "ssa(sv)a(sa(sv))", &body, NULL,
+			      on_signal, job, err);
 	str_free(&body.data);
 	return r;
 }
@@ -270,7 +271,8 @@ int cgroup_systemd_update(struct cgroup_manager *m, const struct oci_resources *
 	cgroup_property_resources(&body, res, cgroup_host_get()->mode == CGROUP_MODE_V2, &n);
 	dbus_array_end(&body, mark, 8);
 	if (n)
-		r = dbus_call(&d, SERVICE, OBJECT, MANAGER, "SetUnitProperties", "sba(sv)", &body, NULL, NULL, NULL, err);
+		r = dbus_call(&d, SERVICE, OBJECT, MANAGER, "SetUnitProperties", "sba(sv)", &body, NULL, NULL, NULL,
+			      err);
 	str_free(&body.data);
 	return r;
 }

@@ -102,6 +102,6 @@ int cgroup_v1_freeze(struct cgroup_dir *d, bool on, struct err *err)
 	}
 	if (on)
 		fd_write_file_at(d->fd, "freezer.state", "THAWED");
-	return err_set(err, on ? -ETIMEDOUT : -EBUSY, "cgroup: %s did not %s within %d s%s", d->path, on ? "freeze" : "thaw",
-		       FREEZE_TIMEOUT_MS / 1000, on ? "" : " (is an ancestor frozen?)");
+	return err_set(err, on ? -ETIMEDOUT : -EBUSY, "cgroup: %s did not %s within %d s%s", d->path,
+		       on ? "freeze" : "thaw", FREEZE_TIMEOUT_MS / 1000, on ? "" : " (is an ancestor frozen?)");
 }

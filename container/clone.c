@@ -164,7 +164,8 @@ static int helper_serve(struct init *in, int sock, pid_t *ret, struct err *err)
 
 typedef void helper_fn(struct init *in, int sock);
 
-static int clone_through_helper(struct init *in, helper_fn *fn, int cgroup_fd, struct clone_result *ret, struct err *err)
+static int clone_through_helper(struct init *in, helper_fn *fn, int cgroup_fd, struct clone_result *ret,
+				struct err *err)
 {
 	struct clone_result helper;
 	pid_t pid = -1;

@@ -350,7 +350,8 @@ int container_entry_wait(struct container *c, struct err *err)
 		return 0;
 	if (r < 0)
 		return err_sys(err, r, "talk to the child");
-	return m.type == SYNC_ERROR ? sync_take_err(&m, err) : err_set(err, EPROTO, "the child said \"%s\"", sync_name(m.type));
+	return m.type == SYNC_ERROR ? sync_take_err(&m, err) :
+				      err_set(err, EPROTO, "the child said \"%s\"", sync_name(m.type));
 }
 
 void container_abort(struct container *c)

@@ -35,8 +35,8 @@ struct container;
 /* Everything is borrowed until container_free(). Use CONTAINER_PARAMS_INIT: fds start at -1. */
 struct container_params {
 	const struct oci_config *config;
-	const char *rootfs;            /* absolute path of the root filesystem in our mount namespace */
-	const char *keyring;           /* name of the new session keyring ("_ses.ID"); NULL: keep ours (--no-new-keyring) */
+	const char *rootfs;  /* absolute path of the root filesystem in our mount namespace */
+	const char *keyring; /* name of the new session keyring ("_ses.ID"); NULL: keep ours (--no-new-keyring) */
 	struct cgroup_manager *cgroup; /* already created; NULL: the child stays in our cgroup */
 	int seccomp_cache_fd;          /* directory for compiled filters, or -1 */
 
@@ -49,10 +49,11 @@ struct container_params {
 	int console_socket;
 	unsigned int listen_fds;   /* LISTEN_FDS: fds 3… passed with LISTEN_FDS and LISTEN_PID=1 in the environment */
 	unsigned int preserve_fds; /* --preserve-fds: further fds behind them that stay open */
-	const char *notify_dir;    /* host directory holding notify.sock, bound to /run/notify; sets NOTIFY_SOCKET; or NULL */
+	const char
+		*notify_dir; /* host directory holding notify.sock, bound to /run/notify; sets NOTIFY_SOCKET; or NULL */
 
-	bool no_pivot;    /* move the root mount instead of pivot_root(2) (rootfs on a ramdisk) */
-	bool rootless;    /* the caller is not root in the initial user namespace */
+	bool no_pivot; /* move the root mount instead of pivot_root(2) (rootfs on a ramdisk) */
+	bool rootless; /* the caller is not root in the initial user namespace */
 	int rendezvous_fd; /* directory for the socket "start.sock" on which the parked child waits; -1: container_start() */
 
 	/*
@@ -69,8 +70,8 @@ struct container_params {
 	size_t n_keep_fds;
 };
 
-#define CONTAINER_PARAMS_INIT                                                                       \
-	{                                                                                           \
+#define CONTAINER_PARAMS_INIT \
+	{ \
 		.seccomp_cache_fd = -1, .stdio = { -1, -1, -1 }, .console_socket = -1, .rendezvous_fd = -1 \
 	}
 
@@ -147,8 +148,8 @@ struct container_exec_params {
 	bool ignore_paused; /* clone although the cgroup is frozen (the call then blocks until it is thawed) */
 };
 
-#define CONTAINER_EXEC_INIT                                               \
-	{                                                                 \
+#define CONTAINER_EXEC_INIT \
+	{ \
 		.seccomp_cache_fd = -1, .stdio = { -1, -1, -1 }, .console_socket = -1 \
 	}
 

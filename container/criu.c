@@ -36,7 +36,8 @@
 static char *find_criu(void)
 {
 	const char *path = getenv("PATH");
-	cleanup_strv char **dirs = strv_split(str_empty(path) ? "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin" : path, ':');
+	cleanup_strv char **dirs =
+		strv_split(str_empty(path) ? "/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin" : path, ':');
 
 	for (char **d = dirs; d && *d; d++) {
 		char *p;
@@ -228,7 +229,10 @@ int criu_failed(const struct criu_options *o, const char *what, const char *log,
 	if (fd_slurp_at(o->work_fd, log, CRIU_LOG_MAX, &text, NULL) == 0)
 		why = first_error(text);
 	return err_set(err, code, "criu failed: type %s errno %d: %s (log file: %s/%s)", what, reply->error,
-		       why ? why : reply->message ? reply->message : "it does not say why", o->work_path, log);
+		       why                    ? why :
+			       reply->message ? reply->message :
+						"it does not say why",
+		       o->work_path, log);
 }
 
 /* "criu check": 0, its exit status with its words in *why (owned, may stay NULL), or negative. */
@@ -253,7 +257,8 @@ static int check_kernel(struct err *err)
 	int r = run_check(NULL, &why, err);
 
 	if (r > 0)
-		return err_set(err, ENOTSUP, "criu does not work on this kernel: criu check: %s", why ? why : "no reason given");
+		return err_set(err, ENOTSUP, "criu does not work on this kernel: criu check: %s",
+			       why ? why : "no reason given");
 	return r;
 }
 
@@ -295,8 +300,8 @@ int criu_check(unsigned int *ret_version, struct err *err)
 	if (ret_version)
 		*ret_version = v;
 	if (v < CRIU_OLDEST)
-		return err_set(err, ENOTSUP, "criu %u.%u is too old: %u.%u or later is needed", version.major, version.minor,
-			       CRIU_OLDEST / 100, CRIU_OLDEST % 100);
+		return err_set(err, ENOTSUP, "criu %u.%u is too old: %u.%u or later is needed", version.major,
+			       version.minor, CRIU_OLDEST / 100, CRIU_OLDEST % 100);
 	return check_kernel(err);
 }
 
@@ -357,7 +362,10 @@ void criu_common_opts(const struct criu_options *o, const char *rootfs, const ch
 	if (o->empty_net)
 		criu_rpc_number(opts, 38, CLONE_NEWNET);
 	if (o->network_lock)
-		criu_rpc_number(opts, 64, !strcmp(o->network_lock, "iptables") ? 1 : !strcmp(o->network_lock, "nftables") ? 2 : 3);
+		criu_rpc_number(opts, 64,
+				!strcmp(o->network_lock, "iptables")         ? 1 :
+					!strcmp(o->network_lock, "nftables") ? 2 :
+									       3);
 	criu_rpc_string(opts, 51, config_file());
 	page_server(o, opts);
 }
@@ -371,8 +379,8 @@ void criu_external(struct str *opts, const char *kind, const char *key, const ch
 
 const char *const *criu_default_devices(void)
 {
-	static const char *const devices[] = { "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom",
-					       "/dev/tty", NULL };
+	static const char *const devices[] = { "/dev/null",    "/dev/zero", "/dev/full", "/dev/random",
+					       "/dev/urandom", "/dev/tty",  NULL };
 
 	return devices;
 }

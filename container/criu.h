@@ -17,14 +17,14 @@
 
 /* What the command line says for either direction; borrowed. Use CRIU_OPTIONS_INIT. */
 struct criu_options {
-	int images_fd;           /* directory of the images */
-	int work_fd;             /* directory of logs and statistics */
-	const char *work_path;   /* the same, for messages */
-	const char *parent_path; /* earlier images, relative to images_fd; NULL: none */
-	const char *manage_cgroups; /* soft full strict ignore; NULL: soft */
-	const char *network_lock;   /* iptables nftables skip; NULL: criu's choice */
+	int images_fd;                               /* directory of the images */
+	int work_fd;                                 /* directory of logs and statistics */
+	const char *work_path;                       /* the same, for messages */
+	const char *parent_path;                     /* earlier images, relative to images_fd; NULL: none */
+	const char *manage_cgroups;                  /* soft full strict ignore; NULL: soft */
+	const char *network_lock;                    /* iptables nftables skip; NULL: criu's choice */
 	const char *lsm_profile, *lsm_mount_context; /* restore only */
-	const char *page_address; /* of the page server; NULL: none */
+	const char *page_address;                    /* of the page server; NULL: none */
 	uint32_t page_port;
 	int status_fd; /* criu writes a NUL here once lazy pages are ready; -1 */
 	bool leave_running, pre_dump;
@@ -34,8 +34,8 @@ struct criu_options {
 	bool empty_net; /* the network namespace is not saved; made empty by restore */
 };
 
-#define CRIU_OPTIONS_INIT                                           \
-	{                                                           \
+#define CRIU_OPTIONS_INIT \
+	{ \
 		.images_fd = -1, .work_fd = -1, .status_fd = -1 \
 	}
 
@@ -54,13 +54,16 @@ struct criu {
 	int errors; /* memfd with its stderr; -1 */
 };
 
-#define CRIU_INIT { .sock = -1, .errors = -1 }
+#define CRIU_INIT \
+	{ \
+		.sock = -1, .errors = -1 \
+	}
 
 /* How criu's process is made. */
 struct criu_spawn {
-	const int *fds;      /* what is to be its descriptors CRIU_FIRST_FD, +1, …; -1: left out */
+	const int *fds; /* what is to be its descriptors CRIU_FIRST_FD, +1, …; -1: left out */
 	size_t n_fds;
-	const char *rootfs;  /* to be bound over itself, after criu_unshare_mounts(); or NULL */
+	const char *rootfs; /* to be bound over itself, after criu_unshare_mounts(); or NULL */
 };
 
 #define CRIU_FIRST_FD 4
@@ -102,9 +105,18 @@ const char *const *criu_default_devices(void);
 
 /* Fields of criu_opts by number, those that only one direction needs. */
 enum {
-	CRIU_OPT_PID = 2, CRIU_OPT_LEAVE_RUNNING = 3, CRIU_OPT_EVASIVE_DEVICES = 6, CRIU_OPT_PARENT = 14,
-	CRIU_OPT_TRACK_MEM = 15, CRIU_OPT_CGROUP_ROOT = 25, CRIU_OPT_SIBLING = 26, CRIU_OPT_INHERIT_FD = 27,
-	CRIU_OPT_FREEZE_CGROUP = 44, CRIU_OPT_STATUS_FD = 49, CRIU_OPT_LSM_PROFILE = 53, CRIU_OPT_LSM_CONTEXT = 63,
+	CRIU_OPT_PID = 2,
+	CRIU_OPT_LEAVE_RUNNING = 3,
+	CRIU_OPT_EVASIVE_DEVICES = 6,
+	CRIU_OPT_PARENT = 14,
+	CRIU_OPT_TRACK_MEM = 15,
+	CRIU_OPT_CGROUP_ROOT = 25,
+	CRIU_OPT_SIBLING = 26,
+	CRIU_OPT_INHERIT_FD = 27,
+	CRIU_OPT_FREEZE_CGROUP = 44,
+	CRIU_OPT_STATUS_FD = 49,
+	CRIU_OPT_LSM_PROFILE = 53,
+	CRIU_OPT_LSM_CONTEXT = 63,
 };
 
 #endif

@@ -59,7 +59,8 @@ static char *mounted_on(int root, const char *path, const char *mountinfo)
 	cleanup_fd int fd = path_open_in(root, path, O_PATH, 0);
 	struct statx st;
 
-	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &st) < 0 || !(st.stx_attributes & STATX_ATTR_MOUNT_ROOT))
+	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_MNT_ID, &st) < 0 ||
+	    !(st.stx_attributes & STATX_ATTR_MOUNT_ROOT))
 		return NULL;
 	return mount_point(mountinfo, st.stx_mnt_id);
 }
@@ -200,7 +201,8 @@ int criu_dump_opts(const struct criu_dump_params *p, struct str *ret_opts, char 
 	if (o->status_fd >= 0)
 		criu_rpc_number(ret_opts, CRIU_OPT_STATUS_FD, CRIU_FIRST_FD);
 	if (p->cgroup && cgroup_exists(p->cgroup))
-		freezer = cgroup_mode() == CGROUP_MODE_V2 ? cgroup_dir(p->cgroup, NULL) : cgroup_dir(p->cgroup, "freezer");
+		freezer = cgroup_mode() == CGROUP_MODE_V2 ? cgroup_dir(p->cgroup, NULL) :
+							    cgroup_dir(p->cgroup, "freezer");
 	criu_rpc_string(ret_opts, CRIU_OPT_FREEZE_CGROUP, freezer);
 	external_mounts(p, root, mountinfo, ret_opts);
 	r = external_namespaces(p, ret_opts, err);
@@ -215,8 +217,9 @@ static int check_features(const struct criu_options *o, struct err *err)
 	int r = o->pre_dump ? criu_has_feature("mem_dirty_track", err) : 1;
 
 	if (r == 0)
-		return err_set(err, ENOTSUP, "option --pre-dump: this kernel does not track memory changes "
-					     "(CONFIG_MEM_SOFT_DIRTY)");
+		return err_set(err, ENOTSUP,
+			       "option --pre-dump: this kernel does not track memory changes "
+			       "(CONFIG_MEM_SOFT_DIRTY)");
 	if (r > 0 && o->lazy_pages)
 		r = criu_has_feature("uffd-noncoop", err);
 	if (r == 0)

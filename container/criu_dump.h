@@ -12,8 +12,8 @@ struct cgroup_manager;
 struct criu_dump_params {
 	const struct oci_config *config; /* the container's */
 	const char *rootfs;
-	const char *notify_dir; /* as in struct container_params */
-	pid_t pid; /* the container's first process */
+	const char *notify_dir;        /* as in struct container_params */
+	pid_t pid;                     /* the container's first process */
 	struct cgroup_manager *cgroup; /* NULL: none, criu stops the tasks one by one */
 	const struct criu_options *options;
 };

@@ -156,8 +156,8 @@ static int make_targets(const struct criu_restore_params *p, struct err *err)
 		if (oci_mount_is_bind(m) && stat(m->source, &st) < 0)
 			return err_sys(err, -errno, "mounts[%zu].source: %s", i, m->source);
 		fd = oci_mount_is_bind(m) && !S_ISDIR(st.st_mode) ?
-			     path_touch_in(root, m->destination, 0755) :
-			     path_mkdirs_in(root, m->destination, 0755, (uid_t)-1, (gid_t)-1);
+			path_touch_in(root, m->destination, 0755) :
+			path_mkdirs_in(root, m->destination, 0755, (uid_t)-1, (gid_t)-1);
 		if (fd < 0)
 			return err_sys(err, fd, "mounts[%zu].destination: %s", i, m->destination);
 	}

@@ -20,7 +20,7 @@ struct cgroup_manager;
 struct criu_restore_params {
 	const struct oci_config *config;
 	const char *rootfs;
-	const char *notify_dir; /* as in struct container_params */
+	const char *notify_dir;        /* as in struct container_params */
 	struct cgroup_manager *cgroup; /* created; criu goes there, and with it what it makes; NULL: none */
 	int stdio[3];                  /* for pipes and files that were standard streams; -1: ours */
 	int console_socket;            /* takes the terminal's master; -1: none */
@@ -34,7 +34,10 @@ struct criu_restore {
 	bool done; /* criu has said that all is restored */
 };
 
-#define CRIU_RESTORE_INIT { .criu = CRIU_INIT }
+#define CRIU_RESTORE_INIT \
+	{ \
+		.criu = CRIU_INIT \
+	}
 
 int criu_restore_begin(const struct criu_restore_params *p, struct criu_restore *ret, struct err *err);
 int criu_restore_finish(struct criu_restore *r, struct err *err);

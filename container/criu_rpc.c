@@ -60,7 +60,7 @@ struct reader {
 
 struct field {
 	unsigned int number;
-	uint64_t value;       /* of a number */
+	uint64_t value;             /* of a number */
 	const unsigned char *bytes; /* of bytes, else NULL */
 	size_t len;
 };

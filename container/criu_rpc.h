@@ -32,12 +32,12 @@ void criu_rpc_flag(struct str *b, unsigned int field, bool value);
 struct criu_rpc_reply {
 	uint64_t type; /* enum criu_rpc_type */
 	bool success;
-	int error;       /* cr_errno, an errno */
-	char *message;   /* cr_errmsg */
-	char *script;    /* of a notification: "setup-namespaces", "post-restore", … */
-	int pid;         /* of the restored or notified process */
+	int error;                 /* cr_errno, an errno */
+	char *message;             /* cr_errmsg */
+	char *script;              /* of a notification: "setup-namespaces", "post-restore", … */
+	int pid;                   /* of the restored or notified process */
 	unsigned int major, minor; /* criu's version */
-	int fd;          /* came with the message; owned; -1 */
+	int fd;                    /* came with the message; owned; -1 */
 };
 
 /* 0, or -EPROTO for what is no protocol buffer. *ret is always to be freed. Fields that are not known are skipped. */

@@ -355,8 +355,8 @@ int dbus_connect(const char *address, bool bus, int timeout_ms, struct dbus *ret
 		return err_sys(err, d.fd, "D-Bus: connect to %s", address);
 	r = authenticate(&d, err);
 	if (r == 0 && bus)
-		r = dbus_call(&d, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "Hello", NULL, NULL,
-			      NULL, NULL, NULL, err);
+		r = dbus_call(&d, "org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus", "Hello",
+			      NULL, NULL, NULL, NULL, NULL, err);
 	if (r < 0) {
 		dbus_close(&d);
 		return r;
@@ -385,8 +385,8 @@ static void put_field(struct dbus_body *b, uint8_t code, const char *type, const
 		dbus_put_string(b, text);
 }
 
-static int send_call(struct dbus *d, const char *destination, const char *path, const char *interface, const char *member,
-		     const char *signature, const struct dbus_body *body)
+static int send_call(struct dbus *d, const char *destination, const char *path, const char *interface,
+		     const char *member, const char *signature, const struct dbus_body *body)
 {
 	struct dbus_body m = { 0 };
 	size_t fields;
@@ -429,8 +429,8 @@ static int error_code(const char *name)
 }
 
 int dbus_call(struct dbus *d, const char *destination, const char *path, const char *interface, const char *member,
-	      const char *signature, const struct dbus_body *body, struct dbus_message *reply, dbus_signal_fn *on_signal,
-	      void *arg, struct err *err)
+	      const char *signature, const struct dbus_body *body, struct dbus_message *reply,
+	      dbus_signal_fn *on_signal, void *arg, struct err *err)
 {
 	int r = send_call(d, destination, path, interface, member, signature, body);
 	uint32_t serial = d->serial;

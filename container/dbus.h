@@ -42,9 +42,9 @@ struct dbus_message {
 	enum dbus_type type;
 	uint32_t serial, reply_serial;
 	const char *path, *interface, *member, *error_name, *signature; /* NULL: not there */
-	size_t body; /* offset in data */
-	bool swap;   /* the sender's byte order is not ours */
-	size_t pos;  /* read position in data */
+	size_t body;                                                    /* offset in data */
+	bool swap;                                                      /* the sender's byte order is not ours */
+	size_t pos;                                                     /* read position in data */
 };
 
 /* Length of the whole message from its first 16 bytes; 0 when they are no header or too large. */
@@ -78,8 +78,8 @@ void dbus_close(struct dbus *d);
  */
 typedef void dbus_signal_fn(struct dbus_message *m, void *arg);
 int dbus_call(struct dbus *d, const char *destination, const char *path, const char *interface, const char *member,
-	      const char *signature, const struct dbus_body *body, struct dbus_message *reply, dbus_signal_fn *on_signal,
-	      void *arg, struct err *err);
+	      const char *signature, const struct dbus_body *body, struct dbus_message *reply,
+	      dbus_signal_fn *on_signal, void *arg, struct err *err);
 /* Receives one message within timeout_ms (-ETIMEDOUT). */
 int dbus_receive(struct dbus *d, struct dbus_message *ret, struct err *err);
 

@@ -25,14 +25,13 @@ static const struct {
 	const char *name;
 	unsigned int major, minor;
 } defaults[] = {
-	{ "null", 1, 3 },   { "zero", 1, 5 },	 { "full", 1, 7 },
-	{ "random", 1, 8 }, { "urandom", 1, 9 }, { "tty", 5, 0 },
+	{ "null", 1, 3 }, { "zero", 1, 5 }, { "full", 1, 7 }, { "random", 1, 8 }, { "urandom", 1, 9 }, { "tty", 5, 0 },
 };
 
 static const struct {
 	const char *name, *target;
 } links[] = {
-	{ "fd", "/proc/self/fd" },	 { "stdin", "/proc/self/fd/0" }, { "stdout", "/proc/self/fd/1" },
+	{ "fd", "/proc/self/fd" },       { "stdin", "/proc/self/fd/0" }, { "stdout", "/proc/self/fd/1" },
 	{ "stderr", "/proc/self/fd/2" }, { "ptmx", "pts/ptmx" },
 };
 
@@ -170,8 +169,8 @@ int device_setup(const struct oci_config *config, int rootfd, bool bind, struct 
 	for (size_t i = 0; i < ARRAY_SIZE(defaults) && !r; i++) {
 		cleanup_free char *host = xasprintf("/dev/%s", defaults[i].name);
 
-		r = make_node(dev, defaults[i].name, host, 'c', makedev(defaults[i].major, defaults[i].minor), 0666, 0, 0,
-			      bind);
+		r = make_node(dev, defaults[i].name, host, 'c', makedev(defaults[i].major, defaults[i].minor), 0666, 0,
+			      0, bind);
 		if (r == -EEXIST)
 			err_set(err, r, "device %s: something else is there already", host);
 		else if (r < 0)

@@ -129,7 +129,8 @@ static int make_child(struct exec *e, struct err *err)
 	e->sync = pair[0];
 	e->in.sync = pair[1];
 	e->in.wait_mapped = enter;
-	r = flags & CLONE_NEWUSER ? clone_exec(&e->in, flags, cgroup, &e->child, err) : clone_direct(e, flags, cgroup, err);
+	r = flags & CLONE_NEWUSER ? clone_exec(&e->in, flags, cgroup, &e->child, err) :
+				    clone_direct(e, flags, cgroup, err);
 	close(steal_fd(e->in.sync));
 	if (r < 0)
 		return r;

@@ -59,12 +59,13 @@ static int run_one(const struct oci_hook *h, const char *kind, size_t index, con
 	chomp(io.out);
 	chomp(io.errout);
 	if (r == -ETIMEDOUT)
-		err_set(err, r, "error running %s hook #%zu: %s: timed out after %u s", kind, index, h->path, h->timeout);
+		err_set(err, r, "error running %s hook #%zu: %s: timed out after %u s", kind, index, h->path,
+			h->timeout);
 	else if (r < 0)
 		err_wrap(err, "error running %s hook #%zu", kind, index);
 	else if (r > 0)
-		r = err_set(err, EIO, "error running %s hook #%zu: exit status %d%s, stdout: %s, stderr: %s", kind, index, r,
-			    str_get(&how), io.out ? io.out : "", io.errout ? io.errout : "");
+		r = err_set(err, EIO, "error running %s hook #%zu: exit status %d%s, stdout: %s, stderr: %s", kind,
+			    index, r, str_get(&how), io.out ? io.out : "", io.errout ? io.errout : "");
 	else if (io.errout && *io.errout)
 		log_debug("hook: %s: %s", h->path, io.errout);
 	free(io.out);

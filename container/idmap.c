@@ -87,8 +87,8 @@ static bool only_self(const struct oci_idmap *maps, size_t n, uint32_t self)
 	return n == 1 && maps[0].size == 1 && maps[0].host_id == self;
 }
 
-static int write_map(pid_t pid, const char *file, const char *helper, const struct oci_idmap *maps, size_t n,
-		     bool self, struct err *err)
+static int write_map(pid_t pid, const char *file, const char *helper, const struct oci_idmap *maps, size_t n, bool self,
+		     struct err *err)
 {
 	cleanup_free char *text = idmap_text(maps, n);
 	int r = write_proc(pid, file, text);
@@ -98,8 +98,10 @@ static int write_map(pid_t pid, const char *file, const char *helper, const stru
 		return run_helper(helper, pid, maps, n, err);
 	}
 	if (r == -EINVAL)
-		return err_set(err, r, "write %s: the kernel refuses the mappings (overlapping, too many, or beyond our own): %s",
-			       file, strtok(text, "\n"));
+		return err_set(
+			err, r,
+			"write %s: the kernel refuses the mappings (overlapping, too many, or beyond our own): %s",
+			file, strtok(text, "\n"));
 	return r < 0 ? err_sys(err, r, "write %s", file) : 0;
 }
 

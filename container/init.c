@@ -143,9 +143,10 @@ static int all_mounts(struct init *in, struct setup_request *q, struct err *err)
 		r = mount_apply(&ctx, &c->mounts[i], setup_take_tree(q, i), err);
 	if (!r && in->notify_dir) {
 		char *options[] = { "bind", "ro", "nosuid", "nodev", "noexec", NULL };
-		struct oci_mount notify = {
-			.destination = "/run/notify", .type = "bind", .source = (char *)in->notify_dir, .options = options
-		};
+		struct oci_mount notify = { .destination = "/run/notify",
+					    .type = "bind",
+					    .source = (char *)in->notify_dir,
+					    .options = options };
 
 		r = mount_apply(&ctx, &notify, setup_take_tree(q, c->n_mounts + 1), err);
 	}

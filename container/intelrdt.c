@@ -62,18 +62,21 @@ int intelrdt_check(const struct oci_intel_rdt *rdt, struct err *err)
 {
 	if (!rdt)
 		return 0;
-	if (rdt->clos_id && (!strcmp(rdt->clos_id, ".") || !strcmp(rdt->clos_id, "..") ||
-			     (strchr(rdt->clos_id, '/') && strcmp(rdt->clos_id, "/")) || !*rdt->clos_id))
+	if (rdt->clos_id &&
+	    (!strcmp(rdt->clos_id, ".") || !strcmp(rdt->clos_id, "..") ||
+	     (strchr(rdt->clos_id, '/') && strcmp(rdt->clos_id, "/")) || !*rdt->clos_id))
 		return err_set(err, -EINVAL, "linux.intelRdt.closID: invalid name \"%s\"", rdt->clos_id);
 	if (!intelrdt_enabled())
-		return err_set(err, -EOPNOTSUPP, "linux.intelRdt: intelRdt is specified in config, but Intel RDT is not enabled");
+		return err_set(err, -EOPNOTSUPP,
+			       "linux.intelRdt: intelRdt is specified in config, but Intel RDT is not enabled");
 	if (wants_monitoring(rdt) && !intelrdt_has_monitoring())
 		return err_set(err, -EOPNOTSUPP, "linux.intelRdt.enableMonitoring: resctrl has no monitoring here");
 	if (rdt->clos_id && strcmp(rdt->clos_id, "/") && !has_schema(rdt)) {
 		cleanup_free char *dir = path_join(resctrl, rdt->clos_id);
 
 		if (access(dir, F_OK) < 0)
-			return err_sys(err, -errno, "linux.intelRdt.closID: class \"%s\" does not exist and no schema is given",
+			return err_sys(err, -errno,
+				       "linux.intelRdt.closID: class \"%s\" does not exist and no schema is given",
 				       rdt->clos_id);
 	}
 	return 0;
@@ -139,7 +142,8 @@ void intelrdt_plan(const struct oci_intel_rdt *rdt, const char *id, struct intel
 	}
 }
 
-int intelrdt_apply(const struct oci_intel_rdt *rdt, const char *id, pid_t pid, struct intelrdt_group *ret, struct err *err)
+int intelrdt_apply(const struct oci_intel_rdt *rdt, const char *id, pid_t pid, struct intelrdt_group *ret,
+		   struct err *err)
 {
 	bool root = rdt && rdt->clos_id && !strcmp(rdt->clos_id, "/");
 	int r = 0;

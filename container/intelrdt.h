@@ -13,9 +13,9 @@ struct oci_intel_rdt;
 
 /* What was made, for the undo; saved in the state file. */
 struct intelrdt_group {
-	char *dir;      /* class directory; NULL: none in use; owned */
-	char *mon_dir;  /* monitoring group; NULL: none; owned */
-	bool made;      /* dir is ours to remove */
+	char *dir;     /* class directory; NULL: none in use; owned */
+	char *mon_dir; /* monitoring group; NULL: none; owned */
+	bool made;     /* dir is ours to remove */
 };
 
 /* Unit tests: another directory of any file system as resctrl; borrowed for good. */

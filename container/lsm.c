@@ -28,8 +28,8 @@ bool lsm_apparmor_enabled(void)
 {
 	cleanup_free char *text = NULL;
 
-	return fd_slurp_at(AT_FDCWD, "/sys/module/apparmor/parameters/enabled", 16, &text, NULL) == 0 && text[0] == 'Y' &&
-	       access("/sys/kernel/security/apparmor", F_OK) == 0;
+	return fd_slurp_at(AT_FDCWD, "/sys/module/apparmor/parameters/enabled", 16, &text, NULL) == 0 &&
+		text[0] == 'Y' && access("/sys/kernel/security/apparmor", F_OK) == 0;
 }
 
 bool lsm_selinux_enabled(void)
@@ -37,7 +37,7 @@ bool lsm_selinux_enabled(void)
 	struct statfs st;
 
 	return statfs("/sys/fs/selinux", &st) == 0 && (unsigned long)st.f_type == SELINUX_MAGIC &&
-	       access("/sys/fs/selinux/load", F_OK) == 0;
+		access("/sys/fs/selinux/load", F_OK) == 0;
 }
 
 static bool wants_apparmor(const char *profile)
@@ -49,13 +49,16 @@ int lsm_check(const char *apparmor, const char *selinux, const char *mount_label
 {
 	if (wants_apparmor(apparmor) && strcmp(apparmor, "unconfined") && !lsm_apparmor_enabled())
 		return err_set(err, -EOPNOTSUPP,
-			       "process.apparmorProfile: apparmor profile specified in config, but apparmor is not enabled on the system");
+			       "process.apparmorProfile: apparmor profile specified in config, but apparmor is not "
+			       "enabled on the system");
 	if (!str_empty(selinux) && !lsm_selinux_enabled())
 		return err_set(err, -EOPNOTSUPP,
-			       "process.selinuxLabel: selinux label is specified in config, but selinux is disabled or not supported");
+			       "process.selinuxLabel: selinux label is specified in config, but selinux is disabled or "
+			       "not supported");
 	if (!str_empty(mount_label) && !lsm_selinux_enabled())
 		return err_set(err, -EOPNOTSUPP,
-			       "linux.mountLabel: selinux label is specified in config, but selinux is disabled or not supported");
+			       "linux.mountLabel: selinux label is specified in config, but selinux is disabled or not "
+			       "supported");
 	return 0;
 }
 
@@ -121,8 +124,9 @@ void lsm_mount_data(struct str *data, const char *fstype, const char *mount_labe
 {
 	if (str_empty(mount_label) || !lsm_selinux_enabled())
 		return;
-	if (fstype && (!strcmp(fstype, "proc") || !strcmp(fstype, "sysfs") || !strcmp(fstype, "cgroup") ||
-		       !strcmp(fstype, "cgroup2")))
+	if (fstype &&
+	    (!strcmp(fstype, "proc") || !strcmp(fstype, "sysfs") || !strcmp(fstype, "cgroup") ||
+	     !strcmp(fstype, "cgroup2")))
 		return;
 	str_addf(data, "%scontext=\"%s\"", data->len ? "," : "", mount_label);
 }

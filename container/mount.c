@@ -106,8 +106,7 @@ int mount_attach(int tree, int target)
 
 int mount_clone(int dirfd, const char *path, bool rec)
 {
-	int fd = open_tree(dirfd, path,
-			   OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | (rec ? AT_RECURSIVE : 0));
+	int fd = open_tree(dirfd, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | (rec ? AT_RECURSIVE : 0));
 
 	return fd < 0 ? -errno : fd;
 }
@@ -132,8 +131,9 @@ static int fail(const struct oci_mount *m, int r, struct err *err)
 {
 	err_sys(err, r, "mount \"%s\" to \"%s\"", m->source ? m->source : "none", m->destination);
 	if (r == -ENOTDIR)
-		err_wrap(err, "are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host "
-			      "path exists and is the expected type");
+		err_wrap(err,
+			 "are you trying to mount a directory onto a file (or vice-versa)? Check if the specified host "
+			 "path exists and is the expected type");
 	return r;
 }
 
@@ -141,8 +141,16 @@ static int fail(const struct oci_mount *m, int r, struct err *err)
 static bool may_cover_proc(const char *clean)
 {
 	static const char *const files[] = {
-		"/proc/cpuinfo", "/proc/diskstats", "/proc/meminfo",  "/proc/stat",    "/proc/swaps",
-		"/proc/uptime",	 "/proc/loadavg",   "/proc/slabinfo", "/proc/net/dev", "/proc/sys/kernel/ns_last_pid",
+		"/proc/cpuinfo",
+		"/proc/diskstats",
+		"/proc/meminfo",
+		"/proc/stat",
+		"/proc/swaps",
+		"/proc/uptime",
+		"/proc/loadavg",
+		"/proc/slabinfo",
+		"/proc/net/dev",
+		"/proc/sys/kernel/ns_last_pid",
 		"/proc/sys/crypto/fips_enabled",
 	};
 
@@ -156,9 +164,8 @@ static int check_proc(const struct oci_mount *m, const char *clean, int target, 
 {
 	if (!strcmp(clean, "/proc"))
 		return (tree < 0 && !strcmp(m->type, "proc")) || on_fs(tree, PROC_SUPER_MAGIC) ?
-			       0 :
-			       err_set(err, EPERM, "\"%s\" cannot be mounted because it is not of type proc",
-				       m->destination);
+			0 :
+			err_set(err, EPERM, "\"%s\" cannot be mounted because it is not of type proc", m->destination);
 	if (on_fs(target, PROC_SUPER_MAGIC) && !may_cover_proc(clean))
 		return err_set(err, EPERM, "\"%s\" cannot be mounted because it is inside /proc", m->destination);
 	return 0;
@@ -177,8 +184,8 @@ static int set_propagation(const struct oci_mount *m, const struct mount_words *
 		int r = mount_set(fd, w->propagation[i] & MS_REC, 0, 0, w->propagation[i] & ~(unsigned long)MS_REC);
 
 		if (r < 0)
-			return err_sys(err, r, "mount \"%s\" to \"%s\": set propagation", m->source ? m->source : "none",
-				       m->destination);
+			return err_sys(err, r, "mount \"%s\" to \"%s\": set propagation",
+				       m->source ? m->source : "none", m->destination);
 	}
 	return 0;
 }
@@ -192,9 +199,9 @@ static int set_attrs(const struct oci_mount *m, const struct mount_words *w, int
 		r = mount_set(tree, false, w->set, w->clr, 0);
 	if (!r && (w->rec_set || w->rec_clr))
 		r = mount_set(tree, true, w->rec_set, w->rec_clr, 0);
-	return r < 0 ? err_sys(err, r, "mount \"%s\" to \"%s\": set flags", m->source ? m->source : "none",
-			       m->destination) :
-		       0;
+	return r < 0 ?
+		err_sys(err, r, "mount \"%s\" to \"%s\": set flags", m->source ? m->source : "none", m->destination) :
+		0;
 }
 
 static bool is_link(const char *path)
@@ -441,15 +448,17 @@ int mount_source(const struct oci_mount *m, bool userns, int userns_fd, struct e
 		return err_sys(err, tree, "mount \"%s\" to \"%s\"", m->source, m->destination);
 	if (w.idmap) {
 		if (m->n_uid_mappings || m->n_gid_mappings) {
-			maps = idmap_userns(m->uid_mappings, m->n_uid_mappings, m->gid_mappings, m->n_gid_mappings, err);
+			maps = idmap_userns(m->uid_mappings, m->n_uid_mappings, m->gid_mappings, m->n_gid_mappings,
+					    err);
 			if (maps < 0)
 				return err_wrap(err, "mount \"%s\" to \"%s\"", m->source, m->destination);
 			userns_fd = maps;
 		}
 		if (userns_fd < 0)
-			return err_set(err, EINVAL,
-				       "mount \"%s\" to \"%s\": idmap needs uidMappings and gidMappings or a user namespace",
-				       m->source, m->destination);
+			return err_set(
+				err, EINVAL,
+				"mount \"%s\" to \"%s\": idmap needs uidMappings and gidMappings or a user namespace",
+				m->source, m->destination);
 		a.attr_set = MOUNT_ATTR_IDMAP;
 		a.userns_fd = (uint64_t)userns_fd;
 		if (mount_setattr(tree, "", AT_EMPTY_PATH | (w.idmap_rec ? AT_RECURSIVE : 0), &a, sizeof(a)) < 0)

@@ -23,7 +23,7 @@ struct mount_context {
 	/* Called before the first cgroup mount: returns once the process is in its cgroup (namespace). */
 	int (*before_cgroup)(void *arg, struct err *err);
 	void *arg;
-	struct str late;         /* targets (NUL-terminated strings one behind the other) that become read-only late */
+	struct str late; /* targets (NUL-terminated strings one behind the other) that become read-only late */
 };
 
 /*

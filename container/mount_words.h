@@ -20,7 +20,7 @@ struct mount_words {
 	uint64_t clr;
 	uint64_t rec_set; /* the same for the mounts below too ("rro"…) */
 	uint64_t rec_clr;
-	bool bind, rec;   /* bind or rbind; rbind */
+	bool bind, rec; /* bind or rbind; rbind */
 	bool tmpcopyup;
 	bool copy_symlink; /* crun's: a source that is a symbolic link is copied, not mounted */
 	bool idmap, idmap_rec;

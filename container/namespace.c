@@ -74,7 +74,7 @@ void namespace_close(struct namespace_set *n)
 bool namespace_needs_helper(const struct namespace_set *n)
 {
 	return n->fd[OCI_NS_USER] >= 0 || n->fd[OCI_NS_PID] >= 0 || n->fd[OCI_NS_TIME] >= 0 || n->time_offsets ||
-	       ((n->create & CLONE_NEWUSER) && n->any_join);
+		((n->create & CLONE_NEWUSER) && n->any_join);
 }
 
 /* The first id of a map of ours ("inside outside count"), where 0 is not in it. */
@@ -118,7 +118,7 @@ int namespace_become_root(struct err *err)
 int namespace_join(const struct namespace_set *n, struct err *err)
 {
 	static const enum oci_namespace_kind order[] = { OCI_NS_NETWORK, OCI_NS_IPC,  OCI_NS_UTS,  OCI_NS_PID,
-							 OCI_NS_CGROUP,	 OCI_NS_TIME, OCI_NS_MOUNT };
+							 OCI_NS_CGROUP,  OCI_NS_TIME, OCI_NS_MOUNT };
 	bool done[OCI_NS_MAX] = { false };
 
 	for (int round = n->fd[OCI_NS_USER] >= 0 ? 0 : 1; round < 2; round++) {
@@ -129,7 +129,8 @@ int namespace_join(const struct namespace_set *n, struct err *err)
 				continue;
 			done[k] = setns(n->fd[k], (int)oci_namespace_flag(k)) == 0;
 			if (!done[k] && (round || errno != EPERM))
-				return err_sys(err, -errno, "linux.namespaces: join %s namespace", oci_namespace_word(k));
+				return err_sys(err, -errno, "linux.namespaces: join %s namespace",
+					       oci_namespace_word(k));
 		}
 		if (round == 0) {
 			if (setns(n->fd[OCI_NS_USER], CLONE_NEWUSER) < 0)

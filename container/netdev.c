@@ -105,7 +105,8 @@ static void keep_address(const struct nlmsghdr *h, unsigned int index, struct ad
 
 static int read_addresses(int sock, unsigned int index, struct address *v, size_t *ret_n)
 {
-	struct message m = { .h = { .nlmsg_len = NLMSG_LENGTH(sizeof(struct ifaddrmsg)), .nlmsg_type = RTM_GETADDR,
+	struct message m = { .h = { .nlmsg_len = NLMSG_LENGTH(sizeof(struct ifaddrmsg)),
+				    .nlmsg_type = RTM_GETADDR,
 				    .nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP } };
 	char buf[32768];
 
@@ -156,7 +157,8 @@ static int set_up(int sock, unsigned int index)
 
 static int give_address(int sock, unsigned int index, const struct address *a)
 {
-	struct message m = { .h = { .nlmsg_len = NLMSG_LENGTH(sizeof(struct ifaddrmsg)), .nlmsg_type = RTM_NEWADDR,
+	struct message m = { .h = { .nlmsg_len = NLMSG_LENGTH(sizeof(struct ifaddrmsg)),
+				    .nlmsg_type = RTM_NEWADDR,
 				    .nlmsg_flags = NLM_F_CREATE | NLM_F_REPLACE },
 			     .addr = a->addr };
 

@@ -154,7 +154,8 @@ int process_user(const struct oci_process *p, struct err *err)
 	if (syscall(SYS_setgroups, u->n_additional_gids, u->additional_gids) < 0) {
 		if (errno == EPERM && u->n_additional_gids)
 			return err_set(err, EPERM,
-				       "process.user.additionalGids: cannot set any additional groups in a rootless container");
+				       "process.user.additionalGids: cannot set any additional groups in a rootless "
+				       "container");
 		if (errno != EPERM)
 			return err_sys(err, -errno, "process.user.additionalGids: setgroups%s",
 				       errno == EINVAL ? " (a group that is not mapped?)" : "");
@@ -180,10 +181,11 @@ int process_chdir(const struct oci_process *p, struct err *err)
 	if (syscall(SYS_getcwd, buf, sizeof(buf)) < 0)
 		return err_sys(err, -errno, "chdir to cwd (\"%s\") set in config.json failed: getcwd", cwd);
 	if (*buf != '/')
-		return err_set(err, ENOENT,
-			       "chdir to cwd (\"%s\") set in config.json failed: current working directory is outside of "
-			       "container mount namespace root -- possible container breakout detected",
-			       cwd);
+		return err_set(
+			err, ENOENT,
+			"chdir to cwd (\"%s\") set in config.json failed: current working directory is outside of "
+			"container mount namespace root -- possible container breakout detected",
+			cwd);
 	return 0;
 }
 

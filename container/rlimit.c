@@ -27,7 +27,8 @@ int rlimit_apply(pid_t pid, const struct oci_process *p, struct err *err)
 		struct rlimit l = { .rlim_cur = p->rlimits[i].soft, .rlim_max = p->rlimits[i].hard };
 
 		if (prlimit(pid, (__rlimit_resource_t)p->rlimits[i].resource, &l, NULL) < 0)
-			return err_sys(err, -errno, "error setting rlimits for ready process: process.rlimits[%zu] (%s)", i,
+			return err_sys(err, -errno,
+				       "error setting rlimits for ready process: process.rlimits[%zu] (%s)", i,
 				       oci_rlimit_name(p->rlimits[i].resource));
 	}
 	return 0;

@@ -51,8 +51,12 @@ static const struct {
 };
 
 static const enum scmp_compare ops[OCI_OP_MAX] = {
-	[OCI_OP_NE] = SCMP_CMP_NE, [OCI_OP_LT] = SCMP_CMP_LT, [OCI_OP_LE] = SCMP_CMP_LE,
-	[OCI_OP_EQ] = SCMP_CMP_EQ, [OCI_OP_GE] = SCMP_CMP_GE, [OCI_OP_GT] = SCMP_CMP_GT,
+	[OCI_OP_NE] = SCMP_CMP_NE,
+	[OCI_OP_LT] = SCMP_CMP_LT,
+	[OCI_OP_LE] = SCMP_CMP_LE,
+	[OCI_OP_EQ] = SCMP_CMP_EQ,
+	[OCI_OP_GE] = SCMP_CMP_GE,
+	[OCI_OP_GT] = SCMP_CMP_GT,
 	[OCI_OP_MASKED_EQ] = SCMP_CMP_MASKED_EQ,
 };
 
@@ -97,9 +101,11 @@ static int read_flags(const struct oci_seccomp *p, bool notify, unsigned int *re
 		while (k < ARRAY_SIZE(flag_table) && strcmp(p->flags[i], flag_table[k].name))
 			k++;
 		if (k == ARRAY_SIZE(flag_table))
-			return err_set(err, -EINVAL, "linux.seccomp.flags[%zu]: unknown seccomp flag \"%s\"", i, p->flags[i]);
+			return err_set(err, -EINVAL, "linux.seccomp.flags[%zu]: unknown seccomp flag \"%s\"", i,
+				       p->flags[i]);
 		if (!flags_known(flag_table[k].bit))
-			return err_set(err, -EOPNOTSUPP, "linux.seccomp.flags[%zu]: \"%s\" is not supported by this kernel", i,
+			return err_set(err, -EOPNOTSUPP,
+				       "linux.seccomp.flags[%zu]: \"%s\" is not supported by this kernel", i,
 				       p->flags[i]);
 		/* about threads, and there is one; about a listener, and there is none */
 		if ((flag_table[k].bit == SECCOMP_FILTER_FLAG_TSYNC && notify) ||
@@ -153,7 +159,9 @@ static int add_rule(scmp_filter_ctx ctx, uint32_t act, int nr, const struct oci_
 		repeated = ++count[rule->args[i].index % 6] > 1 || repeated;
 	for (size_t i = 0; i < rule->n_args && r == 0; i++) {
 		const struct oci_seccomp_arg *a = &rule->args[i];
-		struct scmp_arg_cmp c = { .arg = a->index, .op = ops[a->op], .datum_a = a->value, .datum_b = a->value_two };
+		struct scmp_arg_cmp c = {
+			.arg = a->index, .op = ops[a->op], .datum_a = a->value, .datum_b = a->value_two
+		};
 
 		/* two conditions on one argument cannot stand in one rule: they are alternatives then, as in runc */
 		if (repeated)
@@ -175,7 +183,8 @@ static int add_rules(scmp_filter_ctx ctx, const struct oci_seccomp *p, uint32_t 
 			continue;
 		for (size_t k = 0; k < rule->n_args; k++)
 			if (rule->args[k].index > 5)
-				return err_set(err, -EINVAL, "linux.seccomp.syscalls[%zu].args[%zu].index: %u is not in 0..5", i, k,
+				return err_set(err, -EINVAL,
+					       "linux.seccomp.syscalls[%zu].args[%zu].index: %u is not in 0..5", i, k,
 					       rule->args[k].index);
 		for (char **name = rule->names; *name; name++) {
 			int nr = seccomp_syscall_resolve_name(*name);
@@ -187,12 +196,15 @@ static int add_rules(scmp_filter_ctx ctx, const struct oci_seccomp *p, uint32_t 
 			}
 			if (rule->action == OCI_SCMP_NOTIFY && !strcmp(*name, "write"))
 				return err_set(err, -EINVAL,
-					       "linux.seccomp.syscalls[%zu]: SCMP_ACT_NOTIFY cannot be used for the write syscall", i);
+					       "linux.seccomp.syscalls[%zu]: SCMP_ACT_NOTIFY cannot be used for the "
+					       "write syscall",
+					       i);
 			*notify = *notify || rule->action == OCI_SCMP_NOTIFY;
 			r = add_rule(ctx, act, nr, rule);
 			/* -EEXIST: the same rule stands there; -EDOM: no such call in one of the architectures */
 			if (r < 0 && r != -EEXIST && r != -EDOM)
-				return err_sys(err, r, "linux.seccomp.syscalls[%zu]: cannot add a rule for %s", i, *name);
+				return err_sys(err, r, "linux.seccomp.syscalls[%zu]: cannot add a rule for %s", i,
+					       *name);
 		}
 	}
 	return 0;
@@ -214,12 +226,13 @@ static long last_syscall(const struct oci_seccomp *p, uint32_t arch)
 }
 
 /* The prologue into out (2 + 4 for each architecture at most); returns the number of instructions. */
-static size_t enosys_prologue(const struct oci_seccomp *p, const uint32_t *archs, size_t n_archs, struct sock_filter *out)
+static size_t enosys_prologue(const struct oci_seccomp *p, const uint32_t *archs, size_t n_archs,
+			      struct sock_filter *out)
 {
 	size_t n = 0;
 	bool refuses = p->default_action == OCI_SCMP_KILL || p->default_action == OCI_SCMP_KILL_PROCESS ||
-		       p->default_action == OCI_SCMP_KILL_THREAD || p->default_action == OCI_SCMP_ERRNO ||
-		       p->default_action == OCI_SCMP_TRAP;
+		p->default_action == OCI_SCMP_KILL_THREAD || p->default_action == OCI_SCMP_ERRNO ||
+		p->default_action == OCI_SCMP_TRAP;
 
 	if (!refuses)
 		return 0;
@@ -257,8 +270,8 @@ static int export_filter(scmp_filter_ctx ctx, char **ret, size_t *ret_len)
 	return r < 0 ? r : fd_slurp(fd, CACHE_FILE_MAX, ret, ret_len);
 }
 
-static int compile(scmp_filter_ctx ctx, const struct oci_seccomp *p, uint32_t default_action, struct seccomp_filter *ret,
-		   struct err *err)
+static int compile(scmp_filter_ctx ctx, const struct oci_seccomp *p, uint32_t default_action,
+		   struct seccomp_filter *ret, struct err *err)
 {
 	struct sock_filter prologue[ARCHS_MAX * 6];
 	uint32_t archs[ARCHS_MAX];
@@ -304,7 +317,8 @@ int seccomp_compile(const struct oci_seccomp *p, struct seccomp_filter *ret, str
 
 	*ret = (struct seccomp_filter){ 0 };
 	if (p->default_action == OCI_SCMP_NOTIFY)
-		return err_set(err, -EINVAL, "linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be used as default action");
+		return err_set(err, -EINVAL,
+			       "linux.seccomp.defaultAction: SCMP_ACT_NOTIFY cannot be used as default action");
 	ctx = seccomp_init(default_action);
 	if (!ctx)
 		return err_set(err, -EINVAL, "linux.seccomp.defaultAction: %s is not supported here",
@@ -325,8 +339,8 @@ void seccomp_filter_free(struct seccomp_filter *f)
 /* Everything the result depends on, as bytes to compare. */
 static void cache_key(const struct oci_seccomp *p, struct str *key)
 {
-	str_addf(key, "amphi-seccomp-1\n%s %x\n%d %d %u %d\n", seccomp_library_version(), seccomp_arch_native(), p->default_action,
-		 p->has_default_errno_ret, p->default_errno_ret, !str_empty(p->listener_path));
+	str_addf(key, "amphi-seccomp-1\n%s %x\n%d %d %u %d\n", seccomp_library_version(), seccomp_arch_native(),
+		 p->default_action, p->has_default_errno_ret, p->default_errno_ret, !str_empty(p->listener_path));
 	for (char **s = p->architectures; s && *s; s++)
 		str_addf(key, "%s ", *s);
 	str_addc(key, '\n');
@@ -367,7 +381,9 @@ static bool cache_read(int dirfd, const char *name, const struct str *key, struc
 	if (h.key_len != key->len || h.bpf_len == 0 || h.bpf_len % sizeof(struct sock_filter) ||
 	    len != sizeof(h) + (size_t)h.key_len + h.bpf_len || memcmp(buf + sizeof(h), key->s, key->len))
 		return false;
-	*ret = (struct seccomp_filter){ .bpf = xmalloc(h.bpf_len), .len = h.bpf_len, .flags = h.flags, .notify = h.notify };
+	*ret = (struct seccomp_filter){
+		.bpf = xmalloc(h.bpf_len), .len = h.bpf_len, .flags = h.flags, .notify = h.notify
+	};
 	memcpy(ret->bpf, buf + sizeof(h) + h.key_len, h.bpf_len);
 	return true;
 }
@@ -423,7 +439,8 @@ int seccomp_notify_send(const struct oci_seccomp *p, const char *state_json, pid
 		return err_wrap(err, "linux.seccomp");
 	sock = fd_unix_connect(p->listener_path);
 	if (sock < 0)
-		return err_sys(err, sock, "linux.seccomp.listenerPath: failed to connect with seccomp agent at %s", p->listener_path);
+		return err_sys(err, sock, "linux.seccomp.listenerPath: failed to connect with seccomp agent at %s",
+			       p->listener_path);
 	json_w_object(&w, NULL);
 	json_w_string(&w, "ociVersion", OCI_VERSION);
 	json_w_array(&w, "fds");
@@ -451,16 +468,17 @@ const char *seccomp_library_version(void)
 
 const char *const *seccomp_actions(void)
 {
-	static const char *const words[] = { "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS",
-					     "SCMP_ACT_KILL_THREAD", "SCMP_ACT_LOG", "SCMP_ACT_NOTIFY", "SCMP_ACT_TRACE",
-					     "SCMP_ACT_TRAP", NULL };
+	static const char *const words[] = {
+		"SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO",  "SCMP_ACT_KILL",  "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD",
+		"SCMP_ACT_LOG",   "SCMP_ACT_NOTIFY", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP",         NULL
+	};
 
 	return words;
 }
 
 const char *const *seccomp_operators(void)
 {
-	static const char *const words[] = { "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_LE",
+	static const char *const words[] = { "SCMP_CMP_EQ", "SCMP_CMP_GE",        "SCMP_CMP_GT", "SCMP_CMP_LE",
 					     "SCMP_CMP_LT", "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE", NULL };
 
 	return words;
@@ -468,12 +486,14 @@ const char *const *seccomp_operators(void)
 
 const char *const *seccomp_archs(void)
 {
-	static const char *const all[] = { "SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM", "SCMP_ARCH_LOONGARCH64", "SCMP_ARCH_M68K",
-					   "SCMP_ARCH_MIPS", "SCMP_ARCH_MIPS64", "SCMP_ARCH_MIPS64N32", "SCMP_ARCH_MIPSEL",
-					   "SCMP_ARCH_MIPSEL64", "SCMP_ARCH_MIPSEL64N32", "SCMP_ARCH_PARISC",
-					   "SCMP_ARCH_PARISC64", "SCMP_ARCH_PPC", "SCMP_ARCH_PPC64", "SCMP_ARCH_PPC64LE",
-					   "SCMP_ARCH_RISCV64", "SCMP_ARCH_S390", "SCMP_ARCH_S390X", "SCMP_ARCH_SH",
-					   "SCMP_ARCH_SHEB", "SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64" };
+	static const char *const all[] = { "SCMP_ARCH_AARCH64",     "SCMP_ARCH_ARM",    "SCMP_ARCH_LOONGARCH64",
+					   "SCMP_ARCH_M68K",        "SCMP_ARCH_MIPS",   "SCMP_ARCH_MIPS64",
+					   "SCMP_ARCH_MIPS64N32",   "SCMP_ARCH_MIPSEL", "SCMP_ARCH_MIPSEL64",
+					   "SCMP_ARCH_MIPSEL64N32", "SCMP_ARCH_PARISC", "SCMP_ARCH_PARISC64",
+					   "SCMP_ARCH_PPC",         "SCMP_ARCH_PPC64",  "SCMP_ARCH_PPC64LE",
+					   "SCMP_ARCH_RISCV64",     "SCMP_ARCH_S390",   "SCMP_ARCH_S390X",
+					   "SCMP_ARCH_SH",          "SCMP_ARCH_SHEB",   "SCMP_ARCH_X32",
+					   "SCMP_ARCH_X86",         "SCMP_ARCH_X86_64" };
 	static const char *known[ARRAY_SIZE(all) + 1];
 	size_t n = 0;
 

@@ -94,7 +94,8 @@ int selfexe_protect(char *const argv[], struct err *err)
 	if (is_protected())
 		return 0;
 	if (mark())
-		return err_set(err, EPERM, "cannot protect %s from the container: still writable after a second exec", SELF);
+		return err_set(err, EPERM, "cannot protect %s from the container: still writable after a second exec",
+			       SELF);
 	n = readlink(SELF, path, sizeof(path) - 1);
 	if (n < 0)
 		return err_sys(err, -errno, "readlink %s", SELF);

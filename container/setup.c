@@ -44,8 +44,13 @@ int setup_send(int sock, const struct oci_config *config, const char *rootfs, co
 	cleanup_fd int userns_fd = userns ? userns_of(pid) : -1;
 	cleanup_str struct str payload = { 0 };
 	const struct oci_mount more[] = {
-		{ .destination = "/", .type = "bind", .source = (char *)rootfs, .options = (char *[]){ "rbind", NULL } },
-		{ .destination = "/run/notify", .type = "bind", .source = (char *)notify_dir,
+		{ .destination = "/",
+		  .type = "bind",
+		  .source = (char *)rootfs,
+		  .options = (char *[]){ "rbind", NULL } },
+		{ .destination = "/run/notify",
+		  .type = "bind",
+		  .source = (char *)notify_dir,
 		  .options = (char *[]){ "bind", NULL } },
 	};
 	size_t all = config->n_mounts + (notify_dir ? 2 : 1);
@@ -53,7 +58,8 @@ int setup_send(int sock, const struct oci_config *config, const char *rootfs, co
 	int r = 0;
 
 	for (size_t i = 0; i < all && r >= 0; i++) {
-		r = mount_source(i < config->n_mounts ? &config->mounts[i] : &more[i - config->n_mounts], userns, userns_fd, err);
+		r = mount_source(i < config->n_mounts ? &config->mounts[i] : &more[i - config->n_mounts], userns,
+				 userns_fd, err);
 		if (r >= 0) {
 			fds[n] = r;
 			index[n++] = (uint32_t)i;

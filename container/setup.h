@@ -11,7 +11,7 @@
 struct oci_config;
 
 struct setup_request {
-	int *trees;    /* one for each mount, one for the root filesystem, one for the notify directory; -1: none; owned */
+	int *trees; /* one for each mount, one for the root filesystem, one for the notify directory; -1: none; owned */
 	size_t n_trees; /* mounts */
 };
 

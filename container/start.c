@@ -33,7 +33,8 @@ int start_died(pid_t pid, struct err *err)
 			return err_set(err, ESRCH, "container init exited with status %d during set-up", si.si_status);
 		if (si.si_status == SIGKILL)
 			return err_set(err, ESRCH,
-				       "container init was killed during set-up (out of memory? is the memory limit too low?)");
+				       "container init was killed during set-up (out of memory? is the memory limit "
+				       "too low?)");
 		return err_set(err, ESRCH, "container init died of signal %d (%s) during set-up", si.si_status,
 			       strsignal(si.si_status));
 	}

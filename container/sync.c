@@ -22,22 +22,10 @@ struct sync_header {
 };
 
 static const char *const sync_names[] = {
-	[SYNC_ERROR] = "error",
-	[SYNC_MAP_ME] = "map-me",
-	[SYNC_MAPPED] = "mapped",
-	[SYNC_CLONED] = "cloned",
-	[SYNC_JOINED] = "joined",
-	[SYNC_FDS] = "fds",
-	[SYNC_MOUNT] = "mount",
-	[SYNC_ENTERED] = "entered",
-	[SYNC_MOUNTED] = "mounted",
-	[SYNC_SETUP] = "setup",
-	[SYNC_CONSOLE] = "console",
-	[SYNC_LIMITS] = "limits",
-	[SYNC_PARKED] = "parked",
-	[SYNC_START] = "start",
-	[SYNC_LISTENER] = "listener",
-	[SYNC_ACK] = "ack",
+	[SYNC_ERROR] = "error",     [SYNC_MAP_ME] = "map-me", [SYNC_MAPPED] = "mapped",     [SYNC_CLONED] = "cloned",
+	[SYNC_JOINED] = "joined",   [SYNC_FDS] = "fds",       [SYNC_MOUNT] = "mount",       [SYNC_ENTERED] = "entered",
+	[SYNC_MOUNTED] = "mounted", [SYNC_SETUP] = "setup",   [SYNC_CONSOLE] = "console",   [SYNC_LIMITS] = "limits",
+	[SYNC_PARKED] = "parked",   [SYNC_START] = "start",   [SYNC_LISTENER] = "listener", [SYNC_ACK] = "ack",
 	[SYNC_EXEC] = "exec",
 };
 static_assert(ARRAY_SIZE(sync_names) == SYNC_TYPE_MAX, "a name for each message");

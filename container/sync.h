@@ -11,23 +11,23 @@
 
 /* Who sends it is in brackets: P the parent (later the starter), C the child, H the helper that only clones. */
 enum sync_type {
-	SYNC_ERROR,   /* [C H] struct err; the sender ends */
-	SYNC_MAP_ME,  /* [H] payload pid_t: write this process's uid and gid maps */
-	SYNC_MAPPED,  /* [P] maps are written */
-	SYNC_CLONED,  /* [H] payload pid_t: the child's pid; the helper ends */
-	SYNC_JOINED,  /* [C] in all namespaces */
-	SYNC_FDS,     /* [P] fds of the next SYNC_MOUNT, at most SYNC_FDS_MAX a message */
-	SYNC_MOUNT,   /* [P] payload: which mounts the fds are for; go on to the mounts */
-	SYNC_ENTERED, /* [P] the child is in its cgroup */
-	SYNC_MOUNTED, /* [C] rootfs, mounts and devices are in place */
-	SYNC_SETUP,   /* [P] payload: state document or nothing; finish the set-up */
-	SYNC_CONSOLE, /* [C] the terminal's master; payload its slave's name */
-	SYNC_LIMITS,  /* [C] please set our resource limits: answered by SYNC_ACK */
-	SYNC_PARKED,  /* [C] set up, waiting for SYNC_START */
-	SYNC_START,   /* [P] payload: state document or nothing */
+	SYNC_ERROR,    /* [C H] struct err; the sender ends */
+	SYNC_MAP_ME,   /* [H] payload pid_t: write this process's uid and gid maps */
+	SYNC_MAPPED,   /* [P] maps are written */
+	SYNC_CLONED,   /* [H] payload pid_t: the child's pid; the helper ends */
+	SYNC_JOINED,   /* [C] in all namespaces */
+	SYNC_FDS,      /* [P] fds of the next SYNC_MOUNT, at most SYNC_FDS_MAX a message */
+	SYNC_MOUNT,    /* [P] payload: which mounts the fds are for; go on to the mounts */
+	SYNC_ENTERED,  /* [P] the child is in its cgroup */
+	SYNC_MOUNTED,  /* [C] rootfs, mounts and devices are in place */
+	SYNC_SETUP,    /* [P] payload: state document or nothing; finish the set-up */
+	SYNC_CONSOLE,  /* [C] the terminal's master; payload its slave's name */
+	SYNC_LIMITS,   /* [C] please set our resource limits: answered by SYNC_ACK */
+	SYNC_PARKED,   /* [C] set up, waiting for SYNC_START */
+	SYNC_START,    /* [P] payload: state document or nothing */
 	SYNC_LISTENER, /* [C] payload int: the number that the seccomp listener is about to get in the child */
-	SYNC_ACK,     /* [P] the request before was done */
-	SYNC_EXEC,    /* [C] next call is execve; end of file without SYNC_ERROR means that it succeeded */
+	SYNC_ACK,      /* [P] the request before was done */
+	SYNC_EXEC,     /* [C] next call is execve; end of file without SYNC_ERROR means that it succeeded */
 	SYNC_TYPE_MAX,
 };
 
@@ -37,7 +37,7 @@ enum sync_type {
 struct sync_msg {
 	enum sync_type type;
 	size_t len;
-	char *data; /* owned; NUL behind len bytes; never NULL after sync_recv() */
+	char *data;            /* owned; NUL behind len bytes; never NULL after sync_recv() */
 	int fds[SYNC_FDS_MAX]; /* owned */
 	size_t n_fds;
 };

@@ -99,8 +99,8 @@ static int scan(struct archive *a, struct err *err)
 			break;
 		}
 		if (e->type == TAR_FILE && e->size) {
-			ssize_t n = e->sparse ? err_set(err, -EINVAL, "entry %.200s is sparse", e->path)
-					      : tar_data(t, &data, &offset, err);
+			ssize_t n = e->sparse ? err_set(err, -EINVAL, "entry %.200s is sparse", e->path) :
+						tar_data(t, &data, &offset, err);
 
 			if (n >= 0 && e->size > a->len - (size_t)(data - a->map))
 				n = err_set(err, -EINVAL, "entry %.200s: truncated", e->path);
@@ -167,7 +167,8 @@ static int open_file(struct archive *a, const char *path, const char *spool_dir,
 		return 0;
 	}
 	fd_set_nonblock(fd, false);
-	if (!S_ISREG(st.st_mode) || pread(fd, magic, sizeof(magic), 0) != sizeof(magic) || memcmp(magic + 257, "ustar", 5)) {
+	if (!S_ISREG(st.st_mode) || pread(fd, magic, sizeof(magic), 0) != sizeof(magic) ||
+	    memcmp(magic + 257, "ustar", 5)) {
 		int plain = plain_file(fd, spool_dir, err);
 
 		if (plain < 0)

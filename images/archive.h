@@ -13,8 +13,8 @@ int archive_kind_parse(const char *word, enum archive_kind *ret);
 
 struct archive_import {
 	enum archive_kind kind;
-	const char *path; /* a directory, a file, or "-" */
-	const char *name; /* for the image; NULL: what the archive says, else from the file's name */
+	const char *path;                    /* a directory, a file, or "-" */
+	const char *name;                    /* for the image; NULL: what the archive says, else from the file's name */
 	const struct oci_platform *platform; /* of an index; NULL: this machine's */
 	char **changes; /* of a root file system: "CMD ...", "ENTRYPOINT ...", "ENV N=V", "USER u", "WORKDIR d", "LABEL k=v" */
 	struct fetch_options fetch;

@@ -19,11 +19,12 @@
 #include "images/ref.h"
 #include "images/snapshot.h"
 
-struct export {
+struct export
+{
 	struct store *s;
 	enum archive_kind kind;
-	int fd;    /* of the archive; -1 */
-	int dirfd; /* of the directory; -1 */
+	int fd;         /* of the archive; -1 */
+	int dirfd;      /* of the directory; -1 */
 	char **written; /* member names */
 };
 
@@ -147,9 +148,13 @@ static void describe(struct json_writer *w, const struct store_image *i, const c
 	const char *tag = ref_parse(name, "docker.io", &ref, NULL) == 0 && ref.tag ? ref.tag : "latest";
 	struct oci_pair notes[] = { { (char *)OCI_ANN_REF_NAME, (char *)tag },
 				    { (char *)"io.containerd.image.name", (char *)name } };
-	struct oci_descriptor d = { .media_type = i->manifest->media_type, .digest = i->desc.digest, .size = i->manifest_len,
-				    .annotations = notes, .n_annotations = 2,
-				    .platform = { i->config->os, i->config->architecture, i->config->variant, i->config->os_version } };
+	struct oci_descriptor d = { .media_type = i->manifest->media_type,
+				    .digest = i->desc.digest,
+				    .size = i->manifest_len,
+				    .annotations = notes,
+				    .n_annotations = 2,
+				    .platform = { i->config->os, i->config->architecture, i->config->variant,
+						  i->config->os_version } };
 
 	oci_descriptor_write(w, NULL, &d);
 }
@@ -227,9 +232,9 @@ static int export_images(struct export *x, char *const *names, const struct oci_
 		if (r >= 0)
 			r = store_load_image(x->s, &d, platform, &i, err);
 		if (r >= 0)
-			r = x->kind == ARCHIVE_ROOTFS ? export_rootfs(x, &i, err)
-			  : docker	    ? export_docker_image(x, &i, err)
-					    : export_oci_image(x, &i, err);
+			r = x->kind == ARCHIVE_ROOTFS ? export_rootfs(x, &i, err) :
+				docker                ? export_docker_image(x, &i, err) :
+							export_oci_image(x, &i, err);
 		if (r >= 0 && x->kind != ARCHIVE_ROOTFS)
 			(docker ? describe_docker : describe)(&w, &i, d.ref_name ? d.ref_name : names[n]);
 		oci_descriptor_clear(&d);

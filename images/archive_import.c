@@ -124,7 +124,8 @@ static int choose_name(const struct import *im, const char *said, char **ret, st
 	for (p = slash ? slash + 1 : base; *p; p++) {
 		char c = *p >= 'A' && *p <= 'Z' ? (char)(*p + 32) : *p;
 
-		if (c == '.' && (str_starts(p, ".tar") || str_starts(p, ".tgz") || str_starts(p, ".oci") || str_starts(p, ".txz")))
+		if (c == '.' &&
+		    (str_starts(p, ".tar") || str_starts(p, ".tgz") || str_starts(p, ".oci") || str_starts(p, ".txz")))
 			break;
 		if ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || (strchr("-._", c) && s.len && p[1]))
 			str_addc(&s, c);
@@ -152,7 +153,8 @@ static int import_manifest(struct import *im, const struct oci_descriptor *d, co
 }
 
 /* A descriptor of the layout's index: an image, or an index of images to choose from. */
-static int import_descriptor(struct import *im, const struct oci_descriptor *d, const char *said, int depth, struct err *err)
+static int import_descriptor(struct import *im, const struct oci_descriptor *d, const char *said, int depth,
+			     struct err *err)
 {
 	struct fetch_source src = { import_open, import_read, import_close, im, 1, false };
 	struct oci_platform own = { 0 };
@@ -202,8 +204,8 @@ static int import_oci(struct import *im, struct err *err)
 
 		oci_platform_parse(NULL, &own, NULL);
 		d = oci_index_choose(index, im->in->platform ? im->in->platform : &own);
-		r = d ? import_descriptor(im, d, NULL, 0, err)
-		      : err_set(err, -EINVAL, "--name: the archive has %zu images", index->n_manifests);
+		r = d ? import_descriptor(im, d, NULL, 0, err) :
+			err_set(err, -EINVAL, "--name: the archive has %zu images", index->n_manifests);
 		oci_platform_clear(&own);
 	} else {
 		for (size_t i = 0; i < index->n_manifests && r >= 0; i++) {
@@ -226,7 +228,8 @@ static int import_oci(struct import *im, struct err *err)
 }
 
 /* Digest, size and media type of a docker archive's layer file. */
-static int docker_layer(struct import *im, const char *member, const char *diff_id, struct oci_descriptor *d, struct err *err)
+static int docker_layer(struct import *im, const char *member, const char *diff_id, struct oci_descriptor *d,
+			struct err *err)
 {
 	cleanup_digest struct digest *hash = digest_new(NULL);
 	cleanup_free char *buf = xmalloc(1 << 20);
@@ -282,8 +285,10 @@ static int docker_image(struct import *im, const struct json *entry, struct err 
 	if (r < 0)
 		return r;
 	if (strv_len(layers) != strv_len(image->diff_ids))
-		r = err_set(err, -EINVAL, "manifest.json: %zu layers, but %zu diff_ids", strv_len(layers), strv_len(image->diff_ids));
-	m.config = (struct oci_descriptor){ .media_type = (char *)OCI_MT_CONFIG, .size = len,
+		r = err_set(err, -EINVAL, "manifest.json: %zu layers, but %zu diff_ids", strv_len(layers),
+			    strv_len(image->diff_ids));
+	m.config = (struct oci_descriptor){ .media_type = (char *)OCI_MT_CONFIG,
+					    .size = len,
 					    .digest = (char *)digest_of(config, len, digest) };
 	remember(&im->map, &im->n_map, digest, config_name);
 	m.layers = xcalloc(strv_len(layers) + 1, sizeof(*m.layers));
@@ -293,7 +298,8 @@ static int docker_image(struct import *im, const struct json *entry, struct err 
 		char manifest_digest[DIGEST_MAX];
 
 		text = oci_manifest_write(&m);
-		d = (struct oci_descriptor){ .media_type = (char *)OCI_MT_MANIFEST, .size = strlen(text),
+		d = (struct oci_descriptor){ .media_type = (char *)OCI_MT_MANIFEST,
+					     .size = strlen(text),
 					     .digest = (char *)digest_of(text, strlen(text), manifest_digest) };
 		remember(&im->docs, &im->n_docs, d.digest, text);
 		r = import_manifest(im, &d, strv_len(tags) ? tags[0] : NULL, err);
@@ -416,7 +422,9 @@ static int rootfs_config(const struct import *im, const char *diff_id, char **re
 /* Manifest, configuration and name for the layer that is in the store now. */
 static int rootfs_finish(struct import *im, const struct oci_descriptor *layer, const char *diff_id, struct err *err)
 {
-	struct oci_manifest m = { .media_type = (char *)OCI_MT_MANIFEST, .layers = (struct oci_descriptor *)layer, .n_layers = 1 };
+	struct oci_manifest m = { .media_type = (char *)OCI_MT_MANIFEST,
+				  .layers = (struct oci_descriptor *)layer,
+				  .n_layers = 1 };
 	cleanup_free char *config = NULL, *text = NULL, *name = NULL;
 	struct oci_descriptor d = { 0 };
 	int r = choose_name(im, NULL, &name, err);
@@ -447,8 +455,11 @@ static int rootfs_stage(struct import *im, int fd, int dirfd, char digest[DIGEST
 	cleanup_fd int out = openat(dirfd, "blob", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	cleanup_digest struct digest *hash = digest_new(NULL);
 	struct rootfs_in in = { .fd = fd, .out = out, .digest = hash };
-	struct layer_options o = { .rootless = im->s->rootless, .max_bytes = im->in->fetch.max_layer_bytes,
-				   .max_entries = LAYER_MAX_ENTRIES, .copy = rootfs_copy, .copy_arg = &in };
+	struct layer_options o = { .rootless = im->s->rootless,
+				   .max_bytes = im->in->fetch.max_layer_bytes,
+				   .max_entries = LAYER_MAX_ENTRIES,
+				   .copy = rootfs_copy,
+				   .copy_arg = &in };
 	char again[DIGEST_MAX], rest[65536];
 	ssize_t n = 1;
 	int r = out < 0 ? err_sys(err, -errno, "blob") : layer_unpack(dirfd, rootfs_read, &in, &o, NULL, diff_id, err);
@@ -464,9 +475,10 @@ static int rootfs_stage(struct import *im, int fd, int dirfd, char digest[DIGEST
 	} else {
 		digest_final(hash, digest);
 		ret_layer->size = in.size;
-		ret_layer->media_type = (char *)(in.magic[0] == 0x1f && in.magic[1] == 0x8b   ? OCI_MT_LAYER_GZIP
-						 : in.magic[0] == 0x28 && in.magic[1] == 0xb5 ? OCI_MT_LAYER_ZSTD
-											      : OCI_MT_LAYER);
+		ret_layer->media_type =
+			(char *)(in.magic[0] == 0x1f && in.magic[1] == 0x8b         ? OCI_MT_LAYER_GZIP :
+					 in.magic[0] == 0x28 && in.magic[1] == 0xb5 ? OCI_MT_LAYER_ZSTD :
+										      OCI_MT_LAYER);
 	}
 	ret_layer->digest = digest;
 	deflate_free(in.pack);

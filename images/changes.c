@@ -18,9 +18,15 @@ static const struct word {
 	const char *word, *key;
 	enum kind kind;
 } words[] = {
-	{ "USER", "User", TEXT },	      { "WORKDIR", "WorkingDir", TEXT }, { "STOPSIGNAL", "StopSignal", TEXT },
-	{ "CMD", "Cmd", COMMAND },	      { "ENTRYPOINT", "Entrypoint", COMMAND }, { "ENV", "Env", ASSIGN_LIST },
-	{ "LABEL", "Labels", ASSIGN_MAP }, { "EXPOSE", "ExposedPorts", KEYS },	 { "VOLUME", "Volumes", KEYS },
+	{ "USER", "User", TEXT },
+	{ "WORKDIR", "WorkingDir", TEXT },
+	{ "STOPSIGNAL", "StopSignal", TEXT },
+	{ "CMD", "Cmd", COMMAND },
+	{ "ENTRYPOINT", "Entrypoint", COMMAND },
+	{ "ENV", "Env", ASSIGN_LIST },
+	{ "LABEL", "Labels", ASSIGN_MAP },
+	{ "EXPOSE", "ExposedPorts", KEYS },
+	{ "VOLUME", "Volumes", KEYS },
 };
 
 /* The text behind the word, or NULL. */
@@ -46,7 +52,8 @@ static int check(char *const *changes, struct err *err)
 		}
 		if (str_empty(value))
 			return err_set(err, -EINVAL,
-				       "--change %s: expected CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME or WORKDIR",
+				       "--change %s: expected CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, "
+				       "VOLUME or WORKDIR",
 				       changes[i]);
 	}
 	return 0;
@@ -81,7 +88,8 @@ static bool replaced(const struct word *k, const char *name, size_t n, char *con
 	for (size_t i = 0; i < strv_len(changes); i++) {
 		const char *value = value_of(changes[i], k);
 
-		if (i >= before && value && !strncmp(value, name, n) && (value[n] == '=' || (k->kind == KEYS && !value[n])))
+		if (i >= before && value && !strncmp(value, name, n) &&
+		    (value[n] == '=' || (k->kind == KEYS && !value[n])))
 			return true;
 	}
 	return false;

@@ -27,8 +27,8 @@
 #include "images/layer_unpack.h"
 
 struct marks {
-	char **blobs;  /* digests */
-	char **trees;  /* names: "layers/HEX", "fixups/HEX" */
+	char **blobs; /* digests */
+	char **trees; /* names: "layers/HEX", "fixups/HEX" */
 	char **faults;
 };
 
@@ -153,7 +153,8 @@ static int mark_all(struct store *s, struct marks *m, struct err *err)
 	return r;
 }
 
-static int sweep_blobs(struct store *s, const struct marks *m, const char *alg, struct collect_result *ret, struct err *err)
+static int sweep_blobs(struct store *s, const struct marks *m, const char *alg, struct collect_result *ret,
+		       struct err *err)
 {
 	cleanup_free char *dir = xasprintf("blobs/%s", alg);
 	cleanup_strv char **names = NULL;

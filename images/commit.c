@@ -45,8 +45,9 @@ static int open_container(struct commit *c, const char *container, struct err *e
 
 	c->dirfd = openat(c->s->fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (c->dirfd < 0)
-		return errno == ENOENT ? err_set(err, -ENOENT, "no container %s in the store %s", container, c->s->path)
-				       : err_sys(err, -errno, "%s", name);
+		return errno == ENOENT ?
+			err_set(err, -ENOENT, "no container %s in the store %s", container, c->s->path) :
+			err_sys(err, -errno, "%s", name);
 	r = fd_slurp_at(c->dirfd, "image.json", OCI_IMAGE_DOC_MAX, &buf, &len);
 	if (r < 0)
 		return err_sys(err, r, "%s/image.json", name);
@@ -70,12 +71,14 @@ static ssize_t read_fd(void *arg, void *buf, size_t len, struct err *err)
 static int make_layer(struct commit *c, struct err *err)
 {
 	struct layer_options o = { .rootless = c->s->rootless };
-	cleanup_fd int upper = openat(c->dirfd, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), tmp = -1, fd = -1;
+	cleanup_fd int upper = openat(c->dirfd, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), tmp = -1,
+		       fd = -1;
 	char digest[DIGEST_MAX], again[DIGEST_MAX];
 	int r;
 
 	if (upper < 0)
-		return err_set(err, -ENOTSUP, "the container's root is a copy, not an overlay: there is no record of its changes");
+		return err_set(err, -ENOTSUP,
+			       "the container's root is a copy, not an overlay: there is no record of its changes");
 	r = store_tmpdir(c->s, &c->tmp, &tmp, err);
 	if (r < 0)
 		return r;
@@ -96,8 +99,9 @@ static int make_layer(struct commit *c, struct err *err)
 	if (r >= 0)
 		r = layer_unpack_publish(c->s, c->tmp, c->diff_id, err);
 	c->layer.digest = xstrdup(digest);
-	c->layer.media_type = xstrdup(str_starts(c->base.manifest->media_type, "application/vnd.docker.") ? OCI_MT_DOCKER_LAYER_GZIP
-													  : OCI_MT_LAYER_GZIP);
+	c->layer.media_type =
+		xstrdup(str_starts(c->base.manifest->media_type, "application/vnd.docker.") ? OCI_MT_DOCKER_LAYER_GZIP :
+											      OCI_MT_LAYER_GZIP);
 	return r;
 }
 

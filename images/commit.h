@@ -6,8 +6,8 @@
 #include "images/store.h"
 
 struct commit_options {
-	const char *name;  /* of the new image */
-	char **changes;    /* Dockerfile's words, as for import */
+	const char *name; /* of the new image */
+	char **changes;   /* Dockerfile's words, as for import */
 	const char *message, *author;
 };
 

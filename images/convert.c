@@ -22,8 +22,10 @@
 #define FILE_MAX (4 * 1024 * 1024)
 
 static const char *const default_caps[] = {
-	"CAP_CHOWN",  "CAP_DAC_OVERRIDE", "CAP_FSETID",	 "CAP_FOWNER",		 "CAP_MKNOD",	   "CAP_NET_RAW", "CAP_SETGID",
-	"CAP_SETUID", "CAP_SETFCAP",	  "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL",	  "CAP_AUDIT_WRITE",
+	"CAP_CHOWN",   "CAP_DAC_OVERRIDE", "CAP_FSETID",           "CAP_FOWNER",
+	"CAP_MKNOD",   "CAP_NET_RAW",      "CAP_SETGID",           "CAP_SETUID",
+	"CAP_SETFCAP", "CAP_SETPCAP",      "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT",
+	"CAP_KILL",    "CAP_AUDIT_WRITE",
 };
 
 /* The lines of a file of the image; NULL when it has none. */
@@ -178,7 +180,9 @@ static int change_caps(uint64_t *mask, char *const *names, bool add, struct err 
 {
 	for (size_t i = 0; i < strv_len(names); i++) {
 		int cap = oci_capability_number(names[i]);
-		uint64_t bits = !strcasecmp(names[i], "all") ? (1ULL << (OCI_CAP_LAST + 1)) - 1 : cap < 0 ? 0 : 1ULL << cap;
+		uint64_t bits = !strcasecmp(names[i], "all") ? (1ULL << (OCI_CAP_LAST + 1)) - 1 :
+			cap < 0                              ? 0 :
+							       1ULL << cap;
 
 		if (!bits)
 			return err_set(err, -EINVAL, "--cap-%s %s: no such capability", add ? "add" : "drop", names[i]);
@@ -219,7 +223,9 @@ static int write_process(struct json_writer *w, const struct oci_image *image, i
 {
 	cleanup_strv char **args = NULL, **env = NULL;
 	struct convert_user u;
-	const char *cwd = !str_empty(o->workdir) ? o->workdir : !str_empty(image->working_dir) ? image->working_dir : "/";
+	const char *cwd = !str_empty(o->workdir) ? o->workdir :
+		!str_empty(image->working_dir)   ? image->working_dir :
+						   "/";
 	int r = convert_user(rootfd, o->user ? o->user : image->user, &u, err);
 
 	if (r < 0)
@@ -270,7 +276,8 @@ static int write_volume(struct json_writer *w, const char *text, struct err *err
 	json_w_array(w, "options");
 	json_w_string(w, NULL, "rbind");
 	for (size_t i = 0; i < strv_len(words); i++) {
-		propagation = propagation || strstr(words[i], "private") || strstr(words[i], "shared") || strstr(words[i], "slave");
+		propagation = propagation || strstr(words[i], "private") || strstr(words[i], "shared") ||
+			strstr(words[i], "slave");
 		json_w_string(w, NULL, words[i]);
 	}
 	if (!propagation)
@@ -280,7 +287,8 @@ static int write_volume(struct json_writer *w, const char *text, struct err *err
 	return 0;
 }
 
-static int write_mounts(struct json_writer *w, const struct json *mounts, const struct convert_options *o, struct err *err)
+static int write_mounts(struct json_writer *w, const struct json *mounts, const struct convert_options *o,
+			struct err *err)
 {
 	int r = 0;
 

@@ -23,11 +23,11 @@ struct convert_options {
 	bool privileged;
 	char **volumes; /* "SRC:DST[:OPTIONS]", SRC absolute */
 	char **cap_add, **cap_drop;
-	char **annotations; /* "KEY=VALUE" */
-	uint64_t memory;    /* bytes; 0: no limit */
-	double cpus;        /* 0: no limit */
-	int64_t pids_limit; /* 0: no limit */
-	const char *root_path; /* written as root.path; NULL: "rootfs" */
+	char **annotations;        /* "KEY=VALUE" */
+	uint64_t memory;           /* bytes; 0: no limit */
+	double cpus;               /* 0: no limit */
+	int64_t pids_limit;        /* 0: no limit */
+	const char *root_path;     /* written as root.path; NULL: "rootfs" */
 	const struct usermap *map; /* a user namespace with these maps; NULL or empty: none */
 	bool rootless;
 };

@@ -6,7 +6,7 @@
 #include "base/err.h"
 
 struct credentials {
-	char *user;     /* NULL: none known */
+	char *user; /* NULL: none known */
 	char *password;
 	char *identity; /* identity (refresh) token instead; NULL */
 };

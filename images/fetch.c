@@ -147,7 +147,8 @@ static int stage(struct job *j, struct err *err)
 {
 	struct store *s = j->f->s;
 	bool want_tree = !layer_unpack_has(s, j->diff_id);
-	struct layer_options o = { .rootless = s->rootless, .max_bytes = j->f->o->max_layer_bytes,
+	struct layer_options o = { .rootless = s->rootless,
+				   .max_bytes = j->f->o->max_layer_bytes,
 				   .max_entries = LAYER_MAX_ENTRIES };
 	inflate_read_fn *fn = j->have_blob ? blob_read : tee_read;
 	char digest[DIGEST_MAX], diff_id[DIGEST_MAX];
@@ -337,8 +338,9 @@ int fetch_layers(struct store *s, const struct fetch_source *src, const struct o
 		for (size_t k = 0; k < n; k++)
 			seen = seen || !strcmp(all[k].desc->digest, m->layers[i].digest);
 		if (!seen)
-			all[n++] = (struct job){ .desc = &m->layers[i], .diff_id = image->diff_ids[i], .f = &f,
-						 .lock = -1, .partial = -1 };
+			all[n++] = (struct job){
+				.desc = &m->layers[i], .diff_id = image->diff_ids[i], .f = &f, .lock = -1, .partial = -1
+			};
 	}
 	f.jobs = all;
 	f.n = n;
@@ -387,7 +389,8 @@ int fetch_document(const struct fetch_source *src, const struct oci_descriptor *
 
 static int fetch_parts(struct store *s, const struct fetch_source *src, const struct oci_descriptor *desc,
 		       const struct oci_manifest *m, const struct oci_image *image, const struct fetch_options *o,
-		       const char *manifest, size_t manifest_len, const char *config, size_t config_len, struct err *err)
+		       const char *manifest, size_t manifest_len, const char *config, size_t config_len,
+		       struct err *err)
 {
 	int r;
 
@@ -422,7 +425,8 @@ int fetch_image(struct store *s, const struct fetch_source *src, const struct oc
 		r = fetch_parts(s, src, desc, m, image, o, manifest, manifest_len, config, config_len, err);
 	if (r >= 0 && name) {
 		tagged.media_type = m->media_type;
-		tagged.platform = (struct oci_platform){ image->os, image->architecture, image->variant, image->os_version };
+		tagged.platform =
+			(struct oci_platform){ image->os, image->architecture, image->variant, image->os_version };
 		r = store_tag(s, name, &tagged, err);
 	}
 	oci_manifest_free(m);

@@ -15,11 +15,11 @@ struct fetch_source {
 	void (*close)(void *stream);
 	void *arg;
 	unsigned int parallel; /* layers at once */
-	bool resumable; /* keep what came of a blob when the rest fails */
+	bool resumable;        /* keep what came of a blob when the rest fails */
 };
 
 struct fetch_options {
-	uint64_t max_layer_bytes; /* 0: no limit */
+	uint64_t max_layer_bytes;  /* 0: no limit */
 	struct progress *progress; /* NULL: silent */
 };
 

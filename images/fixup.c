@@ -26,8 +26,8 @@
 
 struct fixup {
 	struct store *s;
-	struct merge below;  /* the lower trees */
-	struct merge with;   /* and the layer on top of them */
+	struct merge below; /* the lower trees */
+	struct merge with;  /* and the layer on top of them */
 	struct layer_meta meta;
 	char *tmpdir; /* NULL until something is needed */
 	int dirfd, root;
@@ -78,7 +78,7 @@ static int copy_thing(struct fixup *f, const struct merge *m, const char *path, 
 	if (from < 0 || to < 0)
 		return err_sys(err, from < 0 ? from : to, "%s", path);
 	return merge_out_one(from, *path ? last_of(path) : ".", &found.st, to, *topath ? last_of(topath) : ".",
-			      f->s->rootless, err);
+			     f->s->rootless, err);
 }
 
 /* Makes path and its parents in the fixup as directories that look as the merged tree shows them. */
@@ -145,8 +145,8 @@ static int graft(struct fixup *f, int layer, const char *from, const char *to, s
 			if (linkat(fd, de->d_name, todir, de->d_name, 0) == 0)
 				continue;
 			r = layer_is_whiteout(st.st_mode, st.st_rdev) ?
-				    (mknodat(todir, de->d_name, S_IFCHR, 0) < 0 ? err_sys(err, -errno, "%s", tosub) : 0) :
-				    merge_out_one(fd, de->d_name, &st, todir, de->d_name, f->s->rootless, err);
+				(mknodat(todir, de->d_name, S_IFCHR, 0) < 0 ? err_sys(err, -errno, "%s", tosub) : 0) :
+				merge_out_one(fd, de->d_name, &st, todir, de->d_name, f->s->rootless, err);
 		} else {
 			struct merge_found below;
 			cleanup_fd int subfd = openat(fd, de->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

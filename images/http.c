@@ -38,8 +38,8 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
 	struct http_response *r = arg;
 	size_t len = size * n;
 	const char *colon = memchr(line, ':', len), *v;
-	static const char *const names[] = { "content-type", "location", "docker-content-digest", "www-authenticate",
-					     "range", "retry-after", "oci-chunk-min-length" };
+	static const char *const names[] = { "content-type", "location",    "docker-content-digest", "www-authenticate",
+					     "range",        "retry-after", "oci-chunk-min-length" };
 
 	if (len > 5 && !strncasecmp(line, "HTTP/", 5)) { /* another answer of a redirect chain */
 		free(steal_ptr(r->content_type));
@@ -198,10 +198,10 @@ static struct curl_slist *header_list(char *const *headers)
 
 static int failure(CURLcode rc, const char *url, const char *errbuf, struct err *err)
 {
-	int code = rc == CURLE_PEER_FAILED_VERIFICATION || rc == CURLE_SSL_CACERT_BADFILE ? -EKEYREJECTED
-		 : rc == CURLE_SSL_CONNECT_ERROR ? -EPROTO
-		 : rc == CURLE_COULDNT_CONNECT || rc == CURLE_COULDNT_RESOLVE_HOST ? -EHOSTUNREACH
-										  : -EIO;
+	int code = rc == CURLE_PEER_FAILED_VERIFICATION || rc == CURLE_SSL_CACERT_BADFILE ? -EKEYREJECTED :
+		rc == CURLE_SSL_CONNECT_ERROR                                             ? -EPROTO :
+		rc == CURLE_COULDNT_CONNECT || rc == CURLE_COULDNT_RESOLVE_HOST           ? -EHOSTUNREACH :
+											    -EIO;
 
 	return err_set(err, code, "%.200s: %s", url, *errbuf ? errbuf : curl_easy_strerror(rc));
 }

@@ -30,7 +30,8 @@ struct http_request {
 
 struct http_response {
 	int status;
-	char *content_type, *location, *digest, *authenticate, *range; /* NULL: absent; authenticate: challenges joined by ", " */
+	char *content_type, *location, *digest, *authenticate,
+		*range;           /* NULL: absent; authenticate: challenges joined by ", " */
 	unsigned int retry_after; /* s; 0: none */
 	uint64_t chunk_min;       /* OCI-Chunk-Min-Length; 0: none */
 	char *body;               /* at most 4 MiB, NUL-terminated */

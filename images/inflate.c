@@ -102,8 +102,9 @@ static int detect(struct inflate *z, struct err *err)
 		z->kind = KIND_GZIP;
 		z->gz = xmalloc(sizeof(*z->gz));
 		gzip_start(z);
-	} else if (z->len >= 4 && ((p[0] == 0x28 && p[1] == 0xb5 && p[2] == 0x2f && p[3] == 0xfd) ||
-				   ((p[0] & 0xf0) == 0x50 && p[1] == 0x2a && p[2] == 0x4d && p[3] == 0x18))) {
+	} else if (z->len >= 4 &&
+		   ((p[0] == 0x28 && p[1] == 0xb5 && p[2] == 0x2f && p[3] == 0xfd) ||
+		    ((p[0] & 0xf0) == 0x50 && p[1] == 0x2a && p[2] == 0x4d && p[3] == 0x18))) {
 		z->kind = KIND_ZSTD;
 		z->zstd = ZSTD_createDStream();
 		if (!z->zstd)
@@ -168,14 +169,16 @@ static ssize_t read_gzip(struct inflate *z, uint8_t *buf, size_t len, struct err
 		z->pos = z->len - s->avail_in;
 		out += out_before - s->avail_out;
 		if (r != ISAL_DECOMP_OK && r != ISAL_END_INPUT)
-			return err_set(err, -EINVAL, "gzip: %s", r == ISAL_INCORRECT_CHECKSUM ? "checksum mismatch" : "damaged data");
+			return err_set(err, -EINVAL, "gzip: %s",
+				       r == ISAL_INCORRECT_CHECKSUM ? "checksum mismatch" : "damaged data");
 		if (s->block_state == ISAL_BLOCK_FINISH) {
 			gzip_start(z);
 			r = between(z, err);
 			if (r < 0)
 				return r;
-			if (!z->finished && (z->len - z->pos < 2 ? z->in[z->pos] != 0x1f
-								  : z->in[z->pos] != 0x1f || z->in[z->pos + 1] != 0x8b))
+			if (!z->finished &&
+			    (z->len - z->pos < 2 ? z->in[z->pos] != 0x1f :
+						   z->in[z->pos] != 0x1f || z->in[z->pos + 1] != 0x8b))
 				return err_set(err, -EINVAL, "gzip: garbage behind the last member");
 		} else if (z->eof && z->pos == z->len && out_before == s->avail_out && in_before == s->avail_in) {
 			return err_set(err, -EINVAL, "gzip: truncated");
@@ -235,7 +238,9 @@ static ssize_t read_xz(struct inflate *z, uint8_t *buf, size_t len, struct err *
 			z->finished = true;
 		else if (r != LZMA_OK)
 			return err_set(err, -EINVAL, "xz: %s",
-				       r == LZMA_BUF_ERROR ? "truncated" : r == LZMA_MEMLIMIT_ERROR ? "needs too much memory" : "damaged data");
+				       r == LZMA_BUF_ERROR              ? "truncated" :
+					       r == LZMA_MEMLIMIT_ERROR ? "needs too much memory" :
+									  "damaged data");
 	}
 	return (ssize_t)(len - z->xz.avail_out);
 }

@@ -197,8 +197,8 @@ static int make_component(struct apply *a, int parent, const char *name, const c
 			return 0;
 		was_whiteout = layer_is_whiteout(st.st_mode, st.st_rdev);
 		if (!was_whiteout)
-			return err_set(err, S_ISLNK(st.st_mode) ? -ELOOP : -ENOTDIR, "%s: the path leads through a %s", path,
-				       S_ISLNK(st.st_mode) ? "symbolic link" : "file");
+			return err_set(err, S_ISLNK(st.st_mode) ? -ELOOP : -ENOTDIR, "%s: the path leads through a %s",
+				       path, S_ISLNK(st.st_mode) ? "symbolic link" : "file");
 		if (unlinkat(parent, name, 0) < 0 || mkdirat(parent, name, 0700) < 0)
 			return err_sys(err, -errno, "mkdir");
 	}
@@ -257,7 +257,8 @@ static int open_parent(struct apply *a, const char *path, const char **ret_name,
 }
 
 /* Removes what an earlier entry of this archive put at the name. */
-static int remove_old(struct apply *a, int parent, const char *name, const char *path, bool *ret_whiteout, struct err *err)
+static int remove_old(struct apply *a, int parent, const char *name, const char *path, bool *ret_whiteout,
+		      struct err *err)
 {
 	struct stat st;
 	int r;
@@ -321,8 +322,8 @@ static int write_data(struct apply *a, int fd, const struct tar_entry *e, struct
 		size_t done = 0;
 
 		while (done < (size_t)n) {
-			ssize_t w = e->sparse ? pwrite(fd, p + done, (size_t)n - done, (off_t)(offset + done))
-					      : write(fd, p + done, (size_t)n - done);
+			ssize_t w = e->sparse ? pwrite(fd, p + done, (size_t)n - done, (off_t)(offset + done)) :
+						write(fd, p + done, (size_t)n - done);
 
 			if (w < 0 && errno == EINTR)
 				continue;
@@ -551,8 +552,8 @@ static int apply_entry(struct apply *a, const struct tar_entry *e, struct err *e
 	parent = open_parent(a, path, &name, err);
 	if (parent < 0)
 		return parent;
-	return e->type == TAR_FILE ? apply_file(a, e, parent, name, path, err)
-				   : apply_special(a, e, parent, name, path, err);
+	return e->type == TAR_FILE ? apply_file(a, e, parent, name, path, err) :
+				     apply_special(a, e, parent, name, path, err);
 }
 
 /* Whiteouts that were there before the directory became opaque. */
@@ -625,7 +626,8 @@ int layer_apply(int rootfd, struct tar *t, const struct layer_options *o, struct
 	while ((r = tar_next(t, &e, err)) > 0) {
 		meta->entries++;
 		if (o->max_entries && meta->entries + a.n_dirs > o->max_entries)
-			r = err_set(err, -EFBIG, "more entries than the limit of %llu", (unsigned long long)o->max_entries);
+			r = err_set(err, -EFBIG, "more entries than the limit of %llu",
+				    (unsigned long long)o->max_entries);
 		else
 			r = apply_entry(&a, e, err);
 		if (r < 0) {

@@ -29,9 +29,9 @@ struct layer_link {
 
 /* What later readers need and the tree does not show. */
 struct layer_meta {
-	uint64_t bytes;   /* of file data */
-	uint64_t entries; /* of the archive */
-	char **implied;   /* directories the archive did not list ("": the root), parents first */
+	uint64_t bytes;           /* of file data */
+	uint64_t entries;         /* of the archive */
+	char **implied;           /* directories the archive did not list ("": the root), parents first */
 	struct layer_link *links; /* hard links whose target is not in this layer */
 	size_t n_links;
 };

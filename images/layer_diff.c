@@ -29,7 +29,7 @@ struct sink {
 		ino_t ino;
 		dev_t dev;
 		char *path;
-	} *seen;
+	} * seen;
 	size_t n_seen;
 };
 
@@ -63,7 +63,8 @@ static int put_data(struct sink *s, int fd, uint64_t size, struct err *err)
 		int r;
 
 		if (n <= 0)
-			return err_set(err, n < 0 ? (int)n : -EIO, "a file changes while it is read; stop the container");
+			return err_set(err, n < 0 ? (int)n : -EIO,
+				       "a file changes while it is read; stop the container");
 		r = put(s, buf, (size_t)n, err);
 		if (r < 0)
 			return r;
@@ -80,10 +81,15 @@ static int put_marker(struct sink *s, const char *dir, const char *name, struct 
 	return tar_write_entry(put, s, &e, err);
 }
 
-static int put_thing(struct sink *s, int dirfd, const char *name, const char *path, const struct stat *st, struct err *err)
+static int put_thing(struct sink *s, int dirfd, const char *name, const char *path, const struct stat *st,
+		     struct err *err)
 {
-	struct tar_entry e = { .mode = st->st_mode & 07777, .uid = st->st_uid, .gid = st->st_gid, .mtime = st->st_mtim.tv_sec,
-			       .major = major(st->st_rdev), .minor = minor(st->st_rdev) };
+	struct tar_entry e = { .mode = st->st_mode & 07777,
+			       .uid = st->st_uid,
+			       .gid = st->st_gid,
+			       .mtime = st->st_mtim.tv_sec,
+			       .major = major(st->st_rdev),
+			       .minor = minor(st->st_rdev) };
 	const char *first = S_ISDIR(st->st_mode) ? NULL : seen_before(s, st, path);
 	cleanup_free char *slashed = S_ISDIR(st->st_mode) ? xasprintf("%s/", path) : xstrdup(path);
 	cleanup_fd int fd = -1;
@@ -92,13 +98,13 @@ static int put_thing(struct sink *s, int dirfd, const char *name, const char *pa
 	int r = 0;
 
 	e.path = slashed;
-	e.type = first			? TAR_HARDLINK
-		 : S_ISDIR(st->st_mode) ? TAR_DIR
-		 : S_ISREG(st->st_mode) ? TAR_FILE
-		 : S_ISLNK(st->st_mode) ? TAR_SYMLINK
-		 : S_ISCHR(st->st_mode) ? TAR_CHAR
-		 : S_ISBLK(st->st_mode) ? TAR_BLOCK
-					: TAR_FIFO;
+	e.type = first               ? TAR_HARDLINK :
+		S_ISDIR(st->st_mode) ? TAR_DIR :
+		S_ISREG(st->st_mode) ? TAR_FILE :
+		S_ISLNK(st->st_mode) ? TAR_SYMLINK :
+		S_ISCHR(st->st_mode) ? TAR_CHAR :
+		S_ISBLK(st->st_mode) ? TAR_BLOCK :
+				       TAR_FIFO;
 	if (first) {
 		e.link = (char *)(uintptr_t)first;
 	} else if (e.type == TAR_SYMLINK) {

@@ -162,7 +162,8 @@ int layer_unpack(int dirfd, inflate_read_fn *read, void *arg, const struct layer
 	}
 	digest_final(r.digest, ret_diff_id);
 	if (ret >= 0 && diff_id && strcmp(diff_id, ret_diff_id))
-		ret = err_set(err, -EBADMSG, "the layer's content has digest %s, the image says %s", ret_diff_id, diff_id);
+		ret = err_set(err, -EBADMSG, "the layer's content has digest %s, the image says %s", ret_diff_id,
+			      diff_id);
 	if (ret >= 0) {
 		cleanup_free char *text = layer_meta_write(&meta);
 

@@ -51,7 +51,8 @@ static const char *compare_content(int fd, const struct tar_entry *e, struct tar
 		for (size_t done = 0; done < (size_t)n;) {
 			size_t len = (size_t)n - done < (1 << 20) ? (size_t)n - done : 1 << 20;
 
-			if (pread(fd, have, len, (off_t)(offset + done)) != (ssize_t)len || memcmp(have, want + done, len))
+			if (pread(fd, have, len, (off_t)(offset + done)) != (ssize_t)len ||
+			    memcmp(have, want + done, len))
 				return "content";
 			done += len;
 		}
@@ -62,8 +63,8 @@ static const char *compare_content(int fd, const struct tar_entry *e, struct tar
 /* NULL when equal, else what differs. */
 static const char *compare(int tree, const char *path, const struct tar_entry *e, struct tar *t, bool rootless)
 {
-	static const mode_t kinds[] = { [TAR_FILE] = S_IFREG, [TAR_SYMLINK] = S_IFLNK, [TAR_CHAR] = S_IFCHR,
-					[TAR_BLOCK] = S_IFBLK, [TAR_DIR] = S_IFDIR, [TAR_FIFO] = S_IFIFO };
+	static const mode_t kinds[] = { [TAR_FILE] = S_IFREG,  [TAR_SYMLINK] = S_IFLNK, [TAR_CHAR] = S_IFCHR,
+					[TAR_BLOCK] = S_IFBLK, [TAR_DIR] = S_IFDIR,     [TAR_FIFO] = S_IFIFO };
 	const char *slash = strrchr(path, '/');
 	cleanup_free char *dir = slash ? xstrndup(path, (size_t)(slash - path)) : xstrdup("");
 	cleanup_fd int parent = path_open_nolink(tree, dir, O_RDONLY | O_DIRECTORY, 0), fd = -1;
@@ -74,7 +75,9 @@ static const char *compare(int tree, const char *path, const struct tar_entry *e
 
 	if (parent < 0 || fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		/* devices of a rootless store, and links into lower layers, are not in the tree */
-		return e->type == TAR_HARDLINK || (rootless && (e->type == TAR_CHAR || e->type == TAR_BLOCK)) ? NULL : "missing";
+		return e->type == TAR_HARDLINK || (rootless && (e->type == TAR_CHAR || e->type == TAR_BLOCK)) ?
+			NULL :
+			"missing";
 	if (e->type == TAR_HARDLINK)
 		return NULL;
 	if ((st.st_mode & S_IFMT) != kinds[e->type])

@@ -22,7 +22,10 @@ static const struct option {
 	size_t offset;
 	const char *arg, *help;
 } options[] = {
-#define O(n, l, k, m, a, h) { n, l, k, offsetof(struct verbs_options, m), a, h }
+#define O(n, l, k, m, a, h) \
+	{ \
+		n, l, k, offsetof(struct verbs_options, m), a, h \
+	}
 	O("store", 0, WORD, store, "DIR", "the store (default $AMPHI_STORE, /var/lib/amphi)"),
 	O("platform", 0, WORD, platform, "OS/ARCH", "choose from an index; default this machine's"),
 	O("progress", 0, WORD, progress, "HOW", "auto, bars, plain, json or none"),
@@ -108,7 +111,8 @@ static const struct option *find_option(const struct verb *v, int argc, char **a
 
 	for (size_t k = 0; k < ARRAY_SIZE(options); k++) {
 		const struct option *o = &options[k];
-		bool is = (strlen(o->name) == n && !strncmp(o->name, name, n)) || (word[1] != '-' && n == 1 && *name == o->letter);
+		bool is = (strlen(o->name) == n && !strncmp(o->name, name, n)) ||
+			(word[1] != '-' && n == 1 && *name == o->letter);
 
 		if (!is || !takes(v, o->name))
 			continue;

@@ -41,7 +41,7 @@ int merge_out_tar(const struct merge *m, tar_put_fn *put, void *arg, struct err 
 
 /* Copies one thing (not a directory's content) from dirfd/name to todir/toname with all it has. */
 int merge_out_one(int dirfd, const char *name, const struct stat *st, int todir, const char *toname, bool rootless,
-		   struct err *err);
+		  struct err *err);
 /* xattrs of an open file or directory as tar_entry's; overlay's own are left out. */
 int merge_out_xattrs(int fd, struct tar_entry *e, struct err *err);
 

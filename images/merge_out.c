@@ -22,7 +22,7 @@ struct seen {
 		dev_t dev;
 		ino_t ino;
 		char *path;
-	} *v;
+	} * v;
 	size_t n;
 };
 
@@ -57,7 +57,8 @@ int merge_out_xattrs(int fd, struct tar_entry *e, struct err *err)
 	for (char *p = names; p < names + n; p += strlen(p) + 1) {
 		ssize_t len;
 
-		if (str_starts(p, "trusted.overlay.") || str_starts(p, "user.overlay.") || !strcmp(p, "security.selinux"))
+		if (str_starts(p, "trusted.overlay.") || str_starts(p, "user.overlay.") ||
+		    !strcmp(p, "security.selinux"))
 			continue;
 		len = fgetxattr(fd, p, value, sizeof(value));
 		if (len < 0)
@@ -112,7 +113,8 @@ static int copy_xattrs(int from, int to, bool all, struct err *err)
 	int r = merge_out_xattrs(from, &e, err);
 
 	for (size_t i = 0; i < e.n_xattrs && r >= 0; i++)
-		if ((all || strcmp(e.xattrs[i].name, DEFAULT_ACL)) && fsetxattr(to, e.xattrs[i].name, e.xattrs[i].value, e.xattrs[i].len, 0) < 0 && errno != EOPNOTSUPP &&
+		if ((all || strcmp(e.xattrs[i].name, DEFAULT_ACL)) &&
+		    fsetxattr(to, e.xattrs[i].name, e.xattrs[i].value, e.xattrs[i].len, 0) < 0 && errno != EOPNOTSUPP &&
 		    errno != EPERM)
 			r = err_sys(err, -errno, "xattr %s", e.xattrs[i].name);
 	entry_clear(&e);
@@ -136,8 +138,8 @@ static int copy_one(int dirfd, const char *name, const struct stat *st, int todi
 		if (S_ISDIR(st->st_mode) && strcmp(toname, ".") && mkdirat(todir, toname, 0700) < 0 && errno != EEXIST)
 			return err_sys(err, -errno, "mkdir");
 		out = openat(todir, toname,
-			     S_ISDIR(st->st_mode) ? O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC
-						  : O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+			     S_ISDIR(st->st_mode) ? O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC :
+						    O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
 			     0600);
 		if (out < 0)
 			return err_sys(err, -errno, "create");
@@ -180,7 +182,7 @@ static int copy_one(int dirfd, const char *name, const struct stat *st, int todi
 }
 
 int merge_out_one(int dirfd, const char *name, const struct stat *st, int todir, const char *toname, bool rootless,
-		   struct err *err)
+		  struct err *err)
 {
 	return copy_one(dirfd, name, st, todir, toname, rootless, false, err);
 }
@@ -194,7 +196,7 @@ struct copy {
 		struct timespec mtime;
 		void *acl; /* default ACL; NULL: none */
 		size_t acl_len;
-	} *dirs;
+	} * dirs;
 	size_t n_dirs, cap_dirs;
 	/* the parent of the last entry */
 	int parent;
@@ -318,12 +320,17 @@ static int tar_file(struct tar_out *o, int fd, const struct tar_entry *e, struct
 	return tar_write_padding(o->put, o->arg, e->size, err);
 }
 
-static int tar_entry_of(void *arg, const char *path, int dirfd, const char *name, const struct stat *st, struct err *err)
+static int tar_entry_of(void *arg, const char *path, int dirfd, const char *name, const struct stat *st,
+			struct err *err)
 {
 	struct tar_out *o = arg;
-	struct tar_entry e = { .mode = st->st_mode & 07777, .uid = st->st_uid, .gid = st->st_gid,
-			       .mtime = st->st_mtim.tv_sec, .mtime_nsec = (uint32_t)st->st_mtim.tv_nsec,
-			       .major = major(st->st_rdev), .minor = minor(st->st_rdev) };
+	struct tar_entry e = { .mode = st->st_mode & 07777,
+			       .uid = st->st_uid,
+			       .gid = st->st_gid,
+			       .mtime = st->st_mtim.tv_sec,
+			       .mtime_nsec = (uint32_t)st->st_mtim.tv_nsec,
+			       .major = major(st->st_rdev),
+			       .minor = minor(st->st_rdev) };
 	const char *first = seen_before(&o->seen, st, path);
 	cleanup_fd int fd = -1;
 	char link[TAR_NAME_MAX];
@@ -333,13 +340,13 @@ static int tar_entry_of(void *arg, const char *path, int dirfd, const char *name
 	if (S_ISSOCK(st->st_mode))
 		return 0;
 	e.path = !*path ? xstrdup("./") : xasprintf("%s%s", path, S_ISDIR(st->st_mode) ? "/" : "");
-	e.type = first			 ? TAR_HARDLINK
-		 : S_ISDIR(st->st_mode)	 ? TAR_DIR
-		 : S_ISREG(st->st_mode)	 ? TAR_FILE
-		 : S_ISLNK(st->st_mode)	 ? TAR_SYMLINK
-		 : S_ISCHR(st->st_mode)	 ? TAR_CHAR
-		 : S_ISBLK(st->st_mode)	 ? TAR_BLOCK
-					 : TAR_FIFO;
+	e.type = first               ? TAR_HARDLINK :
+		S_ISDIR(st->st_mode) ? TAR_DIR :
+		S_ISREG(st->st_mode) ? TAR_FILE :
+		S_ISLNK(st->st_mode) ? TAR_SYMLINK :
+		S_ISCHR(st->st_mode) ? TAR_CHAR :
+		S_ISBLK(st->st_mode) ? TAR_BLOCK :
+				       TAR_FIFO;
 	if (first) {
 		e.link = xstrdup(first);
 	} else if (e.type == TAR_SYMLINK) {

@@ -28,7 +28,7 @@
 static bool id_ok(const char *id)
 {
 	return *id && strlen(id) <= 128 && strcmp(id, ".") && strcmp(id, "..") &&
-	       !id[strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-")];
+		!id[strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_+.-")];
 }
 
 struct volumes {
@@ -126,7 +126,8 @@ static int lock_id(struct store *s, const char *id, bool try, struct err *err)
 /* Under the id's lock: the mount and all files; the directory's name goes last. */
 static int clear(struct store *s, const char *id, struct err *err)
 {
-	cleanup_free char *name = xasprintf("containers/%s", id), *dir = path_join(s->path, name), *root = path_join(dir, "rootfs");
+	cleanup_free char *name = xasprintf("containers/%s", id), *dir = path_join(s->path, name),
+			  *root = path_join(dir, "rootfs");
 	int r;
 
 	/* the topmost mount first, should somebody have mounted twice */

@@ -88,7 +88,8 @@ static void draw(struct progress *p)
 	p->drawn = 0;
 	for (struct progress_item *i = p->items; i; i = i->next, p->drawn++) {
 		char done[16], total[16], bar[31];
-		unsigned int filled = i->total ? (unsigned int)(30 * (i->done > i->total ? i->total : i->done) / i->total) : 30;
+		unsigned int filled =
+			i->total ? (unsigned int)(30 * (i->done > i->total ? i->total : i->done) / i->total) : 30;
 
 		memset(bar, ' ', 30);
 		memset(bar, '#', filled);
@@ -151,7 +152,8 @@ void progress_step(struct progress_item *i, uint64_t n)
 		return;
 	pthread_mutex_lock(&p->lock);
 	i->done += n;
-	if ((p->mode == PROGRESS_BARS && since(&p->last) > 0.1) || (p->mode == PROGRESS_JSON && since(&p->last) > 0.5)) {
+	if ((p->mode == PROGRESS_BARS && since(&p->last) > 0.1) ||
+	    (p->mode == PROGRESS_JSON && since(&p->last) > 0.5)) {
 		if (p->mode == PROGRESS_BARS)
 			draw(p);
 		else

@@ -46,7 +46,7 @@ static bool tag_ok(const char *t)
 	static const char first[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
 
 	return *t && strchr(first, *t) && strlen(t) <= 128 &&
-	       !t[strspn(t, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")];
+		!t[strspn(t, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")];
 }
 
 static bool host_ok(const char *h)
@@ -111,7 +111,8 @@ int ref_parse(const char *text, const char *default_host, struct ref *ret, struc
 	r.path = !strcmp(r.host, "docker.io") && !strchr(rest, '/') ? xasprintf("library/%s", rest) : xstrdup(rest);
 	r.tag = xstrdup(colon ? colon : at ? NULL : "latest");
 	r.digest = xstrdup(at);
-	r.name = r.digest ? xasprintf("%s/%s@%s", r.host, r.path, r.digest) : xasprintf("%s/%s:%s", r.host, r.path, r.tag);
+	r.name = r.digest ? xasprintf("%s/%s@%s", r.host, r.path, r.digest) :
+			    xasprintf("%s/%s:%s", r.host, r.path, r.tag);
 	*ret = r;
 	return 0;
 }

@@ -8,11 +8,11 @@
 #include "base/err.h"
 
 struct ref {
-	char *host;   /* "docker.io", "localhost:5000" */
-	char *path;   /* "library/busybox" */
-	char *tag;    /* NULL only with a digest */
-	char *digest; /* NULL: none */
-	char *name;   /* canonical: HOST/PATH:TAG or HOST/PATH@DIGEST */
+	char *host;        /* "docker.io", "localhost:5000" */
+	char *path;        /* "library/busybox" */
+	char *tag;         /* NULL only with a digest */
+	char *digest;      /* NULL: none */
+	char *name;        /* canonical: HOST/PATH:TAG or HOST/PATH@DIGEST */
 	bool implied_host; /* the host was not written */
 };
 

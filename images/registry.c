@@ -17,9 +17,9 @@
 #include "images/registry_call.h"
 
 /* What we understand under manifests/. */
-static char *const accept_headers[] = {
-	(char *)"Accept: " OCI_MT_INDEX ", " OCI_MT_MANIFEST ", " OCI_MT_DOCKER_LIST ", " OCI_MT_DOCKER_MANIFEST, NULL
-};
+static char *const accept_headers[] = { (char *)"Accept: " OCI_MT_INDEX ", " OCI_MT_MANIFEST ", " OCI_MT_DOCKER_LIST
+						", " OCI_MT_DOCKER_MANIFEST,
+					NULL };
 
 static bool is_loopback(const char *host)
 {
@@ -28,7 +28,8 @@ static bool is_loopback(const char *host)
 
 static void find_certificates(struct registry *r, const char *dir)
 {
-	cleanup_free char *ca = path_join(dir, "ca.crt"), *cert = path_join(dir, "client.cert"), *key = path_join(dir, "client.key");
+	cleanup_free char *ca = path_join(dir, "ca.crt"), *cert = path_join(dir, "client.cert"),
+			  *key = path_join(dir, "client.key");
 
 	if (!r->ca_file && access(ca, R_OK) == 0)
 		r->ca_file = steal_ptr(ca);
@@ -91,8 +92,9 @@ int registry_open(const struct ref *ref, const struct registry_options *o, struc
 		find_certificates(r, podman);
 		find_certificates(r, docker);
 	}
-	r->http = (struct http_config){ .insecure = o->insecure, .ca_file = r->ca_file, .cert_file = r->cert_file,
-					.key_file = r->key_file };
+	r->http = (struct http_config){
+		.insecure = o->insecure, .ca_file = r->ca_file, .cert_file = r->cert_file, .key_file = r->key_file
+	};
 	http_init();
 	rc = credentials_find(ref->host, ref->path, o->creds, o->authfile, &r->creds, err);
 	if (rc >= 0)
@@ -121,8 +123,8 @@ void registry_close(struct registry *r)
 	free(r);
 }
 
-int registry_manifest(struct registry *r, const char *reference, struct oci_descriptor *ret, char **ret_text, size_t *ret_len,
-		      struct err *err)
+int registry_manifest(struct registry *r, const char *reference, struct oci_descriptor *ret, char **ret_text,
+		      size_t *ret_len, struct err *err)
 {
 	cleanup_free char *url = xasprintf("%s/v2/%s/manifests/%s", r->base, r->path, reference);
 	struct http_request q = { .method = "GET", .url = url, .headers = accept_headers, .body_fd = -1 };
@@ -142,8 +144,8 @@ int registry_manifest(struct registry *r, const char *reference, struct oci_desc
 		rc = err_set(err, -EBADMSG, "%s: %s: digest mismatch: the bytes have %s", r->host, what, digest);
 	if (rc >= 0 && resp.digest && str_starts(resp.digest, "sha256:") && str_starts(digest, "sha256:") &&
 	    strcmp(resp.digest, digest))
-		rc = err_set(err, -EBADMSG, "%s: %s: digest mismatch: announced %.80s, the bytes have %s", r->host, what, resp.digest,
-			     digest);
+		rc = err_set(err, -EBADMSG, "%s: %s: digest mismatch: announced %.80s, the bytes have %s", r->host,
+			     what, resp.digest, digest);
 	if (rc >= 0) {
 		memset(ret, 0, sizeof(*ret));
 		ret->digest = xstrdup(digest);
@@ -172,7 +174,8 @@ static int blob_connect(struct blob_stream *b, struct err *err)
 
 	for (;; b->tries++) {
 		unsigned int generation;
-		cleanup_strv char **headers = registry_call_headers(b->r, b->manifest ? accept_headers : NULL, &generation);
+		cleanup_strv char **headers =
+			registry_call_headers(b->r, b->manifest ? accept_headers : NULL, &generation);
 		struct http_response head;
 		int rc = http_stream_open(&b->r->http, b->url, headers, b->offset, &b->http, &head, err);
 		int status;
@@ -254,8 +257,9 @@ static ssize_t blob_read(void *stream, void *buf, size_t len, struct err *err)
 		/* cut off, or ended early: go on where it was */
 		http_stream_close(steal_ptr(b->http));
 		if (++b->tries >= REGISTRY_TRIES)
-			return n < 0 ? n : err_set(err, -EIO, "%s: ends after %llu of %llu bytes", b->r->host,
-						   (unsigned long long)b->offset, (unsigned long long)b->size);
+			return n < 0 ? n :
+				       err_set(err, -EIO, "%s: ends after %llu of %llu bytes", b->r->host,
+					       (unsigned long long)b->offset, (unsigned long long)b->size);
 		log_debug("%s: broken off at byte %llu; continuing", b->digest, (unsigned long long)b->offset);
 		registry_call_pause(b->tries - 1, 0);
 		rc = blob_connect(b, err);

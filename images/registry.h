@@ -7,12 +7,12 @@
 #include "images/ref.h"
 
 struct registry_options {
-	bool insecure;         /* HTTP allowed, certificates not checked */
-	const char *creds;     /* "USER:PASSWORD" */
+	bool insecure;     /* HTTP allowed, certificates not checked */
+	const char *creds; /* "USER:PASSWORD" */
 	const char *authfile;
 	const char *cert_dir;
-	bool push;             /* ask for the right to push too */
-	uint64_t chunk;        /* bytes of a blob in one request; 0: all of it */
+	bool push;      /* ask for the right to push too */
+	uint64_t chunk; /* bytes of a blob in one request; 0: all of it */
 };
 
 struct registry;
@@ -25,8 +25,8 @@ void registry_close(struct registry *r);
  * The manifest or index called reference (tag or digest): descriptor with computed digest and the bytes (owned,
  * NUL-terminated). -ENOENT when the registry has none.
  */
-int registry_manifest(struct registry *r, const char *reference, struct oci_descriptor *ret, char **ret_text, size_t *ret_len,
-		      struct err *err);
+int registry_manifest(struct registry *r, const char *reference, struct oci_descriptor *ret, char **ret_text,
+		      size_t *ret_len, struct err *err);
 
 /* The repository's blobs as a source for fetch.h: retries, resumes. Manifests are served by digest too. */
 struct fetch_source registry_source(struct registry *r);
@@ -37,7 +37,7 @@ struct fetch_source registry_source(struct registry *r);
  */
 int registry_push_blob(struct registry *r, const struct oci_descriptor *d, int fd, struct progress *p, struct err *err);
 /* Puts the manifest under the reference. */
-int registry_push_manifest(struct registry *r, const char *reference, const char *media_type, const char *text, size_t len,
-			   struct err *err);
+int registry_push_manifest(struct registry *r, const char *reference, const char *media_type, const char *text,
+			   size_t len, struct err *err);
 
 #endif

@@ -106,7 +106,8 @@ static int token_of(const struct http_response *resp, const char *realm, char **
 
 	if (resp->status != 200)
 		return err_set(err, -EACCES, "%s: %s (HTTP %d)", realm,
-			       resp->status == 401 || resp->status == 403 ? "authentication refused" : "no token", resp->status);
+			       resp->status == 401 || resp->status == 403 ? "authentication refused" : "no token",
+			       resp->status);
 	doc = json_parse(resp->body, resp->body_len, realm, err);
 	if (!doc)
 		return -EINVAL;
@@ -150,8 +151,12 @@ static int fetch_token(struct registry *r, const char *params, char **ret, struc
 		registry_call_query(&form, "service", service ? service : r->host);
 		registry_call_query(&form, "scope", scope);
 		registry_call_query(&form, "refresh_token", r->creds.identity);
-		struct http_request q = { .method = "POST", .url = realm, .headers = headers, .body = form.s + 2,
-					  .body_len = form.len - 2, .body_fd = -1 };
+		struct http_request q = { .method = "POST",
+					  .url = realm,
+					  .headers = headers,
+					  .body = form.s + 2,
+					  .body_len = form.len - 2,
+					  .body_fd = -1 };
 
 		ret_code = http_do(&r->http, &q, &resp, err);
 	} else {
@@ -190,7 +195,8 @@ int registry_call_authorize(struct registry *r, const char *challenges, unsigned
 	} else if (challenges && challenge(challenges, "Basic")) {
 		if (!r->creds.user || (r->authorization && strstr(r->authorization, " Basic ")))
 			ret = err_set(err, -EACCES, "%s: authentication %s", r->host,
-				      r->creds.user ? "refused: wrong user name or password" : "required: log in, or use --creds");
+				      r->creds.user ? "refused: wrong user name or password" :
+						      "required: log in, or use --creds");
 		else
 			header = basic_header(r);
 	} else {
@@ -226,20 +232,23 @@ bool registry_call_transient(int status)
 /* What the registry says of a failure: its code and message, or the status. */
 int registry_call_refused(const struct registry *r, const char *what, const struct http_response *resp, struct err *err)
 {
-	cleanup_json_doc struct json_doc *doc = resp->body ? json_parse(resp->body, resp->body_len, "errors", NULL) : NULL;
+	cleanup_json_doc struct json_doc *doc =
+		resp->body ? json_parse(resp->body, resp->body_len, "errors", NULL) : NULL;
 	const struct json *list = doc ? json_get(json_root(doc), "errors") : NULL;
 	const struct json *first = list && list->type == JSON_ARRAY && list->c.n ? &list->c.v[0] : NULL;
 	const struct json *msg = json_get(first, "message"), *code = json_get(first, "code");
 	int ret = resp->status == 404 ? -ENOENT : resp->status == 401 || resp->status == 403 ? -EACCES : -EIO;
-	const char *text = msg && msg->type == JSON_STRING && *msg->s ? msg->s : code && code->type == JSON_STRING ? code->s : NULL;
+	const char *text = msg && msg->type == JSON_STRING && *msg->s ? msg->s :
+		code && code->type == JSON_STRING                     ? code->s :
+									NULL;
 
 	if (text)
 		return err_set(err, ret, "%s: %s: %.300s (HTTP %d)", r->host, what, text, resp->status);
 	return err_set(err, ret, "%s: %s: %s (HTTP %d)", r->host, what,
-		       resp->status == 404	 ? "not found"
-		       : resp->status == 413	 ? "too large for this registry"
-		       : registry_call_transient(resp->status) ? "the registry is not able to answer"
-						 : "refused",
+		       resp->status == 404                           ? "not found" :
+			       resp->status == 413                   ? "too large for this registry" :
+			       registry_call_transient(resp->status) ? "the registry is not able to answer" :
+								       "refused",
 		       resp->status);
 }
 
@@ -253,13 +262,14 @@ static bool is_ours(const struct registry *r, const char *url)
 
 /* One request with authorization and at most so many tries; *ret is any final answer. */
 int registry_call_tries(struct registry *r, const struct http_request *q, unsigned int most, struct http_response *ret,
-		      struct err *err)
+			struct err *err)
 {
 	bool ours = is_ours(r, q->url), authorized = !ours;
 
 	for (unsigned int tries = 0;; tries++) {
 		unsigned int generation = 0;
-		cleanup_strv char **headers = ours ? registry_call_headers(r, q->headers, &generation) : strv_dup(q->headers);
+		cleanup_strv char **headers =
+			ours ? registry_call_headers(r, q->headers, &generation) : strv_dup(q->headers);
 		struct http_request with = *q;
 		int rc;
 

@@ -36,7 +36,8 @@ int registry_call(struct registry *r, const struct http_request *q, struct http_
 int registry_call_tries(struct registry *r, const struct http_request *q, unsigned int most, struct http_response *ret,
 			struct err *err);
 /* Sets *err to what the registry says of a failure: -ENOENT, -EACCES or -EIO. */
-int registry_call_refused(const struct registry *r, const char *what, const struct http_response *resp, struct err *err);
+int registry_call_refused(const struct registry *r, const char *what, const struct http_response *resp,
+			  struct err *err);
 /* May a request with this status succeed when it is repeated? */
 bool registry_call_transient(int status);
 /* Waits before another try, as long as Retry-After (s) says or longer with each. */

@@ -28,8 +28,8 @@ struct upload {
 	struct registry *r;
 	const struct oci_descriptor *d;
 	int fd;
-	char *url; /* where it goes on; changes with every answer */
-	uint64_t chunk; /* bytes a request; 0: all in one */
+	char *url;       /* where it goes on; changes with every answer */
+	uint64_t chunk;  /* bytes a request; 0: all in one */
 	uint64_t offset; /* that the registry has */
 	struct progress_item *item;
 };
@@ -68,8 +68,12 @@ static int upload_put(struct upload *u, bool whole, struct err *err)
 {
 	char *headers[] = { (char *)"Content-Type: application/octet-stream", NULL };
 	cleanup_str struct str url = { 0 };
-	struct http_request q = { .method = "PUT", .headers = headers, .body_fd = whole ? u->fd : -1,
-				  .body_len = whole ? u->d->size : 0, .sent = upload_sent, .sent_arg = u };
+	struct http_request q = { .method = "PUT",
+				  .headers = headers,
+				  .body_fd = whole ? u->fd : -1,
+				  .body_len = whole ? u->d->size : 0,
+				  .sent = upload_sent,
+				  .sent_arg = u };
 	struct http_response resp;
 	int rc;
 
@@ -125,8 +129,14 @@ static int upload_chunk(struct upload *u, struct err *err)
 	cleanup_free char *range = xasprintf("Content-Range: %llu-%llu", (unsigned long long)u->offset,
 					     (unsigned long long)(u->offset + n - 1));
 	char *headers[] = { (char *)"Content-Type: application/octet-stream", range, NULL };
-	struct http_request q = { .method = "PATCH", .url = u->url, .headers = headers, .body_fd = u->fd,
-				  .body_offset = u->offset, .body_len = n, .sent = upload_sent, .sent_arg = u };
+	struct http_request q = { .method = "PATCH",
+				  .url = u->url,
+				  .headers = headers,
+				  .body_fd = u->fd,
+				  .body_offset = u->offset,
+				  .body_len = n,
+				  .sent = upload_sent,
+				  .sent_arg = u };
 	struct http_response resp;
 	int rc = registry_call_tries(u->r, &q, 1, &resp, err);
 
@@ -217,13 +227,15 @@ int registry_push_blob(struct registry *r, const struct oci_descriptor *d, int f
 	return rc < 0 ? rc : 0;
 }
 
-int registry_push_manifest(struct registry *r, const char *reference, const char *media_type, const char *text, size_t len,
-			   struct err *err)
+int registry_push_manifest(struct registry *r, const char *reference, const char *media_type, const char *text,
+			   size_t len, struct err *err)
 {
 	cleanup_free char *url = xasprintf("%s/v2/%s/manifests/%s", r->base, r->path, reference);
 	cleanup_free char *type = xasprintf("Content-Type: %s", media_type);
 	char *headers[] = { type, NULL };
-	struct http_request q = { .method = "PUT", .url = url, .headers = headers, .body = text, .body_len = len, .body_fd = -1 };
+	struct http_request q = {
+		.method = "PUT", .url = url, .headers = headers, .body = text, .body_len = len, .body_fd = -1
+	};
 	struct http_response resp;
 	int rc = registry_call(r, &q, &resp, err);
 

@@ -61,7 +61,8 @@ int snapshot_trees(struct store *s, char *const *diff_ids, char ***ret, struct e
 		int r;
 
 		if (!layer_unpack_has(s, diff_ids[i]))
-			return err_set(err, -ENOENT, "layer %s is not in the store; pull or import the image again", diff_ids[i]);
+			return err_set(err, -ENOENT, "layer %s is not in the store; pull or import the image again",
+				       diff_ids[i]);
 		joined = i ? xasprintf("%s %s", chain, diff_ids[i]) : xstrdup(diff_ids[i]);
 		if (i)
 			digest_of(joined, strlen(joined), chain);
@@ -117,7 +118,8 @@ static int copy_root_attributes(const struct merge *m, int upper, struct err *er
 		return 0;
 	cleanup_fd int layer = openat(m->fds[f.layer], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	return layer < 0 ? err_sys(err, -errno, "root") : merge_out_one(layer, ".", &f.st, upper, ".", m->rootless, err);
+	return layer < 0 ? err_sys(err, -errno, "root") :
+			   merge_out_one(layer, ".", &f.st, upper, ".", m->rootless, err);
 }
 
 /* Idmapped mounts of the lower trees, named by descriptor, and of the container's directory for upper and work. */
@@ -205,9 +207,8 @@ static int mount_overlay(int dirfd, char *const *trees, const struct merge *m, i
 	return r < 0 ? err_sys(err, r, "mount overlay") : 0;
 }
 
-int snapshot_mount(struct store *s, char *const *trees, int dirfd, int userns,
-		   const struct usermap *map, bool copy, enum snapshot_kind *ret_kind,
-		   struct err *err)
+int snapshot_mount(struct store *s, char *const *trees, int dirfd, int userns, const struct usermap *map, bool copy,
+		   enum snapshot_kind *ret_kind, struct err *err)
 {
 	CLEANUP(mapped_clear) struct mapped mapped = { 0 };
 	cleanup_fd int root = -1;

@@ -62,7 +62,8 @@ static int check_version(int fd, const char *path, struct err *err)
 	int r = fd_slurp_at(fd, "store.json", 4096, &buf, &len);
 
 	if (r < 0)
-		return r == -ENOENT ? err_set(err, -ENOENT, "no image store at %s", path) : err_sys(err, r, "%s/store.json", path);
+		return r == -ENOENT ? err_set(err, -ENOENT, "no image store at %s", path) :
+				      err_sys(err, r, "%s/store.json", path);
 	doc = json_parse(buf, len, "store.json", err);
 	if (!doc)
 		return err_wrap(err, "%s", path);
@@ -83,8 +84,8 @@ static int write_new(int fd, const char *name, const char *text, struct err *err
 
 static int create(const char *path, struct err *err)
 {
-	static const char *const dirs[] = { "blobs", "blobs/sha256", "blobs/sha512", "partial", "layers",
-					    "fixups", "locks", "containers", "tmp" };
+	static const char *const dirs[] = { "blobs",  "blobs/sha256", "blobs/sha512", "partial", "layers",
+					    "fixups", "locks",        "containers",   "tmp" };
 	cleanup_fd int fd = -1;
 	int r = path_mkdirs(path, 0700);
 
@@ -166,8 +167,8 @@ int store_open(const char *path, enum store_use use, struct store **ret, struct 
 	if (r >= 0) {
 		s->fd = open(s->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (s->fd < 0)
-			r = errno == ENOENT ? err_set(err, -ENOENT, "no image store at %s", s->path)
-					    : err_sys(err, -errno, "%s", s->path);
+			r = errno == ENOENT ? err_set(err, -ENOENT, "no image store at %s", s->path) :
+					      err_sys(err, -errno, "%s", s->path);
 	}
 	if (r >= 0)
 		r = check_version(s->fd, s->path, err);
@@ -406,7 +407,8 @@ static const struct oci_descriptor *find_name(const struct oci_index *index, con
 			if (d->ref_name && !strcmp(d->ref_name, ref.name))
 				return d;
 			/* NAME@DIGEST is satisfied by the digest under any tag of the name */
-			if (ref.digest && d->ref_name && !strcmp(d->digest, ref.digest) && str_starts(d->ref_name, prefix))
+			if (ref.digest && d->ref_name && !strcmp(d->digest, ref.digest) &&
+			    str_starts(d->ref_name, prefix))
 				return d;
 		}
 		if (!ref.implied_host)
@@ -486,8 +488,8 @@ static int resolve(const struct store *s, const struct oci_descriptor *desc, con
 		cleanup_free char *buf = NULL;
 		size_t len;
 
-		r = depth > 2 ? err_set(err, -EINVAL, "%s: indexes nested too deep", desc->digest)
-			      : store_read_blob(s, at.digest, &buf, &len, err);
+		r = depth > 2 ? err_set(err, -EINVAL, "%s: indexes nested too deep", desc->digest) :
+				store_read_blob(s, at.digest, &buf, &len, err);
 		if (r >= 0)
 			r = oci_index_parse(buf, len, at.digest, &index, err);
 		if (r < 0)
@@ -529,8 +531,8 @@ int store_load_image(const struct store *s, const struct oci_descriptor *desc, c
 	if (r >= 0)
 		r = oci_image_parse(ret->config_json, ret->config_len, ret->manifest->config.digest, &ret->config, err);
 	if (r >= 0 && strv_len(ret->config->diff_ids) != ret->manifest->n_layers)
-		r = err_set(err, -EINVAL, "image %s: %zu layers, but %zu diff_ids", ret->desc.digest, ret->manifest->n_layers,
-			    strv_len(ret->config->diff_ids));
+		r = err_set(err, -EINVAL, "image %s: %zu layers, but %zu diff_ids", ret->desc.digest,
+			    ret->manifest->n_layers, strv_len(ret->config->diff_ids));
 	if (r < 0)
 		store_image_clear(ret);
 	return r < 0 ? r : 0;

@@ -29,9 +29,9 @@ struct tar {
 	const uint8_t *p; /* current piece */
 	size_t n;
 	struct tar_entry e;
-	uint64_t left;  /* bytes of data in the archive not yet passed */
-	uint64_t pad;   /* bytes behind them */
-	size_t map_at;  /* piece of e.map in progress */
+	uint64_t left; /* bytes of data in the archive not yet passed */
+	uint64_t pad;  /* bytes behind them */
+	size_t map_at; /* piece of e.map in progress */
 	uint64_t map_done;
 	uint64_t dense; /* offset in a file that is not sparse */
 	uint8_t scratch[BLOCK];
@@ -321,7 +321,10 @@ static int pax_records(struct tar *t, const char *buf, size_t len, unsigned int 
 		if (r < 0)
 			return r;
 		if (value)
-			*set |= !strcmp(key, "uid") ? SET_UID : !strcmp(key, "gid") ? SET_GID : !strcmp(key, "mtime") ? SET_MTIME : 0;
+			*set |= !strcmp(key, "uid")   ? SET_UID :
+				!strcmp(key, "gid")   ? SET_GID :
+				!strcmp(key, "mtime") ? SET_MTIME :
+							0;
 		buf += n;
 		len -= n;
 	}
@@ -373,8 +376,8 @@ static int read_old_sparse(struct tar *t, const struct header *h, struct err *er
 	t->real_size = (uint64_t)real;
 	for (;;) {
 		for (int i = 0; i < entries && p[i * 24]; i++) {
-			if (number(p + i * 24, 12, &offset) < 0 || number(p + i * 24 + 12, 12, &len) < 0 || offset < 0 ||
-			    len < 0 || add_map(&t->e, (uint64_t)offset, (uint64_t)len) < 0)
+			if (number(p + i * 24, 12, &offset) < 0 || number(p + i * 24 + 12, 12, &len) < 0 ||
+			    offset < 0 || len < 0 || add_map(&t->e, (uint64_t)offset, (uint64_t)len) < 0)
 				return err_set(err, -EINVAL, "tar: damaged sparse header");
 		}
 		if (!more)
@@ -437,8 +440,9 @@ static int read_fields(struct tar *t, const struct header *h, int64_t size, unsi
 	    number(h->mtime, 12, &mtime) < 0 ||
 	    (ustar && (number(h->major, 8, &major) < 0 || number(h->minor, 8, &minor) < 0)))
 		return err_set(err, -EINVAL, "tar: damaged header");
-	if ((!(set & SET_UID) && (uid < 0 || uid > UINT32_MAX)) || (!(set & SET_GID) && (gid < 0 || gid > UINT32_MAX)) ||
-	    major < 0 || minor < 0 || major > UINT32_MAX || minor > UINT32_MAX)
+	if ((!(set & SET_UID) && (uid < 0 || uid > UINT32_MAX)) ||
+	    (!(set & SET_GID) && (gid < 0 || gid > UINT32_MAX)) || major < 0 || minor < 0 || major > UINT32_MAX ||
+	    minor > UINT32_MAX)
 		return err_set(err, -EINVAL, "tar: id or device number out of range");
 	e->mode = (uint32_t)mode & 07777;
 	if (!(set & SET_UID))

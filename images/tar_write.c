@@ -88,8 +88,8 @@ int tar_write_end(tar_put_fn *put, void *arg, struct err *err)
 
 int tar_write_entry(tar_put_fn *put, void *arg, const struct tar_entry *e, struct err *err)
 {
-	static const char types[] = { [TAR_FILE] = '0', [TAR_HARDLINK] = '1', [TAR_SYMLINK] = '2', [TAR_CHAR] = '3',
-				      [TAR_BLOCK] = '4', [TAR_DIR] = '5',     [TAR_FIFO] = '6' };
+	static const char types[] = { [TAR_FILE] = '0',  [TAR_HARDLINK] = '1', [TAR_SYMLINK] = '2', [TAR_CHAR] = '3',
+				      [TAR_BLOCK] = '4', [TAR_DIR] = '5',      [TAR_FIFO] = '6' };
 	cleanup_str struct str pax = { 0 };
 	int r;
 

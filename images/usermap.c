@@ -27,14 +27,16 @@
 #include "base/str.h"
 #include "base/sys.h"
 
-static int parse_list(const char *option, char *const *words, struct usermap_range **ret, size_t *ret_n, struct err *err)
+static int parse_list(const char *option, char *const *words, struct usermap_range **ret, size_t *ret_n,
+		      struct err *err)
 {
 	for (size_t i = 0; i < strv_len(words); i++) {
 		cleanup_strv char **p = strv_split(words[i], ':');
 		struct usermap_range m = { 0 };
 
 		if (strv_len(p) != 3 || parse_u32(p[0], &m.inside) < 0 || parse_u32(p[1], &m.outside) < 0 ||
-		    parse_u32(p[2], &m.size) < 0 || !m.size || m.inside > UINT32_MAX - m.size || m.outside > UINT32_MAX - m.size)
+		    parse_u32(p[2], &m.size) < 0 || !m.size || m.inside > UINT32_MAX - m.size ||
+		    m.outside > UINT32_MAX - m.size)
 			return err_set(err, -EINVAL, "--%s %s: expected CONTAINER:HOST:SIZE", option, words[i]);
 		*ret = xreallocarray(*ret, *ret_n + 1, sizeof(**ret));
 		(*ret)[(*ret_n)++] = m;
@@ -55,9 +57,11 @@ int usermap_parse(char *const *uids, char *const *gids, struct usermap *ret, str
 	int r;
 
 	memset(ret, 0, sizeof(*ret));
-	r = parse_list(strv_len(uids) ? "uidmap" : "gidmap", strv_len(uids) ? uids : gids, &ret->uids, &ret->n_uids, err);
+	r = parse_list(strv_len(uids) ? "uidmap" : "gidmap", strv_len(uids) ? uids : gids, &ret->uids, &ret->n_uids,
+		       err);
 	if (r >= 0)
-		r = parse_list(strv_len(gids) ? "gidmap" : "uidmap", strv_len(gids) ? gids : uids, &ret->gids, &ret->n_gids, err);
+		r = parse_list(strv_len(gids) ? "gidmap" : "uidmap", strv_len(gids) ? gids : uids, &ret->gids,
+			       &ret->n_gids, err);
 	if (r >= 0 && (!has_root(ret->uids, ret->n_uids) || !has_root(ret->gids, ret->n_gids)))
 		r = err_set(err, -EINVAL, "--uidmap, --gidmap: the container's id 0 is not mapped");
 	if (r < 0)
@@ -140,7 +144,8 @@ int usermap_run(int userns, int (*fn)(void *arg, struct err *err), void *arg, st
 	pid = fork();
 	if (pid == 0) {
 		int r = setns(userns, CLONE_NEWUSER) < 0 || setgid(0) < 0 || setuid(0) < 0 ?
-				err_sys(&got, -errno, "enter the user namespace") : fn(arg, &got);
+			err_sys(&got, -errno, "enter the user namespace") :
+			fn(arg, &got);
 
 		got.code = r < 0 ? r : 0;
 		_exit(fd_write_all(sv[1], &got, sizeof(got)) < 0);

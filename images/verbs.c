@@ -51,7 +51,8 @@ static int fetch_options(const struct verbs_options *o, struct fetch_options *f,
 }
 
 /* --platform into *p; returns p, or NULL when it was not given. */
-static int platform(const struct verbs_options *o, struct oci_platform *p, const struct oci_platform **ret, struct err *err)
+static int platform(const struct verbs_options *o, struct oci_platform *p, const struct oci_platform **ret,
+		    struct err *err)
 {
 	*ret = NULL;
 	if (!o->platform)
@@ -77,7 +78,8 @@ static int import_main(const struct verbs_options *o, int argc, char **argv, str
 		}
 	}
 	if (o->format && archive_kind_parse(o->format, &in.kind) < 0)
-		return err_set(err, -EINVAL, "--format %s: expected oci, oci-archive, docker-archive or rootfs", o->format);
+		return err_set(err, -EINVAL, "--format %s: expected oci, oci-archive, docker-archive or rootfs",
+			       o->format);
 	r = platform(o, &p, &in.platform, err);
 	if (r >= 0)
 		r = open_store(o, STORE_WRITE, &s, err);
@@ -101,7 +103,8 @@ static int export_main(const struct verbs_options *o, int argc, char **argv, str
 	int r;
 
 	if (o->format && (archive_kind_parse(o->format, &kind) < 0 || kind == ARCHIVE_AUTO))
-		return err_set(err, -EINVAL, "--format %s: expected oci, oci-archive, docker-archive or rootfs", o->format);
+		return err_set(err, -EINVAL, "--format %s: expected oci, oci-archive, docker-archive or rootfs",
+			       o->format);
 	if (!o->output)
 		return err_set(err, -EINVAL, "--output: required (a path, or - for standard output)");
 	if (kind == ARCHIVE_OCI_DIR && !strcmp(o->output, "-"))
@@ -283,7 +286,8 @@ static int rmi_main(const struct verbs_options *o, int argc, char **argv, struct
 
 		r = store_find(s, argv[n], &d, err);
 		if (r >= 0 && !o->force && in_use(s, d.ref_name, &id))
-			r = err_set(err, -EBUSY, "image %s is used by container %s; --force takes the name away", d.ref_name, id);
+			r = err_set(err, -EBUSY, "image %s is used by container %s; --force takes the name away",
+				    d.ref_name, id);
 		if (r >= 0)
 			r = store_untag(s, d.ref_name, err);
 		if (r >= 0)
@@ -310,8 +314,8 @@ static int prune_main(const struct verbs_options *o, int argc, char **argv, stru
 	human(c.bytes, size);
 	if (n)
 		printf("%u containers that nobody has any more removed\n", n);
-	printf("%u blobs and partial downloads (%s), %u layers, %u fixups removed\n", c.blobs + c.partial, size, c.layers,
-	       c.fixups);
+	printf("%u blobs and partial downloads (%s), %u layers, %u fixups removed\n", c.blobs + c.partial, size,
+	       c.layers, c.fixups);
 	return 0;
 }
 
@@ -331,12 +335,22 @@ static int fsck_main(const struct verbs_options *o, int argc, char **argv, struc
 	return r ? 1 : 0;
 }
 
-static int convert_options(const struct verbs_options *o, int argc, char **argv, struct convert_options *c, struct err *err)
+static int convert_options(const struct verbs_options *o, int argc, char **argv, struct convert_options *c,
+			   struct err *err)
 {
-	*c = (struct convert_options){ .entrypoint = o->entrypoint, .env = o->env, .user = o->entry_user, .workdir = o->workdir,
-				       .hostname = o->hostname, .terminal = o->terminal, .readonly = o->readonly,
-				       .privileged = o->privileged, .volumes = o->volumes, .cap_add = o->cap_add,
-				       .cap_drop = o->cap_drop, .annotations = o->annotations, .args = argv };
+	*c = (struct convert_options){ .entrypoint = o->entrypoint,
+				       .env = o->env,
+				       .user = o->entry_user,
+				       .workdir = o->workdir,
+				       .hostname = o->hostname,
+				       .terminal = o->terminal,
+				       .readonly = o->readonly,
+				       .privileged = o->privileged,
+				       .volumes = o->volumes,
+				       .cap_add = o->cap_add,
+				       .cap_drop = o->cap_drop,
+				       .annotations = o->annotations,
+				       .args = argv };
 	if (o->memory && parse_size(o->memory, &c->memory) < 0)
 		return err_set(err, -EINVAL, "--memory %s: expected a number of bytes", o->memory);
 	if (o->cpus) {
@@ -434,7 +448,9 @@ static int release_main(const struct verbs_options *o, int argc, char **argv, st
 
 static int commit_main(const struct verbs_options *o, int argc, char **argv, struct err *err)
 {
-	struct commit_options c = { .name = argv[1], .changes = o->changes, .message = o->message, .author = o->author };
+	struct commit_options c = {
+		.name = argv[1], .changes = o->changes, .message = o->message, .author = o->author
+	};
 	cleanup_store struct store *s = NULL;
 	cleanup_free char *digest = NULL;
 	int r = open_store(o, STORE_WRITE, &s, err);
@@ -465,29 +481,34 @@ static int tag_main(const struct verbs_options *o, int argc, char **argv, struct
 	return r;
 }
 
-#define CONTAINER_OPTIONS                                                                                       \
+#define CONTAINER_OPTIONS \
 	"platform entrypoint env user workdir hostname terminal volume read-only privileged cap-add cap-drop " \
 	"annotation memory cpus pids-limit "
 #define REMOTE_OPTIONS "insecure creds authfile cert-dir progress quiet max-size sync "
 
 const struct verb verbs[] = {
-	{ "pull", verbs_remote_pull, 1, -1, false, "[OPTIONS] IMAGE...", "fetch images from a registry", "platform json " REMOTE_OPTIONS },
+	{ "pull", verbs_remote_pull, 1, -1, false, "[OPTIONS] IMAGE...", "fetch images from a registry",
+	  "platform json " REMOTE_OPTIONS },
 	{ "push", verbs_remote_push, 1, 2, false, "[OPTIONS] IMAGE [DESTINATION]", "send an image to a registry",
 	  "platform chunk-size " REMOTE_OPTIONS },
 	{ "images", images_main, 0, 0, false, "[OPTIONS]", "list images", "quiet json format digests " },
-	{ "inspect", inspect_main, 1, 1, false, "[OPTIONS] IMAGE", "print an image's manifest and configuration", "platform " },
+	{ "inspect", inspect_main, 1, 1, false, "[OPTIONS] IMAGE", "print an image's manifest and configuration",
+	  "platform " },
 	{ "tag", tag_main, 2, 2, false, "IMAGE NAME", "give an image another name", "" },
 	{ "rmi", rmi_main, 1, -1, false, "[OPTIONS] IMAGE...", "remove images", "force " },
-	{ "import", import_main, 1, 1, false, "[OPTIONS] [FORM:]PATH", "bring an archive, a layout or a root file system into the store",
+	{ "import", import_main, 1, 1, false, "[OPTIONS] [FORM:]PATH",
+	  "bring an archive, a layout or a root file system into the store",
 	  "name format platform change progress quiet max-size sync " },
 	{ "export", export_main, 1, -1, false, "[OPTIONS] -o PATH IMAGE...", "write images to an archive or a layout",
 	  "format output platform " },
-	{ "bundle", bundle_main, 2, -1, true, "[OPTIONS] IMAGE DIR [COMMAND...]", "make a bundle with a copy of an image's root", CONTAINER_OPTIONS },
+	{ "bundle", bundle_main, 2, -1, true, "[OPTIONS] IMAGE DIR [COMMAND...]",
+	  "make a bundle with a copy of an image's root", CONTAINER_OPTIONS },
 	{ "prune", prune_main, 0, 0, false, "[OPTIONS]", "remove what no image or container needs", "all " },
-	{ "commit", commit_main, 2, 2, false, "[OPTIONS] CONTAINER NAME", "make an image of a container and its changes",
-	  "change message author sync " },
+	{ "commit", commit_main, 2, 2, false, "[OPTIONS] CONTAINER NAME",
+	  "make an image of a container and its changes", "change message author sync " },
 	{ "fsck", fsck_main, 0, 0, false, "[OPTIONS]", "verify blobs and layers", "repair " },
-	{ "prepare", prepare_main, 1, -1, true, "[OPTIONS] --id ID IMAGE [COMMAND...]", "make a container's bundle (for amphi run --image)",
+	{ "prepare", prepare_main, 1, -1, true, "[OPTIONS] --id ID IMAGE [COMMAND...]",
+	  "make a container's bundle (for amphi run --image)",
 	  "id owner pull uidmap gidmap " CONTAINER_OPTIONS REMOTE_OPTIONS },
 	{ "release", release_main, 1, 1, false, "[OPTIONS] BUNDLE", "undo prepare", "owner " },
 	{ NULL, NULL, 0, 0, false, NULL, NULL, NULL },

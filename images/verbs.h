@@ -38,6 +38,7 @@ int verbs_remote_push(const struct verbs_options *o, int argc, char **argv, stru
 struct store;
 struct oci_descriptor;
 /* Pulls name into an open store, as `pull` does; for prepare. */
-int verbs_remote_fetch(struct store *s, const char *name, const struct verbs_options *o, char **ret_name, struct err *err);
+int verbs_remote_fetch(struct store *s, const char *name, const struct verbs_options *o, char **ret_name,
+		       struct err *err);
 
 #endif

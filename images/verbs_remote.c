@@ -21,13 +21,16 @@
 
 static struct registry_options registry_options(const struct verbs_options *o, bool push)
 {
-	return (struct registry_options){ .insecure = o->insecure, .creds = o->creds, .authfile = o->authfile,
-					  .cert_dir = o->cert_dir, .push = push };
+	return (struct registry_options){ .insecure = o->insecure,
+					  .creds = o->creds,
+					  .authfile = o->authfile,
+					  .cert_dir = o->cert_dir,
+					  .push = push };
 }
 
 /* The manifest's descriptor for the reference, through an index when there is one. */
-static int resolve(struct registry *reg, const struct ref *ref, const struct verbs_options *o, struct oci_descriptor *ret,
-		   struct err *err)
+static int resolve(struct registry *reg, const struct ref *ref, const struct verbs_options *o,
+		   struct oci_descriptor *ret, struct err *err)
 {
 	cleanup_free char *text = NULL;
 	struct oci_platform p = { 0 };
@@ -41,8 +44,8 @@ static int resolve(struct registry *reg, const struct ref *ref, const struct ver
 		const struct oci_descriptor *d;
 		char *digest;
 
-		r = depth > 2 ? err_set(err, -EINVAL, "%s: indexes nested too deep", ref->name)
-			      : oci_index_parse(text, len, ref->name, &index, err);
+		r = depth > 2 ? err_set(err, -EINVAL, "%s: indexes nested too deep", ref->name) :
+				oci_index_parse(text, len, ref->name, &index, err);
 		if (r < 0)
 			break;
 		d = oci_index_choose(index, &p);
@@ -64,7 +67,8 @@ static int resolve(struct registry *reg, const struct ref *ref, const struct ver
 	return r;
 }
 
-int verbs_remote_fetch(struct store *s, const char *name, const struct verbs_options *o, char **ret_name, struct err *err)
+int verbs_remote_fetch(struct store *s, const char *name, const struct verbs_options *o, char **ret_name,
+		       struct err *err)
 {
 	struct registry_options ro = registry_options(o, false);
 	enum progress_mode mode = o->quiet ? PROGRESS_NONE : PROGRESS_AUTO;
@@ -199,8 +203,8 @@ static int push_image(struct store *s, struct registry *reg, const struct store_
 	}
 	r = push_blob(&p, &i->manifest->config, err);
 	if (r >= 0)
-		r = registry_push_manifest(reg, to->tag ? to->tag : to->digest, i->manifest->media_type, i->manifest_json,
-					   i->manifest_len, err);
+		r = registry_push_manifest(reg, to->tag ? to->tag : to->digest, i->manifest->media_type,
+					   i->manifest_json, i->manifest_len, err);
 	return r;
 }
 

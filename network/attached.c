@@ -40,7 +40,7 @@ int attached_save(const struct netdir *nd, const char *key, const struct network
 {
 	cleanup_fd int dir = netdir_sub(nd, "attached", err);
 	cleanup_free char *text = NULL;
-	struct json_writer w = {.indent = 1};
+	struct json_writer w = { .indent = 1 };
 	char name[32];
 	int r;
 
@@ -105,8 +105,8 @@ int attached_list(const struct netdir *nd, struct network_lease **ret, size_t *r
 		return err_sys(err, -ENOMEM, "read %s/attached", nd->run);
 	}
 	for (struct dirent *e; (e = readdir(d));) {
-		struct network_lease l = {0};
-		struct err why = {0};
+		struct network_lease l = { 0 };
+		struct err why = { 0 };
 
 		if (e->d_name[0] == '.' || !str_ends(e->d_name, ".json"))
 			continue;
@@ -126,7 +126,7 @@ int attached_rebuild_nat(const struct netdir *nd, const char *without, struct er
 {
 	struct network *nets = NULL;
 	struct network_lease *leases = NULL;
-	cleanup_str struct str text = {0}, names = {0};
+	cleanup_str struct str text = { 0 }, names = { 0 };
 	size_t n_nets = 0, n = 0;
 	int r = network_def_load_all(nd, &nets, &n_nets, err);
 
@@ -157,7 +157,7 @@ int attached_rebuild_nat(const struct netdir *nd, const char *without, struct er
 /* Takes the port elements out; when not all of them were there, the table is written anew without them. */
 static int remove_elements(const struct netdir *nd, const struct network_lease *l, const char *key, struct err *err)
 {
-	cleanup_str struct str text = {0};
+	cleanup_str struct str text = { 0 };
 	int r = nat_present(err);
 
 	if (r > 0) {
@@ -180,10 +180,10 @@ static void keep(int r, const struct err *e, int *first, struct err *err)
 		*err = *e;
 }
 
-static void undo_iface(const struct netdir *nd, struct rtnl *nl, const struct network_lease *l, size_t i, const char *key,
-		       int *first, struct err *err)
+static void undo_iface(const struct netdir *nd, struct rtnl *nl, const struct network_lease *l, size_t i,
+		       const char *key, int *first, struct err *err)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 
 	if (l->ifaces[i].network)
 		dns_publish(nd, l, &l->ifaces[i], false);
@@ -197,10 +197,10 @@ static void undo_iface(const struct netdir *nd, struct rtnl *nl, const struct ne
 
 int attached_detach(const struct netdir *nd, const struct network_ref *ref, struct err *err)
 {
-	cleanup_network_lease struct network_lease l = {0};
+	cleanup_network_lease struct network_lease l = { 0 };
 	cleanup_rtnl struct rtnl nl = RTNL_INIT;
 	cleanup_fd int dir = -1;
-	struct err e = {0};
+	struct err e = { 0 };
 	char key[NETDIR_KEY], name[32];
 	int first = 0, r;
 

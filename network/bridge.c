@@ -52,12 +52,12 @@ static int set_sysctls(const struct network *n, struct err *err)
 		const char *value;
 		bool want;
 	} table[] = {
-		{"/proc/sys/net/ipv4/conf/%s/route_localnet", "1", has_family(n, AF_INET)},
-		{"/proc/sys/net/ipv6/conf/%s/accept_ra", "0", true},
-		{"/proc/sys/net/ipv6/conf/%s/accept_dad", "0", true},
-		{"/proc/sys/net/ipv6/conf/%s/disable_ipv6", has_family(n, AF_INET6) ? "0" : "1", true},
-		{"/proc/sys/net/ipv4/ip_forward", "1", !n->internal && has_family(n, AF_INET)},
-		{"/proc/sys/net/ipv6/conf/all/forwarding", "1", !n->internal && has_family(n, AF_INET6)},
+		{ "/proc/sys/net/ipv4/conf/%s/route_localnet", "1", has_family(n, AF_INET) },
+		{ "/proc/sys/net/ipv6/conf/%s/accept_ra", "0", true },
+		{ "/proc/sys/net/ipv6/conf/%s/accept_dad", "0", true },
+		{ "/proc/sys/net/ipv6/conf/%s/disable_ipv6", has_family(n, AF_INET6) ? "0" : "1", true },
+		{ "/proc/sys/net/ipv4/ip_forward", "1", !n->internal && has_family(n, AF_INET) },
+		{ "/proc/sys/net/ipv6/conf/all/forwarding", "1", !n->internal && has_family(n, AF_INET6) },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
@@ -86,7 +86,7 @@ int bridge_repair(struct rtnl *nl, const struct network *n, int index, struct er
 		if (n->subnets[i].gateway.family)
 			r = rtnl_iface_add_address(nl, index, &n->subnets[i].gateway, err);
 	if (r >= 0)
-		r = rtnl_link_change(nl, index, &(struct rtnl_change){.up = 1}, err);
+		r = rtnl_link_change(nl, index, &(struct rtnl_change){ .up = 1 }, err);
 	if (r >= 0 && n->vlan)
 		r = vlan_bridge(nl, n, index, err);
 	return r;
@@ -94,7 +94,7 @@ int bridge_repair(struct rtnl *nl, const struct network *n, int index, struct er
 
 uint32_t bridge_uplink_mtu(struct rtnl *nl)
 {
-	struct rtnl_iface all = {0};
+	struct rtnl_iface all = { 0 };
 	struct rtnl_link *links = NULL;
 	uint32_t mtu = 1500;
 	size_t n = 0;
@@ -117,8 +117,8 @@ uint32_t bridge_uplink_mtu(struct rtnl *nl)
 /* One batch: the bridge, down; then its alias. */
 static int make(struct rtnl *nl, const struct network *n, uint32_t mtu, struct err *err)
 {
-	struct ifinfomsg h = {.ifi_family = AF_UNSPEC};
-	struct rtnl_msg m = {.len = 0};
+	struct ifinfomsg h = { .ifi_family = AF_UNSPEC };
+	struct rtnl_msg m = { .len = 0 };
 	uint8_t mac[RTNL_MAC_LEN];
 	char alias[128], what[64];
 	size_t info, data;
@@ -174,7 +174,9 @@ int bridge_ensure(struct rtnl *nl, const struct network *n, int *ret_index, uint
 	if (strcmp(l.kind, "bridge"))
 		return err_set(err, -EEXIST, "link %s exists and is not a bridge", n->bridge);
 	if (!n->foreign && !is_ours(&l, n))
-		return err_set(err, -EEXIST, "bridge %s exists and does not belong to network %s (create the network with --foreign to use it as it is)",
+		return err_set(err, -EEXIST,
+			       "bridge %s exists and does not belong to network %s (create the network with --foreign "
+			       "to use it as it is)",
 			       n->bridge, n->name);
 	if (n->mtu && l.mtu != n->mtu && !n->foreign)
 		return err_set(err, -EEXIST, "bridge %s exists with MTU %u, not %u", n->bridge, l.mtu, n->mtu);
@@ -202,8 +204,8 @@ int bridge_remove(struct rtnl *nl, const struct network *n, struct err *err)
 
 int bridge_hairpin(struct rtnl *nl, int port, struct err *err)
 {
-	struct ifinfomsg h = {.ifi_family = AF_BRIDGE, .ifi_index = port};
-	struct rtnl_msg m = {.len = 0};
+	struct ifinfomsg h = { .ifi_family = AF_BRIDGE, .ifi_index = port };
+	struct rtnl_msg m = { .len = 0 };
 	size_t nest;
 
 	rtnl_begin(&m, RTM_SETLINK, 0, &h, sizeof(h));

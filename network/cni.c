@@ -37,9 +37,9 @@
 /* One attachment made by plugins: the content of cni/KEY.json. */
 struct run {
 	struct cni_doc_list list;
-	char *config;                    /* text of the conflist */
-	struct json_doc *caps, *result;  /* NULL: none yet */
-	struct json_doc *valid;          /* GC only */
+	char *config;                   /* text of the conflist */
+	struct json_doc *caps, *result; /* NULL: none yet */
+	struct json_doc *valid;         /* GC only */
 	char *ifname;
 	char *netns; /* "" when gone */
 	char *id;
@@ -57,7 +57,7 @@ static void run_free(struct run *u)
 	free(u->netns);
 	free(u->id);
 	strv_free(u->path);
-	*u = (struct run){0};
+	*u = (struct run){ 0 };
 }
 
 static char *find_plugin(const struct run *u, const char *type, struct err *err)
@@ -98,18 +98,18 @@ static int execute(const struct run *u, const struct json *plugin, const char *c
 	const char *type = cni_doc_type(plugin);
 	cleanup_free char *file = find_plugin(u, type, err), *input = NULL, *out = NULL, *errout = NULL;
 	cleanup_strv char **env = NULL;
-	struct child_io io = {.want_out = 1, .want_err = 1, .timeout_ms = PLUGIN_TIMEOUT_MS};
+	struct child_io io = { .want_out = 1, .want_err = 1, .timeout_ms = PLUGIN_TIMEOUT_MS };
 	int r;
 
 	if (!file)
 		return -ENOENT;
 	env = plugin_env(u, command);
-	input = cni_doc_input(&u->list, plugin, u->caps ? json_root(u->caps) : NULL, u->result ? json_root(u->result) : NULL,
-			      u->valid ? json_root(u->valid) : NULL);
+	input = cni_doc_input(&u->list, plugin, u->caps ? json_root(u->caps) : NULL,
+			      u->result ? json_root(u->result) : NULL, u->valid ? json_root(u->valid) : NULL);
 	io.in = input;
 	io.in_len = strlen(input);
 	io.env = env;
-	r = child_run((char *[]){file, NULL}, &io, err);
+	r = child_run((char *[]){ file, NULL }, &io, err);
 	out = io.out;
 	errout = io.errout;
 	if (r < 0)
@@ -139,7 +139,7 @@ static int record_save(const struct netdir *nd, const char *key, const struct ru
 {
 	cleanup_fd int dir = netdir_sub(nd, "cni", err);
 	cleanup_free char *name = xasprintf("%s.json", key), *text = NULL;
-	struct json_writer w = {.indent = 1};
+	struct json_writer w = { .indent = 1 };
 	int r;
 
 	if (dir < 0)
@@ -164,7 +164,7 @@ static int record_save(const struct netdir *nd, const char *key, const struct ru
 static struct json_doc *part(const struct json *o, const char *key, struct err *err)
 {
 	const struct json *v = json_get(o, key);
-	struct json_writer w = {.indent = 0};
+	struct json_writer w = { .indent = 0 };
 	cleanup_free char *text = NULL;
 
 	if (!v)
@@ -193,8 +193,8 @@ static int record_load(const struct netdir *nd, const char *key, const char *id,
 		return -EINVAL;
 	o = json_root(doc);
 	if ((r = json_req_string(o, "config", &u->config, err)) < 0 ||
-	    (r = json_req_string(o, "ifname", &u->ifname, err)) < 0 || (r = json_req_string(o, "netns", &u->netns, err)) < 0 ||
-	    (r = json_opt_strv(o, "path", &u->path, err)) < 0)
+	    (r = json_req_string(o, "ifname", &u->ifname, err)) < 0 ||
+	    (r = json_req_string(o, "netns", &u->netns, err)) < 0 || (r = json_opt_strv(o, "path", &u->path, err)) < 0)
 		return r;
 	u->id = xstrdup(id);
 	u->caps = part(o, "capabilities", err);
@@ -207,7 +207,7 @@ static int record_load(const struct netdir *nd, const char *key, const char *id,
 /* DEL of all plugins in reverse; the first failure is kept. */
 static int del_all(const struct netdir *nd, struct run *u, struct err *err)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 	int first = 0;
 
 	if (u->netns[0] && access(u->netns, F_OK) < 0)
@@ -290,9 +290,10 @@ static int capabilities(const struct network_request *req, struct run *u, struct
 }
 
 /* The final result as the lease's interfaces; for machines the links joined to taps. */
-static int fill_lease(const struct network_request *req, struct run *u, int netns_fd, struct network_lease *l, struct err *err)
+static int fill_lease(const struct network_request *req, struct run *u, int netns_fd, struct network_lease *l,
+		      struct err *err)
 {
-	struct network_lease joined = {0};
+	struct network_lease joined = { 0 };
 	int r;
 
 	if (l->kind == NETWORK_CONTAINER)
@@ -310,7 +311,7 @@ static int fill_lease(const struct network_request *req, struct run *u, int netn
 
 int cni_attach(const struct netdir *nd, const struct network_request *req, struct network_lease *l, struct err *err)
 {
-	struct run u CLEANUP(run_free) = {0};
+	struct run u CLEANUP(run_free) = { 0 };
 	cleanup_fd int own = -1, dir = -1;
 	char key[NETDIR_KEY];
 	int ns = req->netns_fd, r = run_begin(req, &u, err);
@@ -337,7 +338,7 @@ int cni_attach(const struct netdir *nd, const struct network_request *req, struc
 
 int cni_detach(const struct netdir *nd, const struct network_lease *l, struct err *err)
 {
-	struct run u CLEANUP(run_free) = {0};
+	struct run u CLEANUP(run_free) = { 0 };
 	cleanup_free char *file = NULL, *netns = NULL;
 	cleanup_fd int dir = -1;
 	char key[NETDIR_KEY];
@@ -363,7 +364,7 @@ int cni_detach(const struct netdir *nd, const struct network_lease *l, struct er
 
 int cni_check(const struct netdir *nd, const struct network_lease *l, int netns_fd, struct err *err)
 {
-	struct run u CLEANUP(run_free) = {0};
+	struct run u CLEANUP(run_free) = { 0 };
 	char key[NETDIR_KEY];
 	int r;
 
@@ -387,16 +388,17 @@ int cni_check(const struct netdir *nd, const struct network_lease *l, int netns_
 static struct json_doc *valid_attachments(const struct netdir *nd, const char *list, const struct network_lease *leases,
 					  size_t n)
 {
-	struct json_writer w = {.indent = 0};
+	struct json_writer w = { .indent = 0 };
 	cleanup_free char *text = NULL;
 
 	json_w_array(&w, NULL);
 	for (size_t i = 0; i < n; i++) {
-		struct run o CLEANUP(run_free) = {0};
+		struct run o CLEANUP(run_free) = { 0 };
 		char key[NETDIR_KEY];
 
 		netdir_key(leases[i].ref.id, leases[i].ref.owner, key);
-		if (!leases[i].netns_path || record_load(nd, key, leases[i].ref.id, &o, NULL) < 0 || strcmp(o.list.name, list))
+		if (!leases[i].netns_path || record_load(nd, key, leases[i].ref.id, &o, NULL) < 0 ||
+		    strcmp(o.list.name, list))
 			continue;
 		json_w_object(&w, NULL);
 		json_w_string(&w, "containerID", o.id);
@@ -411,16 +413,17 @@ static struct json_doc *valid_attachments(const struct netdir *nd, const char *l
 int cni_gc(const struct netdir *nd, const struct network_lease *leases, size_t n, struct err *err)
 {
 	cleanup_strv char **done = NULL;
-	struct err e = {0};
+	struct err e = { 0 };
 	int first = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		struct run u CLEANUP(run_free) = {0};
+		struct run u CLEANUP(run_free) = { 0 };
 		char key[NETDIR_KEY];
 
 		netdir_key(leases[i].ref.id, leases[i].ref.owner, key);
-		if (!leases[i].netns_path || record_load(nd, key, leases[i].ref.id, &u, NULL) < 0 || u.list.disable_gc ||
-		    cni_doc_version(u.list.version) < cni_doc_version("1.1.0") || strv_has(done, u.list.name))
+		if (!leases[i].netns_path || record_load(nd, key, leases[i].ref.id, &u, NULL) < 0 ||
+		    u.list.disable_gc || cni_doc_version(u.list.version) < cni_doc_version("1.1.0") ||
+		    strv_has(done, u.list.name))
 			continue;
 		strv_add(&done, u.list.name);
 		u.valid = valid_attachments(nd, u.list.name, leases, n);

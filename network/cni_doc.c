@@ -16,7 +16,7 @@
 #include "base/str.h"
 #include "network/network_lease.h"
 
-const char *const cni_doc_versions[] = {"0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0", NULL};
+const char *const cni_doc_versions[] = { "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0", NULL };
 
 int cni_doc_version(const char *v)
 {
@@ -29,7 +29,7 @@ int cni_doc_version(const char *v)
 void cni_doc_free(struct cni_doc_list *l)
 {
 	json_doc_free(l->doc);
-	*l = (struct cni_doc_list){0};
+	*l = (struct cni_doc_list){ 0 };
 }
 
 /* An optional string member without copy. */
@@ -111,7 +111,7 @@ static int read_list(struct cni_doc_list *l, const struct json *root, struct err
 
 int cni_doc_parse(const char *text, size_t len, const char *what, struct cni_doc_list *ret, struct err *err)
 {
-	struct cni_doc_list l = {.doc = json_parse(text, len, what, err)};
+	struct cni_doc_list l = { .doc = json_parse(text, len, what, err) };
 	int r = l.doc ? read_list(&l, json_root(l.doc), err) : -EINVAL;
 
 	if (r < 0) {
@@ -140,10 +140,11 @@ static bool declares(const struct json *plugin, const char *capability)
 char *cni_doc_input(const struct cni_doc_list *l, const struct json *plugin, const struct json *capabilities,
 		    const struct json *prev_result, const struct json *valid)
 {
-	static const char *const own[] = {"capabilities", "cniVersion", "cniVersions", "name", "runtimeConfig",
-					  "prevResult", "plugins", "disableCheck", "disableGC",
-					  "cni.dev/valid-attachments"};
-	struct json_writer w = {.indent = 0};
+	static const char *const own[] = {
+		"capabilities", "cniVersion", "cniVersions",  "name",      "runtimeConfig",
+		"prevResult",   "plugins",    "disableCheck", "disableGC", "cni.dev/valid-attachments"
+	};
+	struct json_writer w = { .indent = 0 };
 	bool any = false;
 
 	json_w_object(&w, NULL);
@@ -213,7 +214,7 @@ static void put_bandwidth(struct json_writer *w, const struct network_attachment
 char *cni_doc_capabilities(const struct network_request *req, const char *network)
 {
 	const struct network_attachment *a = req->n_nets ? &req->nets[0] : NULL;
-	struct json_writer w = {.indent = 0};
+	struct json_writer w = { .indent = 0 };
 	char text[RTNL_ADDR_TEXT], mac[RTNL_MAC_TEXT];
 
 	json_w_object(&w, NULL);
@@ -280,7 +281,8 @@ static int result_ip(const struct json *o, struct network_lease *l, const int *m
 	struct rtnl_addr a, gw;
 	int r = json_want(o, JSON_OBJECT, err), present;
 
-	if (r < 0 || (r = string_of(o, "address", &address, err)) < 0 || (r = string_of(o, "gateway", &gateway, err)) < 0)
+	if (r < 0 || (r = string_of(o, "address", &address, err)) < 0 ||
+	    (r = string_of(o, "gateway", &gateway, err)) < 0)
 		return r;
 	present = json_opt_u32(o, "interface", &index, err);
 	if (present < 0)
@@ -300,7 +302,7 @@ static int result_ip(const struct json *o, struct network_lease *l, const int *m
 static int result_route(const struct json *o, struct network_lease *l, struct err *err)
 {
 	const char *dst = NULL, *gw = NULL;
-	struct rtnl_route rt = {0};
+	struct rtnl_route rt = { 0 };
 	int r = json_want(o, JSON_OBJECT, err);
 
 	if (r < 0 || (r = string_of(o, "dst", &dst, err)) < 0 || (r = string_of(o, "gw", &gw, err)) < 0)

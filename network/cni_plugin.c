@@ -50,11 +50,11 @@ struct plugin {
 	const struct cni_plugin_call *call;
 	struct cni_doc_list list;
 	const struct json *config;
-	char *network;     /* ours */
-	const char *mode;  /* "bridge", "tap" */
-	char *owner;       /* file */
+	char *network;    /* ours */
+	const char *mode; /* "bridge", "tap" */
+	char *owner;      /* file */
 	const char *version;
-	int code;          /* of the failure */
+	int code; /* of the failure */
 	struct err err;
 };
 
@@ -108,7 +108,9 @@ static int parse_config(struct plugin *p)
 	p->version = p->list.version;
 	p->config = p->list.plugins[0];
 	if (json_get(p->config, "ipam"))
-		return fail(p, CODE_FIELD, err_set(&p->err, -EINVAL, "ipam: unsupported field, amphi's networks give their own addresses"));
+		return fail(p, CODE_FIELD,
+			    err_set(&p->err, -EINVAL,
+				    "ipam: unsupported field, amphi's networks give their own addresses"));
 	p->mode = "bridge";
 	v = json_get(p->config, "mode");
 	if (v && (json_string(v, &p->mode, &p->err) < 0 || (strcmp(p->mode, "bridge") && strcmp(p->mode, "tap"))))
@@ -119,9 +121,9 @@ static int parse_config(struct plugin *p)
 /* Which network; made when the configuration describes it. */
 static int choose_network(struct plugin *p, bool make)
 {
-	cleanup_network struct network n = {0};
+	cleanup_network struct network n = { 0 };
 	cleanup_strv char **subnets = NULL;
-	struct err e = {0};
+	struct err e = { 0 };
 	int r = json_opt_string(p->config, "network", &p->network, &p->err);
 
 	if (r >= 0 && !p->network)
@@ -132,7 +134,8 @@ static int choose_network(struct plugin *p, bool make)
 		return 0;
 	r = network_def_load(NULL, p->list.name, &n, &e);
 	if (r == -ENOENT && subnets && make) {
-		r = network_def_create(NULL, &(struct network_create){.name = p->list.name, .subnets = subnets}, &p->err);
+		r = network_def_create(NULL, &(struct network_create){ .name = p->list.name, .subnets = subnets },
+				       &p->err);
 		/* another ADD was faster */
 		if (r == -EEXIST && network_def_load(NULL, p->list.name, &n, NULL) >= 0)
 			r = 0;
@@ -174,13 +177,13 @@ static int read_port(const struct json *o, struct network_request *req, struct e
 	int r = json_want(o, JSON_OBJECT, err);
 
 	if (r < 0 || (r = json_opt_u32(o, "hostPort", &outside, err)) < 0 ||
-	    (r = json_opt_u32(o, "containerPort", &inside, err)) < 0 || (r = json_opt_string(o, "protocol", &proto, err)) < 0 ||
-	    (r = json_opt_string(o, "hostIP", &host, err)) < 0)
+	    (r = json_opt_u32(o, "containerPort", &inside, err)) < 0 ||
+	    (r = json_opt_string(o, "protocol", &proto, err)) < 0 || (r = json_opt_string(o, "hostIP", &host, err)) < 0)
 		return r;
 	if (!outside) /* not published, as portmap has it */
 		return 0;
-	text = xasprintf(strchr(host ? host : "", ':') ? "[%s]:%u:%u/%s" : "%s:%u:%u/%s", str_empty(host) ? "0.0.0.0" : host,
-			 outside, inside, proto ? proto : "tcp");
+	text = xasprintf(strchr(host ? host : "", ':') ? "[%s]:%u:%u/%s" : "%s:%u:%u/%s",
+			 str_empty(host) ? "0.0.0.0" : host, outside, inside, proto ? proto : "tcp");
 	return network_request_add_port(req, text, err);
 }
 
@@ -195,17 +198,18 @@ static int read_capabilities(struct plugin *p, struct network_request *req)
 
 	if (r <= 0)
 		return r;
-	if ((r = json_opt_array(rc, "portMappings", &list, err)) < 0 || (r = json_opt_object(rc, "bandwidth", &bw, err)) < 0 ||
-	    (r = json_opt_strv(rc, "ips", &ips, err)) < 0 || (r = json_opt_string(rc, "mac", &mac, err)) < 0 ||
-	    (r = json_opt_object(rc, "aliases", &aliases, err)) < 0)
+	if ((r = json_opt_array(rc, "portMappings", &list, err)) < 0 ||
+	    (r = json_opt_object(rc, "bandwidth", &bw, err)) < 0 || (r = json_opt_strv(rc, "ips", &ips, err)) < 0 ||
+	    (r = json_opt_string(rc, "mac", &mac, err)) < 0 || (r = json_opt_object(rc, "aliases", &aliases, err)) < 0)
 		return r;
 	for (size_t i = 0; list && i < list->c.n; i++)
 		if ((r = read_port(&list->c.v[i], req, err)) < 0)
 			return r;
-	if (bw && ((r = json_opt_u64(bw, "ingressRate", &a->rate_in, err)) < 0 ||
-		   (r = json_opt_u64(bw, "ingressBurst", &a->burst_in, err)) < 0 ||
-		   (r = json_opt_u64(bw, "egressRate", &a->rate_out, err)) < 0 ||
-		   (r = json_opt_u64(bw, "egressBurst", &a->burst_out, err)) < 0))
+	if (bw &&
+	    ((r = json_opt_u64(bw, "ingressRate", &a->rate_in, err)) < 0 ||
+	     (r = json_opt_u64(bw, "ingressBurst", &a->burst_in, err)) < 0 ||
+	     (r = json_opt_u64(bw, "egressRate", &a->rate_out, err)) < 0 ||
+	     (r = json_opt_u64(bw, "egressBurst", &a->burst_out, err)) < 0))
 		return r;
 	for (char **s = ips; s && *s; s++) {
 		struct rtnl_addr addr;
@@ -245,7 +249,7 @@ static int read_args(struct plugin *p, struct network_attachment *a)
 
 static void put_error(struct plugin *p, struct str *out)
 {
-	struct json_writer w = {.indent = 2};
+	struct json_writer w = { .indent = 2 };
 	cleanup_free char *text = NULL;
 
 	json_w_object(&w, NULL);
@@ -282,8 +286,10 @@ static void put_routes(struct json_writer *w, const struct rtnl_iface *set)
 		const struct rtnl_route *rt = &set->routes[i];
 
 		json_w_object(w, NULL);
-		json_w_string(w, "dst", rt->dst.family ? rtnl_addr_text(&rt->dst, true, a)
-				 : rt->gateway.family == AF_INET6 ? "::/0" : "0.0.0.0/0");
+		json_w_string(w, "dst",
+			      rt->dst.family                         ? rtnl_addr_text(&rt->dst, true, a) :
+				      rt->gateway.family == AF_INET6 ? "::/0" :
+								       "0.0.0.0/0");
 		if (rt->gateway.family)
 			json_w_string(w, "gw", rtnl_addr_text(&rt->gateway, false, a));
 		json_w_object_end(w);
@@ -295,8 +301,8 @@ static void put_result(const struct plugin *p, const struct network_lease *l, co
 {
 	bool mtu = cni_doc_version(p->version) >= cni_doc_version("1.1.0");
 	const struct network_iface *f = &l->ifaces[0];
-	cleanup_network struct network n = {0};
-	struct json_writer w = {.indent = 2};
+	cleanup_network struct network n = { 0 };
+	struct json_writer w = { .indent = 2 };
 	cleanup_free char *text = NULL;
 	char a[RTNL_ADDR_TEXT];
 
@@ -358,13 +364,14 @@ static int add_tap(struct plugin *p, int netns, const struct network_lease *l, c
 	if (r >= 0)
 		r = rtnl_link_get(&nl, p->call->ifname, 0, &link, &p->err);
 	if (r >= 0)
-		r = rtnl_link_change(&nl, tap.index, &(struct rtnl_change){.mtu = l->ifaces[0].set.mtu, .up = 1}, &p->err);
+		r = rtnl_link_change(&nl, tap.index, &(struct rtnl_change){ .mtu = l->ifaces[0].set.mtu, .up = 1 },
+				     &p->err);
 	return r < 0 ? r : tc_join(&nl, link.index, tap.index, &p->err);
 }
 
 static int detach_owner(struct plugin *p, const char *id, const char *owner)
 {
-	struct network_ref ref = {.id = id, .owner = owner};
+	struct network_ref ref = { .id = id, .owner = owner };
 	int r = network_detach(&ref, &p->err);
 
 	if (r >= 0)
@@ -374,7 +381,7 @@ static int detach_owner(struct plugin *p, const char *id, const char *owner)
 
 static int add(struct plugin *p, struct str *out)
 {
-	cleanup_network_lease struct network_lease l = {0};
+	cleanup_network_lease struct network_lease l = { 0 };
 	cleanup_free char *record = NULL;
 	struct network_request req;
 	char tap[IFNAMSIZ];
@@ -444,8 +451,8 @@ static int del(struct plugin *p)
 
 static int check(struct plugin *p)
 {
-	cleanup_network_lease struct network_lease l = {0};
-	struct network_ref ref = {0};
+	cleanup_network_lease struct network_lease l = { 0 };
+	struct network_ref ref = { 0 };
 	cleanup_fd int netns = -1;
 	int r = need_env(p, true);
 
@@ -468,7 +475,8 @@ static bool is_valid(const struct json *valid, const char *id, const char *ifnam
 	for (size_t i = 0; valid && valid->type == JSON_ARRAY && i < valid->c.n; i++) {
 		const struct json *c = json_get(&valid->c.v[i], "containerID"), *f = json_get(&valid->c.v[i], "ifname");
 
-		if (c && f && c->type == JSON_STRING && f->type == JSON_STRING && !strcmp(c->s, id) && !strcmp(f->s, ifname))
+		if (c && f && c->type == JSON_STRING && f->type == JSON_STRING && !strcmp(c->s, id) &&
+		    !strcmp(f->s, ifname))
 			return true;
 	}
 	return false;
@@ -516,7 +524,7 @@ static int status(struct plugin *p)
 
 static void put_versions(struct str *out)
 {
-	struct json_writer w = {.indent = 0};
+	struct json_writer w = { .indent = 0 };
 	cleanup_free char *text = NULL;
 
 	json_w_object(&w, NULL);
@@ -529,7 +537,7 @@ static void put_versions(struct str *out)
 
 int cni_plugin_run(const struct cni_plugin_call *c, struct str *out)
 {
-	struct plugin p = {.call = c};
+	struct plugin p = { .call = c };
 	const char *cmd = c->command;
 	int r;
 

@@ -46,10 +46,10 @@ struct forget {
 static void read_address(const struct rtattr *v4, const struct rtattr *v6, struct rtnl_addr *ret)
 {
 	if (v4 && RTA_PAYLOAD(v4) == 4) {
-		*ret = (struct rtnl_addr){.family = AF_INET, .prefix = 32};
+		*ret = (struct rtnl_addr){ .family = AF_INET, .prefix = 32 };
 		memcpy(ret->b, RTA_DATA(v4), 4);
 	} else if (v6 && RTA_PAYLOAD(v6) == 16) {
-		*ret = (struct rtnl_addr){.family = AF_INET6, .prefix = 128};
+		*ret = (struct rtnl_addr){ .family = AF_INET6, .prefix = 128 };
 		memcpy(ret->b, RTA_DATA(v6), 16);
 	}
 }
@@ -58,7 +58,7 @@ static bool read_tuple(const struct rtattr *a, struct tuple *ret)
 {
 	const struct rtattr *tb[CTA_TUPLE_MAX + 1], *ip[CTA_IP_MAX + 1], *proto[CTA_PROTO_MAX + 1];
 
-	*ret = (struct tuple){.proto = 0};
+	*ret = (struct tuple){ .proto = 0 };
 	if (!a)
 		return false;
 	rtnl_attrs(RTA_DATA(a), RTA_PAYLOAD(a), tb, CTA_TUPLE_MAX);
@@ -133,8 +133,8 @@ static void start_over(void *arg)
 
 static int collect(struct rtnl *nl, uint8_t family, struct forget *f, struct err *err)
 {
-	struct nfgenmsg g = {.nfgen_family = family, .version = NFNETLINK_V0};
-	struct rtnl_msg m = {.len = 0};
+	struct nfgenmsg g = { .nfgen_family = family, .version = NFNETLINK_V0 };
+	struct rtnl_msg m = { .len = 0 };
 
 	rtnl_begin(&m, (NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_GET, NLM_F_DUMP, &g, sizeof(g));
 	return rtnl_dump(nl, &m, on_flow, start_over, f, err);
@@ -142,8 +142,8 @@ static int collect(struct rtnl *nl, uint8_t family, struct forget *f, struct err
 
 static void delete_one(struct rtnl *nl, const struct doomed *d)
 {
-	struct nfgenmsg g = {.nfgen_family = d->family, .version = NFNETLINK_V0};
-	struct rtnl_msg m = {.len = 0};
+	struct nfgenmsg g = { .nfgen_family = d->family, .version = NFNETLINK_V0 };
+	struct rtnl_msg m = { .len = 0 };
 
 	rtnl_begin(&m, (NFNL_SUBSYS_CTNETLINK << 8) | IPCTNL_MSG_CT_DELETE, 0, &g, sizeof(g));
 	rtnl_put(&m, CTA_TUPLE_ORIG | NLA_F_NESTED, d->tuple, d->len);
@@ -154,8 +154,8 @@ static void delete_one(struct rtnl *nl, const struct doomed *d)
 void conntrack_forget(const struct network_lease *l)
 {
 	cleanup_rtnl struct rtnl nl = RTNL_INIT;
-	static const uint8_t families[] = {AF_INET, AF_INET6};
-	struct err e = {0};
+	static const uint8_t families[] = { AF_INET, AF_INET6 };
+	struct err e = { 0 };
 	bool any = false;
 
 	for (size_t i = 0; i < l->n_ports; i++)
@@ -166,7 +166,7 @@ void conntrack_forget(const struct network_lease *l)
 	if (nl.fd < 0)
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
-		struct forget f = {.lease = l};
+		struct forget f = { .lease = l };
 
 		if (collect(&nl, families[i], &f, &e) < 0)
 			log_debug("network: tracked flows: %s", e.msg);

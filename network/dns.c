@@ -90,7 +90,7 @@ char *dns_host_resolv(void)
 char *dns_hosts_without(const char *text, const struct rtnl_addr *addrs, size_t n)
 {
 	char(*names)[RTNL_ADDR_TEXT] = xcalloc(n ? n : 1, sizeof(*names));
-	struct str out = {0};
+	struct str out = { 0 };
 
 	for (size_t i = 0; i < n; i++)
 		rtnl_addr_text(&addrs[i], false, names[i]);
@@ -208,9 +208,9 @@ static void add_servers(const struct netdir *nd, const struct network *n, char *
 int dns_write(const struct netdir *nd, const struct network_request *req, const struct network_lease *l,
 	      const struct network *nets, struct err *err)
 {
-	cleanup_str struct str hosts = {0}, resolv = {0};
+	cleanup_str struct str hosts = { 0 }, resolv = { 0 };
 	cleanup_strv char **servers = strv_dup(req->dns_servers), **search = strv_dup(req->dns_search),
-		     **options = strv_dup(req->dns_options);
+			  **options = strv_dup(req->dns_options);
 	cleanup_free char *host = NULL;
 	int r;
 
@@ -233,9 +233,9 @@ int dns_write(const struct netdir *nd, const struct network_request *req, const 
 int dns_write_plain(const struct network_request *req, const struct network_lease *l, const struct json *dns,
 		    struct err *err)
 {
-	cleanup_str struct str hosts = {0}, resolv = {0};
+	cleanup_str struct str hosts = { 0 }, resolv = { 0 };
 	cleanup_strv char **servers = strv_dup(req->dns_servers), **search = strv_dup(req->dns_search),
-		     **options = strv_dup(req->dns_options);
+			  **options = strv_dup(req->dns_options);
 	cleanup_free char *host = NULL, *names = strv_join(l->names, " ");
 	int r = 0;
 
@@ -295,7 +295,7 @@ static void remove_lines(const char *dir, const struct rtnl_addr *addrs, size_t 
 void dns_publish(const struct netdir *nd, const struct network_lease *l, const struct network_iface *iface, bool add)
 {
 	cleanup_fd int dir = iface->network ? endpoint_dir(nd, iface->network, NULL) : -1;
-	cleanup_str struct str lines = {0};
+	cleanup_str struct str lines = { 0 };
 	struct ipam_entry *v = NULL;
 	char key[NETDIR_KEY];
 	size_t n = 0;
@@ -324,7 +324,7 @@ void dns_publish(const struct netdir *nd, const struct network_lease *l, const s
 void dns_learn(const struct netdir *nd, const struct network_lease *l, const struct network_iface *iface)
 {
 	cleanup_fd int dir = iface->network ? endpoint_dir(nd, iface->network, NULL) : -1;
-	cleanup_str struct str lines = {0};
+	cleanup_str struct str lines = { 0 };
 	struct ipam_entry *v = NULL;
 	size_t n = 0;
 

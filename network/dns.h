@@ -12,7 +12,8 @@
  * The text of resolv.conf. servers (may be NULL) go first; without any, those of the host's text that work from
  * elsewhere: loopback addresses are left out. search and options NULL: the host's. Pure.
  */
-void dns_resolv(struct str *out, char *const *servers, char *const *search, char *const *options, const char *host_text);
+void dns_resolv(struct str *out, char *const *servers, char *const *search, char *const *options,
+		const char *host_text);
 /* Host's resolver configuration, behind systemd-resolved's stub when that is what /etc/resolv.conf names. Owned; "" when none. */
 char *dns_host_resolv(void);
 /*

@@ -60,7 +60,8 @@ static int plan_family(int dir, const struct network *n, uint8_t family, const s
 	int r;
 
 	if (!s && want->family)
-		return err_set(err, -EADDRNOTAVAIL, "the network has no %s subnet", family == AF_INET ? "IPv4" : "IPv6");
+		return err_set(err, -EADDRNOTAVAIL, "the network has no %s subnet",
+			       family == AF_INET ? "IPv4" : "IPv6");
 	if (!s)
 		return 0;
 	r = ipam_lease(dir, s, want, o, &a, err);
@@ -68,7 +69,7 @@ static int plan_family(int dir, const struct network *n, uint8_t family, const s
 		return r;
 	rtnl_iface_add_addr(&iface->set, &a);
 	if (gateways && !n->internal && s->gateway.family) {
-		struct rtnl_route rt = {.gateway = s->gateway};
+		struct rtnl_route rt = { .gateway = s->gateway };
 
 		rt.gateway.prefix = (uint8_t)(8 * rtnl_addr_len(&s->gateway));
 		rtnl_iface_add_route(&iface->set, &rt);
@@ -83,7 +84,7 @@ int endpoint_plan(const struct netdir *nd, const struct network *n, const struct
 	cleanup_free char *names = NULL;
 	cleanup_strv char **all = strv_dup(l->names);
 	char key[NETDIR_KEY];
-	struct ipam_owner o = {.key = key, .owner = l->ref.owner, .files_dir = l->files_dir ? l->files_dir : ""};
+	struct ipam_owner o = { .key = key, .owner = l->ref.owner, .files_dir = l->files_dir ? l->files_dir : "" };
 	cleanup_fd int dir = endpoint_dir(nd, n->name, err);
 	int r;
 
@@ -95,8 +96,8 @@ int endpoint_plan(const struct netdir *nd, const struct network *n, const struct
 	o.names = names = strv_join(all, " ");
 	iface->network = xstrdup(n->name);
 	iface->bridge = xstrdup(n->bridge);
-	snprintf(iface->host_link, sizeof(iface->host_link), "%s%.12s%x", l->kind == NETWORK_MACHINE ? ENDPOINT_TAP : ENDPOINT_VETH,
-		 key, index & 15);
+	snprintf(iface->host_link, sizeof(iface->host_link), "%s%.12s%x",
+		 l->kind == NETWORK_MACHINE ? ENDPOINT_TAP : ENDPOINT_VETH, key, index & 15);
 	if (a->ifname)
 		snprintf(iface->set.name, sizeof(iface->set.name), "%s", a->ifname);
 	else
@@ -132,8 +133,9 @@ static int plug_tap(struct rtnl *nl, const struct network_lease *l, struct netwo
 	iface->n_taps = queues ? queues : 1;
 	r = rtnl_link_get(nl, iface->host_link, 0, &link, err);
 	if (r >= 0)
-		r = rtnl_link_change(nl, link.index,
-				     &(struct rtnl_change){.mtu = iface->set.mtu, .master = bridge, .up = 1, .alias = alias}, err);
+		r = rtnl_link_change(
+			nl, link.index,
+			&(struct rtnl_change){ .mtu = iface->set.mtu, .master = bridge, .up = 1, .alias = alias }, err);
 	return r;
 }
 
@@ -141,7 +143,7 @@ int endpoint_make(struct rtnl *nl, const struct network *n, const struct network
 		  const struct network_lease *l, struct network_iface *iface, int netns_fd, unsigned int queues,
 		  struct err *err)
 {
-	struct tc_limit in = {a->rate_in, a->burst_in}, out = {a->rate_out, a->burst_out};
+	struct tc_limit in = { a->rate_in, a->burst_in }, out = { a->rate_out, a->burst_out };
 	char alias[256], ifb[IFNAMSIZ];
 	struct rtnl_link link;
 	int bridge, r;
@@ -158,8 +160,8 @@ int endpoint_make(struct rtnl *nl, const struct network *n, const struct network
 
 		r = rtnl_open(&inside, netns_fd, err);
 		if (r >= 0)
-			r = veth_make(nl, iface->host_link, bridge, alias, iface->set.name, iface->set.mac, iface->set.mtu,
-				      netns_fd, err);
+			r = veth_make(nl, iface->host_link, bridge, alias, iface->set.name, iface->set.mac,
+				      iface->set.mtu, netns_fd, err);
 		if (r == -EEXIST)
 			return err_set(err, r, "interface %s exists already in the container", iface->set.name);
 		if (r >= 0) {

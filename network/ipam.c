@@ -99,7 +99,8 @@ int ipam_defaults(struct network_subnet *sn, struct err *err)
 	}
 	sn->first.prefix = sn->last.prefix = (uint8_t)full;
 	if (!rtnl_addr_in(&sn->gateway, &sn->net))
-		return err_set(err, -EINVAL, "gateway %s is outside the subnet", rtnl_addr_text(&sn->gateway, false, text));
+		return err_set(err, -EINVAL, "gateway %s is outside the subnet",
+			       rtnl_addr_text(&sn->gateway, false, text));
 	if (!rtnl_addr_in(&sn->first, &sn->net) || !rtnl_addr_in(&sn->last, &sn->net) ||
 	    ipam_compare(&sn->first, &sn->last) > 0)
 		return err_set(err, -EINVAL, "range of subnet %s: not an ascending range inside the subnet",
@@ -111,7 +112,7 @@ int ipam_defaults(struct network_subnet *sn, struct err *err)
 static int take(int dirfd, const struct rtnl_addr *a, const struct ipam_owner *o)
 {
 	char name[RTNL_ADDR_TEXT];
-	cleanup_str struct str s = {0};
+	cleanup_str struct str s = { 0 };
 	cleanup_fd int fd = -1;
 	int r;
 
@@ -188,7 +189,8 @@ int ipam_lease(int dirfd, const struct network_subnet *sn, const struct rtnl_add
 		if (rtnl_addr_equal(&a, &sn->last) || !ipam_next(&a))
 			a = sn->first;
 	}
-	return err_set(err, -ENOSPC, "subnet %s: no free address (range exhausted)", rtnl_addr_text(&sn->net, true, text));
+	return err_set(err, -ENOSPC, "subnet %s: no free address (range exhausted)",
+		       rtnl_addr_text(&sn->net, true, text));
 }
 
 int ipam_release(int dirfd, const struct rtnl_addr *a, const char *key, struct err *err)
@@ -217,7 +219,7 @@ void ipam_entry_free(struct ipam_entry *e)
 	free(e->owner);
 	free(e->files_dir);
 	free(e->names);
-	*e = (struct ipam_entry){0};
+	*e = (struct ipam_entry){ 0 };
 }
 
 void ipam_list_free(struct ipam_entry *v, size_t n)
@@ -266,7 +268,7 @@ int ipam_list(int dirfd, struct ipam_entry **ret, size_t *ret_n, struct err *err
 		return r;
 	}
 	for (struct dirent *e; (e = readdir(d));) {
-		struct ipam_entry x = {0};
+		struct ipam_entry x = { 0 };
 		int r;
 
 		if (e->d_name[0] == '.')

@@ -26,7 +26,7 @@ int ipam_release(int dirfd, const struct rtnl_addr *a, const char *key, struct e
 
 /* A lease as read. */
 struct ipam_entry {
-	struct rtnl_addr addr; /* plain, with full prefix */
+	struct rtnl_addr addr;                 /* plain, with full prefix */
 	char *key, *owner, *files_dir, *names; /* owned */
 };
 void ipam_entry_free(struct ipam_entry *e);

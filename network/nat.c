@@ -69,7 +69,8 @@ static void elements(struct str *out, const char *verb, const struct network_lea
 				 family == AF_INET ? 4 : 6, host ? "_host" : "");
 			if (host)
 				str_addf(out, "%s . ", rtnl_addr_text(&p->host, false, h));
-			str_addf(out, "%s . %u : %s . %u", network_lease_proto(p->proto), p->port + k, a, p->inside + k);
+			str_addf(out, "%s . %u : %s . %u", network_lease_proto(p->proto), p->port + k, a,
+				 p->inside + k);
 			open = true;
 		}
 	}
@@ -126,8 +127,8 @@ static void masquerades(struct str *out, const struct network *nets, size_t n)
 			rtnl_addr_text(&nets[i].subnets[k].net, true, a);
 			str_addf(out, "\t\t%s saddr %s %s daddr %s ct status dnat masquerade\n", ip, a, ip, a);
 			if (nets[i].masquerade)
-				str_addf(out, "\t\t%s saddr %s oifname != @bridges %s daddr != %s masquerade\n", ip, a, ip,
-					 ip[2] ? "ff00::/8" : "224.0.0.0/4");
+				str_addf(out, "\t\t%s saddr %s oifname != @bridges %s daddr != %s masquerade\n", ip, a,
+					 ip, ip[2] ? "ff00::/8" : "224.0.0.0/4");
 		}
 }
 
@@ -135,56 +136,63 @@ void nat_table(struct str *out, const struct network *nets, size_t n_nets, const
 	       size_t n_leases)
 {
 	/* Declared before it is deleted: a delete of what is not there would fail. */
-	str_add(out, "table inet " TABLE "\ndelete table inet " TABLE "\ntable inet " TABLE " {\n"
-		     "\tmap ports4 {\n\t\ttype inet_proto . inet_service : ipv4_addr . inet_service\n\t}\n"
-		     "\tmap ports4_host {\n\t\ttype ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service\n\t}\n"
-		     "\tmap ports6 {\n\t\ttype inet_proto . inet_service : ipv6_addr . inet_service\n\t}\n"
-		     "\tmap ports6_host {\n\t\ttype ipv6_addr . inet_proto . inet_service : ipv6_addr . inet_service\n\t}\n");
+	str_add(out,
+		"table inet " TABLE "\ndelete table inet " TABLE "\ntable inet " TABLE " {\n"
+		"\tmap ports4 {\n\t\ttype inet_proto . inet_service : ipv4_addr . inet_service\n\t}\n"
+		"\tmap ports4_host {\n\t\ttype ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service\n\t}\n"
+		"\tmap ports6 {\n\t\ttype inet_proto . inet_service : ipv6_addr . inet_service\n\t}\n"
+		"\tmap ports6_host {\n\t\ttype ipv6_addr . inet_proto . inet_service : ipv6_addr . "
+		"inet_service\n\t}\n");
 	set_of(out, "bridges", nets, n_nets, is_ours);
 	set_of(out, "isolated", nets, n_nets, is_isolated);
 	set_of(out, "internal", nets, n_nets, is_internal);
-	str_add(out, "\tchain guard {\n\t\ttype filter hook prerouting priority raw; policy accept;\n"
-		     "\t\tiifname @bridges ip daddr 127.0.0.0/8 drop\n\t}\n"
-		     "\tchain publish {\n"
-		     "\t\tdnat ip to ip daddr . meta l4proto . th dport map @ports4_host\n"
-		     "\t\tdnat ip to meta l4proto . th dport map @ports4\n"
-		     "\t\tip6 daddr ::1 return\n"
-		     "\t\tdnat ip6 to ip6 daddr . meta l4proto . th dport map @ports6_host\n"
-		     "\t\tdnat ip6 to meta l4proto . th dport map @ports6\n\t}\n"
-		     "\tchain prerouting {\n\t\ttype nat hook prerouting priority dstnat; policy accept;\n"
-		     "\t\tfib daddr type local meta l4proto { tcp, udp, sctp } jump publish\n\t}\n"
-		     "\tchain output {\n\t\ttype nat hook output priority -100; policy accept;\n"
-		     "\t\tfib daddr type local meta l4proto { tcp, udp, sctp } jump publish\n\t}\n"
-		     "\tchain postrouting {\n\t\ttype nat hook postrouting priority srcnat; policy accept;\n"
-		     "\t\toifname @bridges ip saddr 127.0.0.0/8 masquerade\n");
+	str_add(out,
+		"\tchain guard {\n\t\ttype filter hook prerouting priority raw; policy accept;\n"
+		"\t\tiifname @bridges ip daddr 127.0.0.0/8 drop\n\t}\n"
+		"\tchain publish {\n"
+		"\t\tdnat ip to ip daddr . meta l4proto . th dport map @ports4_host\n"
+		"\t\tdnat ip to meta l4proto . th dport map @ports4\n"
+		"\t\tip6 daddr ::1 return\n"
+		"\t\tdnat ip6 to ip6 daddr . meta l4proto . th dport map @ports6_host\n"
+		"\t\tdnat ip6 to meta l4proto . th dport map @ports6\n\t}\n"
+		"\tchain prerouting {\n\t\ttype nat hook prerouting priority dstnat; policy accept;\n"
+		"\t\tfib daddr type local meta l4proto { tcp, udp, sctp } jump publish\n\t}\n"
+		"\tchain output {\n\t\ttype nat hook output priority -100; policy accept;\n"
+		"\t\tfib daddr type local meta l4proto { tcp, udp, sctp } jump publish\n\t}\n"
+		"\tchain postrouting {\n\t\ttype nat hook postrouting priority srcnat; policy accept;\n"
+		"\t\toifname @bridges ip saddr 127.0.0.0/8 masquerade\n");
 	masquerades(out, nets, n_nets);
-	str_add(out, "\t}\n"
-		     "\tchain forward {\n\t\ttype filter hook forward priority filter; policy accept;\n"
-		     "\t\tiifname != @bridges oifname != @bridges accept\n"
-		     "\t\tct state established,related accept\n"
-		     "\t\tct status dnat accept\n");
+	str_add(out,
+		"\t}\n"
+		"\tchain forward {\n\t\ttype filter hook forward priority filter; policy accept;\n"
+		"\t\tiifname != @bridges oifname != @bridges accept\n"
+		"\t\tct state established,related accept\n"
+		"\t\tct status dnat accept\n");
 	for (size_t i = 0; i < n_nets; i++)
 		if (is_ours(&nets[i]))
 			str_addf(out, "\t\tiifname \"%s\" oifname \"%s\" accept\n", nets[i].bridge, nets[i].bridge);
-	str_add(out, "\t\tiifname @internal drop\n\t\toifname @internal drop\n"
-		     "\t\tiifname @isolated oifname @bridges drop\n\t\tiifname @bridges oifname @isolated drop\n"
-		     "\t\tiifname @bridges accept\n"
-		     "\t\toifname @bridges drop\n\t}\n}\n");
+	str_add(out,
+		"\t\tiifname @internal drop\n\t\toifname @internal drop\n"
+		"\t\tiifname @isolated oifname @bridges drop\n\t\tiifname @bridges oifname @isolated drop\n"
+		"\t\tiifname @bridges accept\n"
+		"\t\toifname @bridges drop\n\t}\n}\n");
 	for (size_t i = 0; i < n_leases; i++)
 		nat_elements(out, "add", &leases[i]);
 }
 
 int nat_run(const char *text, struct err *err)
 {
-	static char *const argv[] = {"nft", "-f", "-", NULL};
-	struct child_io io = {.in = text, .in_len = strlen(text), .want_err = 1, .want_out = 1, .timeout_ms = 60000};
+	static char *const argv[] = { "nft", "-f", "-", NULL };
+	struct child_io io = { .in = text, .in_len = strlen(text), .want_err = 1, .want_out = 1, .timeout_ms = 60000 };
 	cleanup_free char *out = NULL, *errout = NULL;
 	int r = child_run(argv, &io, err);
 
 	out = io.out;
 	errout = io.errout;
 	if (r == -ENOENT || r == 127)
-		return err_set(err, -ENOENT, "nft: not found; install nftables, or create the network with --no-masquerade --no-isolate and publish no ports");
+		return err_set(err, -ENOENT,
+			       "nft: not found; install nftables, or create the network with --no-masquerade "
+			       "--no-isolate and publish no ports");
 	if (r < 0)
 		return err_wrap(err, "run nft");
 	if (r) {
@@ -205,15 +213,15 @@ int nat_present(struct err *err)
 		struct nlattr a;
 		char name[8];
 	} req = {
-		.h = {.nlmsg_len = sizeof(req),
-		      .nlmsg_type = (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETTABLE,
-		      .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
-		      .nlmsg_seq = 1},
-		.g = {.nfgen_family = NFPROTO_INET, .version = NFNETLINK_V0},
-		.a = {.nla_len = NLA_HDRLEN + sizeof(TABLE), .nla_type = NFTA_TABLE_NAME},
+		.h = { .nlmsg_len = sizeof(req),
+		       .nlmsg_type = (NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETTABLE,
+		       .nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK,
+		       .nlmsg_seq = 1 },
+		.g = { .nfgen_family = NFPROTO_INET, .version = NFNETLINK_V0 },
+		.a = { .nla_len = NLA_HDRLEN + sizeof(TABLE), .nla_type = NFTA_TABLE_NAME },
 		.name = TABLE,
 	};
-	struct sockaddr_nl to = {.nl_family = AF_NETLINK};
+	struct sockaddr_nl to = { .nl_family = AF_NETLINK };
 	cleanup_fd int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
 	union {
 		struct nlmsghdr h;
@@ -256,8 +264,8 @@ static void port_names(const struct network_port *p, uint32_t k, char dir[32], c
 static bool host_uses(const struct network_port *p, uint32_t k)
 {
 	bool six = p->host.family == AF_INET6;
-	struct sockaddr_in a4 = {.sin_family = AF_INET, .sin_port = htons((uint16_t)(p->port + k))};
-	struct sockaddr_in6 a6 = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)(p->port + k))};
+	struct sockaddr_in a4 = { .sin_family = AF_INET, .sin_port = htons((uint16_t)(p->port + k)) };
+	struct sockaddr_in6 a6 = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)(p->port + k)) };
 	int type = p->proto == NETWORK_TCP ? SOCK_STREAM : SOCK_DGRAM, one = 1;
 	cleanup_fd int fd = -1;
 
@@ -271,7 +279,7 @@ static bool host_uses(const struct network_port *p, uint32_t k)
 	if (p->host.family)
 		memcpy(six ? (void *)&a6.sin6_addr : (void *)&a4.sin_addr, p->host.b, rtnl_addr_len(&p->host));
 	return bind(fd, six ? (struct sockaddr *)&a6 : (struct sockaddr *)&a4, six ? sizeof(a6) : sizeof(a4)) < 0 &&
-	       errno == EADDRINUSE;
+		errno == EADDRINUSE;
 }
 
 /* Who holds the port already, by one address or by all; owned, NULL: nobody. */
@@ -294,7 +302,8 @@ static char *holder(int dir, const char *file, char name[RTNL_ADDR_TEXT])
 	return NULL;
 }
 
-static int reserve_one(int ports, const struct network_port *p, uint32_t k, const char *key, const char *id, struct err *err)
+static int reserve_one(int ports, const struct network_port *p, uint32_t k, const char *key, const char *id,
+		       struct err *err)
 {
 	char dname[32], file[RTNL_ADDR_TEXT], other[RTNL_ADDR_TEXT];
 	cleanup_free char *who = NULL, *text = NULL;

@@ -46,7 +46,7 @@ static int open_dir(const char *path, struct err *err)
 /* A run directory of an earlier boot describes nothing that exists. Under the lock. */
 static int check_boot(struct netdir *nd, struct err *err)
 {
-	static const char *const parts[] = {"attached", "ipam", "ports", "joined", "cni", "nat", "dns"};
+	static const char *const parts[] = { "attached", "ipam", "ports", "joined", "cni", "nat", "dns" };
 	cleanup_free char *now = NULL, *then = NULL;
 	size_t n, m;
 	int r = fd_slurp_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64, &now, &n);

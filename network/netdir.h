@@ -11,8 +11,8 @@
 struct network_ref;
 
 struct netdir {
-	char *conf;  /* definitions: NAME.json */
-	char *run;   /* in use now: attached/KEY.json, ipam/NETWORK/ADDRESS, ports/…, dns/NETWORK/…, nat, lock */
+	char *conf; /* definitions: NAME.json */
+	char *run;  /* in use now: attached/KEY.json, ipam/NETWORK/ADDRESS, ports/…, dns/NETWORK/…, nat, lock */
 	int conf_fd, run_fd;
 	int lock_fd; /* holds the flock; -1 without */
 };
@@ -25,7 +25,10 @@ struct netdir {
 int netdir_open(const char *dir, bool lock, struct netdir *ret, struct err *err);
 void netdir_close(struct netdir *nd);
 #define cleanup_netdir CLEANUP(netdir_close)
-#define NETDIR_INIT { .conf_fd = -1, .run_fd = -1, .lock_fd = -1 }
+#define NETDIR_INIT \
+	{ \
+		.conf_fd = -1, .run_fd = -1, .lock_fd = -1 \
+	}
 
 /* Gives the lock up and takes it again, around foreign programs that may want it themselves. */
 void netdir_unlock(const struct netdir *nd);

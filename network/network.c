@@ -35,9 +35,10 @@
 
 static void lease_begin(struct network_lease *l, const struct network_request *req)
 {
-	*l = (struct network_lease){.kind = req->kind};
-	l->ref = (struct network_ref){
-		.dir = xstrdup(req->ref.dir), .id = xstrdup(req->ref.id), .owner = xstrdup(req->ref.owner)};
+	*l = (struct network_lease){ .kind = req->kind };
+	l->ref = (struct network_ref){ .dir = xstrdup(req->ref.dir),
+				       .id = xstrdup(req->ref.id),
+				       .owner = xstrdup(req->ref.owner) };
 	if (!req->no_files)
 		l->files_dir = xstrdup(req->files_dir ? req->files_dir : req->ref.owner);
 	strv_add(&l->names, req->hostname ? req->hostname : req->ref.id);
@@ -97,7 +98,8 @@ static int plan(const struct netdir *nd, const struct network_request *req, stru
 			return err_wrap(err, "network %s", nets[i].name);
 		for (size_t k = 0; k + 1 < l->n_ifaces; k++)
 			if (!strcmp(l->ifaces[k].set.name, f->set.name))
-				return err_set(err, -EEXIST, "network %s: interface %s is used twice", nets[i].name, f->set.name);
+				return err_set(err, -EEXIST, "network %s: interface %s is used twice", nets[i].name,
+					       f->set.name);
 		/* The first network with a way out has the default route. */
 		for (size_t k = 0; k < f->set.n_routes;) {
 			bool *have = f->set.routes[k].gateway.family == AF_INET ? &default4 : &default6;
@@ -107,7 +109,8 @@ static int plan(const struct netdir *nd, const struct network_request *req, stru
 				k++;
 				continue;
 			}
-			memmove(&f->set.routes[k], &f->set.routes[k + 1], (f->set.n_routes - k - 1) * sizeof(*f->set.routes));
+			memmove(&f->set.routes[k], &f->set.routes[k + 1],
+				(f->set.n_routes - k - 1) * sizeof(*f->set.routes));
 			f->set.n_routes--;
 		}
 	}
@@ -126,8 +129,8 @@ static int check_request(const struct network_request *req, const struct network
 	for (size_t i = 0; i < req->n_nets; i++)
 		published |= !nets[i].internal && !nets[i].foreign;
 	if (!published)
-		return err_set(err, -EINVAL, "--publish: network %s is %s; ports cannot be published", req->nets[0].network,
-			       nets[0].internal ? "internal" : "on a foreign bridge");
+		return err_set(err, -EINVAL, "--publish: network %s is %s; ports cannot be published",
+			       req->nets[0].network, nets[0].internal ? "internal" : "on a foreign bridge");
 	return 0;
 }
 
@@ -136,7 +139,7 @@ static int carry_out(const struct netdir *nd, const struct network_request *req,
 		     const struct network *nets, const char *key, struct err *err)
 {
 	cleanup_rtnl struct rtnl nl = RTNL_INIT;
-	cleanup_str struct str text = {0};
+	cleanup_str struct str text = { 0 };
 	int r = nat_reserve(nd, l, key, err);
 
 	if (r < 0)
@@ -144,7 +147,8 @@ static int carry_out(const struct netdir *nd, const struct network_request *req,
 	netdir_stop_at("ports");
 	r = rtnl_open(&nl, -1, err);
 	for (size_t i = 0; r >= 0 && i < req->n_nets; i++) {
-		r = endpoint_make(&nl, &nets[i], &req->nets[i], l, &l->ifaces[from + i], req->netns_fd, req->tap_queues, err);
+		r = endpoint_make(&nl, &nets[i], &req->nets[i], l, &l->ifaces[from + i], req->netns_fd, req->tap_queues,
+				  err);
 		if (r < 0)
 			return err_wrap(err, "network %s", nets[i].name);
 	}
@@ -161,7 +165,8 @@ static int carry_out(const struct netdir *nd, const struct network_request *req,
 	return r;
 }
 
-static int attach_cni(const struct netdir *nd, const struct network_request *req, struct network_lease *l, struct err *err)
+static int attach_cni(const struct netdir *nd, const struct network_request *req, struct network_lease *l,
+		      struct err *err)
 {
 	char key[NETDIR_KEY];
 	int r;
@@ -229,7 +234,7 @@ int network_attach(const struct network_request *req, struct network_lease *ret,
 		if (r >= 0) {
 			r = attach(&nd, req, &l, nets, err);
 			if (r < 0) {
-				struct err undo = {0};
+				struct err undo = { 0 };
 
 				if (attached_detach(&nd, &req->ref, &undo) < 0)
 					log_warn("network: undo of a failed attach: %s", undo.msg);
@@ -253,13 +258,13 @@ int network_detach(const struct network_ref *ref, struct err *err)
 	return r < 0 ? r : attached_detach(&nd, ref, err);
 }
 
-
 /* ---- a running container -------------------------------------------------------------------------------- */
 
-static int connect_one(const struct netdir *nd, const struct network_request *req, struct network_lease *l, struct err *err)
+static int connect_one(const struct netdir *nd, const struct network_request *req, struct network_lease *l,
+		       struct err *err)
 {
-	struct network_lease before = {0};
-	struct network n = {0};
+	struct network_lease before = { 0 };
+	struct network n = { 0 };
 	char key[NETDIR_KEY];
 	size_t from = l->n_ifaces;
 	int r;
@@ -314,7 +319,7 @@ static int connect_one(const struct netdir *nd, const struct network_request *re
 int network_connect(const struct network_request *req, struct network_lease *ret, struct err *err)
 {
 	cleanup_netdir struct netdir nd = NETDIR_INIT;
-	cleanup_network_lease struct network_lease l = {0};
+	cleanup_network_lease struct network_lease l = { 0 };
 	int r;
 
 	if (req->kind != NETWORK_CONTAINER)
@@ -335,14 +340,14 @@ int network_connect(const struct network_request *req, struct network_lease *ret
 	if (r < 0)
 		return r;
 	*ret = l;
-	l = (struct network_lease){0};
+	l = (struct network_lease){ 0 };
 	return 0;
 }
 
 int network_disconnect(const struct network_ref *ref, const char *network, struct err *err)
 {
 	cleanup_netdir struct netdir nd = NETDIR_INIT;
-	cleanup_network_lease struct network_lease l = {0};
+	cleanup_network_lease struct network_lease l = { 0 };
 	int r = netdir_open(ref->dir, true, &nd, err);
 
 	if (r >= 0)
@@ -364,7 +369,7 @@ int network_disconnect(const struct network_ref *ref, const char *network, struc
 static int check_iface(struct rtnl *host, struct rtnl *inside, const struct network_iface *f, struct err *err)
 {
 	struct rtnl_link link;
-	struct rtnl_iface now = {0};
+	struct rtnl_iface now = { 0 };
 	int r;
 
 	if (f->host_link[0]) {
@@ -426,14 +431,14 @@ static void add_stats(struct network_stats **v, size_t *n, const char *name, con
 
 	*v = xreallocarray(*v, *n + 1, sizeof(**v));
 	s = &(*v)[(*n)++];
-	*s = (struct network_stats){.rx_bytes = swap ? l->tx_bytes : l->rx_bytes,
-				    .rx_packets = swap ? l->tx_packets : l->rx_packets,
-				    .rx_errors = swap ? l->tx_errors : l->rx_errors,
-				    .rx_dropped = swap ? l->tx_dropped : l->rx_dropped,
-				    .tx_bytes = swap ? l->rx_bytes : l->tx_bytes,
-				    .tx_packets = swap ? l->rx_packets : l->tx_packets,
-				    .tx_errors = swap ? l->rx_errors : l->tx_errors,
-				    .tx_dropped = swap ? l->rx_dropped : l->tx_dropped};
+	*s = (struct network_stats){ .rx_bytes = swap ? l->tx_bytes : l->rx_bytes,
+				     .rx_packets = swap ? l->tx_packets : l->rx_packets,
+				     .rx_errors = swap ? l->tx_errors : l->rx_errors,
+				     .rx_dropped = swap ? l->tx_dropped : l->rx_dropped,
+				     .tx_bytes = swap ? l->rx_bytes : l->tx_bytes,
+				     .tx_packets = swap ? l->rx_packets : l->tx_packets,
+				     .tx_errors = swap ? l->rx_errors : l->tx_errors,
+				     .tx_dropped = swap ? l->rx_dropped : l->tx_dropped };
 	snprintf(s->name, sizeof(s->name), "%s", name);
 }
 

@@ -36,13 +36,13 @@ struct network_ref {
 
 /* One network to attach to. */
 struct network_attachment {
-	char *network;           /* definition's name */
-	char *ifname;            /* inside; NULL: eth0, eth1… in order */
-	struct rtnl_addr ip4;    /* static address; family 0: allocate */
+	char *network;        /* definition's name */
+	char *ifname;         /* inside; NULL: eth0, eth1… in order */
+	struct rtnl_addr ip4; /* static address; family 0: allocate */
 	struct rtnl_addr ip6;
 	bool has_mac;
 	uint8_t mac[RTNL_MAC_LEN];
-	char **aliases;          /* more names for the resolver */
+	char **aliases;               /* more names for the resolver */
 	uint64_t rate_in, rate_out;   /* bits per second into / out of the container; 0: none */
 	uint64_t burst_in, burst_out; /* bits; 0: chosen */
 };
@@ -59,18 +59,19 @@ struct network_port {
 struct network_request {
 	struct network_ref ref;
 	enum network_kind kind;
-	int netns_fd;         /* container's namespace (borrowed); -1 for machines */
-	const char *hostname; /* also the first name in the resolver; NULL: the id */
-	const char *name;     /* second name; NULL: none */
+	int netns_fd;                    /* container's namespace (borrowed); -1 for machines */
+	const char *hostname;            /* also the first name in the resolver; NULL: the id */
+	const char *name;                /* second name; NULL: none */
 	struct network_attachment *nets; /* owned; the first one gives the default route */
 	size_t n_nets;
 	struct network_port *ports;
 	size_t n_ports;
 	char **dns_servers, **dns_search, **dns_options; /* owned; override the definition's */
-	char **extra_hosts;   /* "name:address" */
-	const char *files_dir; /* existing directory for resolv.conf, hosts, hostname (written in place); NULL: <owner> */
-	bool no_files;        /* write none */
-	uint16_t tap_queues;  /* machines: 0 or 1 one queue; more gives ifaces[].tap_fds */
+	char **extra_hosts;                              /* "name:address" */
+	const char
+		*files_dir;  /* existing directory for resolv.conf, hosts, hostname (written in place); NULL: <owner> */
+	bool no_files;       /* write none */
+	uint16_t tap_queues; /* machines: 0 or 1 one queue; more gives ifaces[].tap_fds */
 	const char *cni_config; /* file of a conflist: its plugins make the attachment instead of our networks */
 	char **cni_path;        /* plugin directories; NULL: $CNI_PATH, /opt/cni/bin, /usr/lib/cni */
 };
@@ -79,10 +80,10 @@ struct network_request {
 
 /* One interface of the result. */
 struct network_iface {
-	struct rtnl_iface set; /* what the inside looks like: the guest's configuration for machines */
-	char *network;         /* definition's name; NULL in a joined namespace */
-	char *bridge;          /* NULL: none */
-	char host_link[IFNAMSIZ]; /* veth or tap on the host; "" in a joined namespace */
+	struct rtnl_iface set;         /* what the inside looks like: the guest's configuration for machines */
+	char *network;                 /* definition's name; NULL in a joined namespace */
+	char *bridge;                  /* NULL: none */
+	char host_link[IFNAMSIZ];      /* veth or tap on the host; "" in a joined namespace */
 	int tap_fds[NETWORK_TAPS_MAX]; /* machines: open taps with IFF_VNET_HDR, header of 12 bytes; -1 else */
 	unsigned int n_taps;
 };
@@ -138,7 +139,8 @@ int network_lease_find(const struct network_ref *ref, struct network_lease *ret,
  * keeps them but sees no packet any more. ret->ifaces may be empty (a namespace with loopback only: no network). Repeatable: an old
  * redirect is replaced. The tap disappears with its fds.
  */
-int network_join(const struct network_ref *ref, int netns_fd, uint16_t queues, struct network_lease *ret, struct err *err);
+int network_join(const struct network_ref *ref, int netns_fd, uint16_t queues, struct network_lease *ret,
+		 struct err *err);
 /* Undoes network_join() in a namespace that lives on (engines run hooks and CNI DEL there). 0 when nothing was done. */
 int network_join_undo(const struct network_ref *ref, int netns_fd, struct err *err);
 
@@ -176,8 +178,8 @@ int network_pasta_undo(const struct network_ref *ref, struct err *err);
 /* ---- definitions ---------------------------------------------------------------------------------------- */
 
 struct network_subnet {
-	struct rtnl_addr net;     /* masked, with prefix */
-	struct rtnl_addr gateway; /* family 0: none (internal without gateway) */
+	struct rtnl_addr net;         /* masked, with prefix */
+	struct rtnl_addr gateway;     /* family 0: none (internal without gateway) */
 	struct rtnl_addr first, last; /* range leases come from, inclusive */
 };
 
@@ -191,16 +193,16 @@ struct network {
 	char *bridge; /* link name */
 	struct network_subnet subnets[NETWORK_SUBNETS_MAX];
 	unsigned int n_subnets;
-	uint16_t vlan;  /* 0: none */
-	char *uplink;   /* host link plugged into the bridge, tagged with vlan; NULL: none */
-	uint32_t mtu;   /* 0: that of the default route's link */
-	bool internal;  /* no way out: no default route, no forwarding */
+	uint16_t vlan; /* 0: none */
+	char *uplink;  /* host link plugged into the bridge, tagged with vlan; NULL: none */
+	uint32_t mtu;  /* 0: that of the default route's link */
+	bool internal; /* no way out: no default route, no forwarding */
 	bool masquerade;
-	bool foreign;   /* the bridge is somebody else's: only ports are plugged in, it is never changed or removed */
+	bool foreign; /* the bridge is somebody else's: only ports are plugged in, it is never changed or removed */
 	enum network_isolation isolate;
-	bool dns;       /* names resolve */
+	bool dns; /* names resolve */
 	char **dns_servers, **dns_search, **dns_options;
-	char **labels;  /* "key=value" */
+	char **labels; /* "key=value" */
 };
 
 /* What `amphi network create` was given; NULL/0 chooses. */

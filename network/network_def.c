@@ -35,7 +35,7 @@ void network_def_free(struct network *n)
 	strv_free(n->dns_search);
 	strv_free(n->dns_options);
 	strv_free(n->labels);
-	*n = (struct network){0};
+	*n = (struct network){ 0 };
 }
 
 void network_def_save(struct json_writer *w, const char *key, const struct network *n)
@@ -98,7 +98,7 @@ static int opt_addr(const struct json *o, const char *key, struct rtnl_addr *ret
 
 static int load_subnet(const struct json *o, struct network *n, struct err *err)
 {
-	struct network_subnet s = {0};
+	struct network_subnet s = { 0 };
 	cleanup_free char *net = NULL;
 	int r = json_want(o, JSON_OBJECT, err);
 
@@ -130,9 +130,11 @@ static int load_members(const struct json *o, struct network *n, struct err *err
 		return r;
 	if (version != DEF_VERSION)
 		return err_set(err, -EPROTO, "network definition: version %u is unknown", version);
-	if ((r = json_req_string(o, "name", &n->name, err)) < 0 || (r = json_req_string(o, "bridge", &n->bridge, err)) < 0 ||
+	if ((r = json_req_string(o, "name", &n->name, err)) < 0 ||
+	    (r = json_req_string(o, "bridge", &n->bridge, err)) < 0 ||
 	    (r = json_opt_string(o, "uplink", &n->uplink, err)) < 0 || (r = json_opt_u32(o, "vlan", &vlan, err)) < 0 ||
-	    (r = json_opt_u32(o, "mtu", &n->mtu, err)) < 0 || (r = json_opt_bool(o, "internal", &n->internal, err)) < 0 ||
+	    (r = json_opt_u32(o, "mtu", &n->mtu, err)) < 0 ||
+	    (r = json_opt_bool(o, "internal", &n->internal, err)) < 0 ||
 	    (r = json_opt_bool(o, "masquerade", &n->masquerade, err)) < 0 ||
 	    (r = json_opt_bool(o, "foreignBridge", &n->foreign, err)) < 0 ||
 	    (r = json_opt_bool(o, "isolate", &isolate, err)) < 0 || (r = json_opt_object(o, "dns", &dns, err)) < 0 ||
@@ -166,12 +168,15 @@ static int load_file(const struct netdir *nd, const char *name, struct network *
 {
 	cleanup_free char *file = NULL, *text = NULL, *path = NULL;
 	cleanup_json_doc struct json_doc *doc = NULL;
-	struct network n = {0};
+	struct network n = { 0 };
 	size_t len;
 	int r;
 
 	if (!name_ok(name))
-		return err_set(err, -EINVAL, "network name \"%s\": letters, digits, _ . - (at most 64), beginning with a letter or digit", name);
+		return err_set(
+			err, -EINVAL,
+			"network name \"%s\": letters, digits, _ . - (at most 64), beginning with a letter or digit",
+			name);
 	file = xasprintf("%s.json", name);
 	path = path_join(nd->conf, file);
 	r = fd_slurp_at(nd->conf_fd, file, DEF_MAX, &text, &len);
@@ -260,7 +265,7 @@ static int taken_load(const struct netdir *nd, struct taken *t, struct err *err)
 	if (r >= 0)
 		r = rtnl_open(&nl, -1, err);
 	if (r >= 0)
-		r = rtnl_iface_scan(&nl, &(struct rtnl_link){0}, &t->host, err);
+		r = rtnl_iface_scan(&nl, &(struct rtnl_link){ 0 }, &t->host, err);
 	return r;
 }
 
@@ -291,7 +296,7 @@ static const char *collision(const struct taken *t, const struct rtnl_addr *net,
 
 static int choose_subnet4(const struct taken *t, struct network *n, struct err *err)
 {
-	struct network_subnet s = {.net = {.family = AF_INET, .prefix = 24, .b = {10, 89}}};
+	struct network_subnet s = { .net = { .family = AF_INET, .prefix = 24, .b = { 10, 89 } } };
 	char buf[160];
 
 	for (int i = 0; i < 256 * 8; i++) {
@@ -307,7 +312,7 @@ static int choose_subnet4(const struct taken *t, struct network *n, struct err *
 
 static int choose_subnet6(const struct taken *t, struct network *n, struct err *err)
 {
-	struct network_subnet s = {.net = {.family = AF_INET6, .prefix = 64, .b = {0xfd}}};
+	struct network_subnet s = { .net = { .family = AF_INET6, .prefix = 64, .b = { 0xfd } } };
 	uint64_t h = netdir_hash(0, n->name, strlen(n->name));
 	char buf[160];
 
@@ -325,8 +330,9 @@ static int parse_range(const char *text, struct network_subnet *s)
 {
 	cleanup_strv char **p = strv_split(text, '-');
 
-	if (strv_len(p) != 2 || rtnl_addr_parse(p[0], false, &s->first) < 0 || rtnl_addr_parse(p[1], false, &s->last) < 0 ||
-	    s->first.family != s->net.family || s->last.family != s->net.family)
+	if (strv_len(p) != 2 || rtnl_addr_parse(p[0], false, &s->first) < 0 ||
+	    rtnl_addr_parse(p[1], false, &s->last) < 0 || s->first.family != s->net.family ||
+	    s->last.family != s->net.family)
 		return -EINVAL;
 	return 0;
 }
@@ -340,7 +346,7 @@ static int add_subnets(const struct network_create *c, const struct taken *t, st
 	if (strv_len(c->gateways) > strv_len(c->subnets) || strv_len(c->ranges) > strv_len(c->subnets))
 		return err_set(err, -EINVAL, "--gateway and --ip-range belong to a --subnet before them");
 	for (size_t i = 0; i < strv_len(c->subnets); i++) {
-		struct network_subnet s = {0};
+		struct network_subnet s = { 0 };
 		const char *what;
 
 		if (i == NETWORK_SUBNETS_MAX)
@@ -349,9 +355,11 @@ static int add_subnets(const struct network_create *c, const struct taken *t, st
 			return err_set(err, -EINVAL, "--subnet %s: not ADDRESS/PREFIX", c->subnets[i]);
 		if (i < strv_len(c->gateways) &&
 		    (rtnl_addr_parse(c->gateways[i], false, &s.gateway) < 0 || s.gateway.family != s.net.family))
-			return err_set(err, -EINVAL, "--gateway %s: not an address of subnet %s", c->gateways[i], c->subnets[i]);
+			return err_set(err, -EINVAL, "--gateway %s: not an address of subnet %s", c->gateways[i],
+				       c->subnets[i]);
 		if (i < strv_len(c->ranges) && parse_range(c->ranges[i], &s) < 0)
-			return err_set(err, -EINVAL, "--ip-range %s: not FIRST-LAST in subnet %s", c->ranges[i], c->subnets[i]);
+			return err_set(err, -EINVAL, "--ip-range %s: not FIRST-LAST in subnet %s", c->ranges[i],
+				       c->subnets[i]);
 		r = ipam_defaults(&s, err);
 		if (r < 0)
 			return r;
@@ -382,10 +390,12 @@ static int choose_bridge(const struct network_create *c, const struct taken *t, 
 		return err_set(err, -EINVAL, "--foreign needs --bridge");
 	if (c->bridge) {
 		if (!c->bridge[0] || strlen(c->bridge) >= IFNAMSIZ || strpbrk(c->bridge, "/ \t\n:"))
-			return err_set(err, -EINVAL, "--bridge %s: not a link name (at most %d bytes)", c->bridge, IFNAMSIZ - 1);
+			return err_set(err, -EINVAL, "--bridge %s: not a link name (at most %d bytes)", c->bridge,
+				       IFNAMSIZ - 1);
 		for (size_t i = 0; i < t->n_nets; i++)
 			if (!strcmp(t->nets[i].bridge, c->bridge))
-				return err_set(err, -EEXIST, "bridge %s belongs to network %s", c->bridge, t->nets[i].name);
+				return err_set(err, -EEXIST, "bridge %s belongs to network %s", c->bridge,
+					       t->nets[i].name);
 		n->bridge = xstrdup(c->bridge);
 		return 0;
 	}
@@ -416,15 +426,18 @@ static int check_addresses(char *const *v, const char *option, struct err *err)
 /* Under the lock. */
 static int create(const struct netdir *nd, const struct network_create *c, struct network *n, struct err *err)
 {
-	struct taken t CLEANUP(taken_free) = {0};
+	struct taken t CLEANUP(taken_free) = { 0 };
 	cleanup_free char *file = NULL, *text = NULL;
-	struct json_writer w = {.indent = 2};
+	struct json_writer w = { .indent = 2 };
 	int r;
 
 	if (!name_ok(c->name))
-		return err_set(err, -EINVAL, "network name \"%s\": letters, digits, _ . - (at most 64), beginning with a letter or digit", c->name);
-	if (!strcmp(c->name, "none") || !strcmp(c->name, "host") || !strcmp(c->name, "bridge") || !strcmp(c->name, "pasta") ||
-	    !strcmp(c->name, "private"))
+		return err_set(
+			err, -EINVAL,
+			"network name \"%s\": letters, digits, _ . - (at most 64), beginning with a letter or digit",
+			c->name);
+	if (!strcmp(c->name, "none") || !strcmp(c->name, "host") || !strcmp(c->name, "bridge") ||
+	    !strcmp(c->name, "pasta") || !strcmp(c->name, "private"))
 		return err_set(err, -EINVAL, "network name \"%s\" is the name of a mode", c->name);
 	if (c->vlan > 4094)
 		return err_set(err, -EINVAL, "--vlan %u: must be 1 to 4094", c->vlan);
@@ -468,7 +481,7 @@ static int create(const struct netdir *nd, const struct network_create *c, struc
 int network_def_create(const char *dir, const struct network_create *c, struct err *err)
 {
 	cleanup_netdir struct netdir nd = NETDIR_INIT;
-	cleanup_network struct network n = {0};
+	cleanup_network struct network n = { 0 };
 	int r = netdir_open(dir, true, &nd, err);
 
 	return r < 0 ? r : create(&nd, c, &n, err);
@@ -476,13 +489,13 @@ int network_def_create(const char *dir, const struct network_create *c, struct e
 
 int network_def_load_in(const struct netdir *nd, const char *name, struct network *ret, struct err *err)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 	int r = load_file(nd, name, ret, &e);
 
 	if (r == -ENOENT && !strcmp(name, "default") && nd->lock_fd >= 0) {
-		struct network n = {0};
+		struct network n = { 0 };
 
-		r = create(nd, &(struct network_create){.name = "default"}, &n, err);
+		r = create(nd, &(struct network_create){ .name = "default" }, &n, err);
 		if (r < 0)
 			network_def_free(&n);
 		else

@@ -34,7 +34,7 @@ static int join_link(struct rtnl *nl, int netns_fd, const struct rtnl_link *link
 	f->n_taps = queues ? queues : 1;
 	r = rtnl_link_get(nl, name, 0, &tap, err);
 	if (r >= 0)
-		r = rtnl_link_change(nl, tap.index, &(struct rtnl_change){.mtu = link->mtu, .up = 1}, err);
+		r = rtnl_link_change(nl, tap.index, &(struct rtnl_change){ .mtu = link->mtu, .up = 1 }, err);
 	if (r >= 0)
 		r = tc_join(nl, link->index, tap.index, err);
 	return r < 0 ? err_wrap(err, "join %s to a tap", link->name) : 0;
@@ -48,7 +48,7 @@ static int join_all(struct rtnl *nl, int netns_fd, const char *key, uint16_t que
 	int r = rtnl_link_list(nl, &links, &n, err);
 
 	for (size_t i = 0; r >= 0 && i < n; i++) {
-		struct rtnl_iface set = {0};
+		struct rtnl_iface set = { 0 };
 
 		if ((links[i].flags & IFF_LOOPBACK) || str_starts(links[i].name, ENDPOINT_TAP))
 			continue;
@@ -92,19 +92,23 @@ static int check_free(struct rtnl *nl, const char *key, struct err *err)
 	int r = rtnl_link_list(nl, &links, &n, err);
 
 	tap = r < 0 ? NULL : foreign_tap(links, n, key);
-	return tap ? err_set(err, -EBUSY, "network namespace: another machine has its links already (tap %s); "
-			     "machines cannot share one, containers of a pod can", tap) : r;
+	return tap ? err_set(err, -EBUSY,
+			     "network namespace: another machine has its links already (tap %s); "
+			     "machines cannot share one, containers of a pod can",
+			     tap) :
+		     r;
 }
 
-int network_join(const struct network_ref *ref, int netns_fd, uint16_t queues, struct network_lease *ret, struct err *err)
+int network_join(const struct network_ref *ref, int netns_fd, uint16_t queues, struct network_lease *ret,
+		 struct err *err)
 {
-	struct network_lease l = {.kind = NETWORK_MACHINE};
+	struct network_lease l = { .kind = NETWORK_MACHINE };
 	cleanup_rtnl struct rtnl nl = RTNL_INIT;
 	char key[NETDIR_KEY];
 	int r;
 
 	netdir_key(ref->id, ref->owner, key);
-	l.ref = (struct network_ref){.id = xstrdup(ref->id), .owner = xstrdup(ref->owner)};
+	l.ref = (struct network_ref){ .id = xstrdup(ref->id), .owner = xstrdup(ref->owner) };
 	r = rtnl_open(&nl, netns_fd, err);
 	if (r >= 0)
 		r = check_free(&nl, key, err);

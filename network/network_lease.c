@@ -18,9 +18,9 @@
 
 #define LEASE_VERSION 1
 
-static const char *const protos[] = {[NETWORK_TCP] = "tcp", [NETWORK_UDP] = "udp", [NETWORK_SCTP] = "sctp"};
+static const char *const protos[] = { [NETWORK_TCP] = "tcp", [NETWORK_UDP] = "udp", [NETWORK_SCTP] = "sctp" };
 _Static_assert(ARRAY_SIZE(protos) == NETWORK_PROTO_MAX, "a word for each protocol");
-static const char *const kinds[] = {[NETWORK_CONTAINER] = "container", [NETWORK_MACHINE] = "machine"};
+static const char *const kinds[] = { [NETWORK_CONTAINER] = "container", [NETWORK_MACHINE] = "machine" };
 _Static_assert(ARRAY_SIZE(kinds) == NETWORK_KIND_MAX, "a word for each kind");
 
 const char *network_lease_proto(enum network_proto p)
@@ -46,7 +46,7 @@ static void iface_free(struct network_iface *i)
 	rtnl_iface_free(&i->set);
 	free(i->network);
 	free(i->bridge);
-	*i = (struct network_iface){0};
+	*i = (struct network_iface){ 0 };
 }
 
 void network_lease_free(struct network_lease *l)
@@ -61,7 +61,7 @@ void network_lease_free(struct network_lease *l)
 	free(l->netns_path);
 	free(l->files_dir);
 	strv_free(l->names);
-	*l = (struct network_lease){0};
+	*l = (struct network_lease){ 0 };
 }
 
 void network_lease_drop_iface(struct network_lease *l, size_t i)
@@ -77,7 +77,7 @@ struct network_iface *network_lease_add_iface(struct network_lease *l)
 
 	l->ifaces = xreallocarray(l->ifaces, l->n_ifaces + 1, sizeof(*l->ifaces));
 	i = &l->ifaces[l->n_ifaces++];
-	*i = (struct network_iface){0};
+	*i = (struct network_iface){ 0 };
 	for (unsigned int k = 0; k < NETWORK_TAPS_MAX; k++)
 		i->tap_fds[k] = -1;
 	return i;
@@ -154,16 +154,17 @@ static int load_iface(const struct json *o, struct network_lease *l, struct err 
 static int load_port(const struct json *o, struct network_lease *l, struct err *err)
 {
 	cleanup_free char *host = NULL, *proto = NULL;
-	struct network_port p = {0};
+	struct network_port p = { 0 };
 	uint32_t port = 0, inside = 0, count = 1;
 	int r = json_want(o, JSON_OBJECT, err);
 
 	if (r < 0 || (r = json_opt_string(o, "host", &host, err)) < 0 ||
-	    (r = json_req_string(o, "protocol", &proto, err)) < 0 || (r = json_opt_u32(o, "hostPort", &port, err)) < 0 ||
+	    (r = json_req_string(o, "protocol", &proto, err)) < 0 ||
+	    (r = json_opt_u32(o, "hostPort", &port, err)) < 0 ||
 	    (r = json_opt_u32(o, "containerPort", &inside, err)) < 0 || (r = json_opt_u32(o, "count", &count, err)) < 0)
 		return r;
-	if ((host && rtnl_addr_parse(host, false, &p.host) < 0) || network_lease_proto_parse(proto, &p.proto) < 0 || !port ||
-	    !inside || !count || port + count > 65536 || inside + count > 65536)
+	if ((host && rtnl_addr_parse(host, false, &p.host) < 0) || network_lease_proto_parse(proto, &p.proto) < 0 ||
+	    !port || !inside || !count || port + count > 65536 || inside + count > 65536)
 		return json_error(o, err, "not a published port");
 	p.port = (uint16_t)port;
 	p.inside = (uint16_t)inside;
@@ -208,7 +209,7 @@ static int load_members(const struct json *o, struct network_lease *l, struct er
 
 int network_lease_load(const struct json *v, struct network_lease *ret, struct err *err)
 {
-	struct network_lease l = {0};
+	struct network_lease l = { 0 };
 	int r = load_members(v, &l, err);
 
 	if (r < 0) {
@@ -221,7 +222,7 @@ int network_lease_load(const struct json *v, struct network_lease *ret, struct e
 
 char *network_lease_guest(const struct network_lease *l)
 {
-	struct json_writer w = {.indent = 0};
+	struct json_writer w = { .indent = 0 };
 
 	json_w_object(&w, NULL);
 	json_w_array(&w, "interfaces");

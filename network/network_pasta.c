@@ -38,8 +38,9 @@ static int add_port(char ***argv, const struct network_port *p, struct err *err)
 	if (p->n == 1)
 		strv_add_take(argv, xasprintf("%s%s%u:%u", a, a[0] ? "/" : "", p->port, p->inside));
 	else
-		strv_add_take(argv, xasprintf("%s%s%u-%u:%u-%u", a, a[0] ? "/" : "", p->port, p->port + p->n - 1, p->inside,
-					      p->inside + p->n - 1));
+		strv_add_take(argv,
+			      xasprintf("%s%s%u-%u:%u-%u", a, a[0] ? "/" : "", p->port, p->port + p->n - 1, p->inside,
+					p->inside + p->n - 1));
 	return 0;
 }
 
@@ -85,7 +86,7 @@ static int failure(char *text, struct err *err)
 static void add_ports(char ***argv, bool tcp, bool udp)
 {
 	/* Without these, pasta forwards every port that something listens on. */
-	static const char *const ways[] = {"-T", "-U"};
+	static const char *const ways[] = { "-T", "-U" };
 
 	if (!tcp) {
 		strv_add(argv, "-t");
@@ -105,7 +106,7 @@ int network_pasta(const struct network_request *req, int pid, int *ret_pid, stru
 {
 	cleanup_strv char **argv = NULL;
 	cleanup_free char *pid_file = path_join(req->ref.owner, "pasta.pid"), *text = NULL, *errout = NULL;
-	struct child_io io = {.want_err = 1, .timeout_ms = 30000};
+	struct child_io io = { .want_err = 1, .timeout_ms = 30000 };
 	bool tcp = false, udp = false;
 	int64_t value = 0;
 	size_t n;
@@ -131,7 +132,8 @@ int network_pasta(const struct network_request *req, int pid, int *ret_pid, stru
 	r = child_run(argv, &io, err);
 	errout = io.errout;
 	if (r == -ENOENT || r == 127)
-		r = err_set(err, -ENOENT, "pasta: not found; install passt for rootless networking, or use --network none");
+		r = err_set(err, -ENOENT,
+			    "pasta: not found; install passt for rootless networking, or use --network none");
 	else if (r < 0)
 		r = err_wrap(err, "run pasta");
 	else if (r)

@@ -67,7 +67,7 @@ static int prune_begin(struct prune *p, const char *dir, struct err *err)
 {
 	int r;
 
-	*p = (struct prune){.nd = NETDIR_INIT, .nl = RTNL_INIT, .err = err};
+	*p = (struct prune){ .nd = NETDIR_INIT, .nl = RTNL_INIT, .err = err };
 	r = netdir_open(dir, true, &p->nd, err);
 	if (r >= 0)
 		r = rtnl_open(&p->nl, -1, err);
@@ -93,7 +93,7 @@ static void drop_orphans(struct prune *p)
 
 	for (size_t i = 0; i < p->n_leases; i++) {
 		struct network_lease *l = &p->leases[i];
-		struct err e = {0};
+		struct err e = { 0 };
 
 		if (faccessat(AT_FDCWD, l->ref.owner, F_OK, 0) < 0 && errno == ENOENT) {
 			keep(p, attached_detach(&p->nd, &l->ref, &e), &e);
@@ -122,7 +122,7 @@ static void drop_addresses(struct prune *p)
 		if (dir < 0 || ipam_list(dir, &v, &n, NULL) < 0)
 			continue;
 		for (size_t i = 0; i < n; i++) {
-			struct err e = {0};
+			struct err e = { 0 };
 
 			if (strv_has(p->keys, v[i].key))
 				continue;
@@ -172,14 +172,14 @@ static bool wanted(const struct prune *p, const char *name)
 static bool our_name(const char *name)
 {
 	return strlen(name) == 15 && strspn(name + 2, "0123456789abcdef") == 13 &&
-	       (str_starts(name, ENDPOINT_VETH) || str_starts(name, ENDPOINT_TAP) || str_starts(name, ENDPOINT_IFB));
+		(str_starts(name, ENDPOINT_VETH) || str_starts(name, ENDPOINT_TAP) || str_starts(name, ENDPOINT_IFB));
 }
 
 static void drop_links(struct prune *p)
 {
 	cleanup_free struct rtnl_link *links = NULL;
 	size_t n = 0;
-	struct err e = {0};
+	struct err e = { 0 };
 
 	keep(p, rtnl_link_list(&p->nl, &links, &n, &e), &e);
 	for (size_t i = 0; i < n; i++) {
@@ -219,7 +219,7 @@ static void drop_bridges(struct prune *p, bool unused)
 {
 	for (size_t i = 0; i < p->n_nets; i++) {
 		struct rtnl_link l;
-		struct err e = {0};
+		struct err e = { 0 };
 
 		if (in_use(p, p->nets[i].name))
 			continue;
@@ -255,7 +255,7 @@ static int settle_nat(struct prune *p, struct err *err)
 
 int network_prune(const char *dir, bool unused, unsigned int *ret_removed, struct err *err)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 	struct prune p;
 	int r = prune_begin(&p, dir, err);
 
@@ -310,7 +310,7 @@ static int reload_network(struct prune *p, const struct network *n, struct err *
 			if (!f->network || strcmp(f->network, n->name) ||
 			    rtnl_link_get(&p->nl, f->host_link, 0, &l, NULL) < 0 || l.master == index)
 				continue;
-			r = rtnl_link_change(&p->nl, l.index, &(struct rtnl_change){.master = index, .up = 1}, err);
+			r = rtnl_link_change(&p->nl, l.index, &(struct rtnl_change){ .master = index, .up = 1 }, err);
 		}
 	if (r < 0)
 		return err_wrap(err, "network %s", n->name);
@@ -356,7 +356,8 @@ static int remove_network(struct prune *p, const struct network *n, bool force, 
 	for (size_t i = 0; i < p->n_leases; i++)
 		for (size_t k = 0; !force && k < p->leases[i].n_ifaces; k++)
 			if (p->leases[i].ifaces[k].network && !strcmp(p->leases[i].ifaces[k].network, n->name))
-				return err_set(err, -EBUSY, "network %s is in use by container %s", n->name, p->leases[i].ref.id);
+				return err_set(err, -EBUSY, "network %s is in use by container %s", n->name,
+					       p->leases[i].ref.id);
 	r = disconnect_all(p, n->name, err);
 	if (r >= 0)
 		r = resolver_stop(&p->nd, n->name, err);

@@ -15,7 +15,7 @@
 
 void network_request_init(struct network_request *r, const char *id, const char *owner, enum network_kind kind)
 {
-	*r = (struct network_request){.ref = {.id = id, .owner = owner}, .kind = kind, .netns_fd = -1};
+	*r = (struct network_request){ .ref = { .id = id, .owner = owner }, .kind = kind, .netns_fd = -1 };
 }
 
 void network_request_free(struct network_request *r)
@@ -31,7 +31,7 @@ void network_request_free(struct network_request *r)
 	strv_free(r->dns_search);
 	strv_free(r->dns_options);
 	strv_free(r->extra_hosts);
-	*r = (struct network_request){.netns_fd = -1};
+	*r = (struct network_request){ .netns_fd = -1 };
 }
 
 static bool alias_ok(const char *s)
@@ -47,7 +47,7 @@ static int parse_rate(const char *s, uint64_t *ret)
 	static const struct {
 		const char *suffix;
 		uint64_t factor;
-	} units[] = {{"kbit", 1000}, {"mbit", 1000000}, {"gbit", 1000000000}, {"bit", 1}};
+	} units[] = { { "kbit", 1000 }, { "mbit", 1000000 }, { "gbit", 1000000000 }, { "bit", 1 } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(units); i++)
 		if (str_ends(s, units[i].suffix)) {
@@ -86,7 +86,8 @@ static int add_option(struct network_attachment *a, const char *key, const char 
 		return 0;
 	}
 	if (!strcmp(key, "interface")) {
-		if (!value[0] || strlen(value) >= IFNAMSIZ || strpbrk(value, "/ :%") || !strcmp(value, "lo") || value[0] == '.')
+		if (!value[0] || strlen(value) >= IFNAMSIZ || strpbrk(value, "/ :%") || !strcmp(value, "lo") ||
+		    value[0] == '.')
 			return -EINVAL;
 		free(a->ifname);
 		a->ifname = xstrdup(value);
@@ -102,7 +103,9 @@ static int add_option(struct network_attachment *a, const char *key, const char 
 int network_request_mode(const char *mode, enum network_kind kind, struct err *err)
 {
 	if (!strcmp(mode, "host") && kind == NETWORK_MACHINE)
-		return err_set(err, -ENOTSUP, "--network host: a machine has its own kernel and cannot share the host's network; use a network or publish ports");
+		return err_set(err, -ENOTSUP,
+			       "--network host: a machine has its own kernel and cannot share the host's network; use "
+			       "a network or publish ports");
 	return 0;
 }
 
@@ -122,7 +125,7 @@ int network_request_add_network(struct network_request *r, const char *text, str
 		return err_set(err, -EINVAL, "--network %s: at most 15 networks", text);
 	r->nets = xreallocarray(r->nets, r->n_nets + 1, sizeof(*r->nets));
 	a = &r->nets[r->n_nets++];
-	*a = (struct network_attachment){.network = xstrdup(strcmp(name, "bridge") ? name : "default")};
+	*a = (struct network_attachment){ .network = xstrdup(strcmp(name, "bridge") ? name : "default") };
 	for (size_t i = 0; i + 1 < r->n_nets; i++)
 		if (!strcmp(r->nets[i].network, a->network))
 			return err_set(err, -EINVAL, "--network %s: network %s is named twice", text, a->network);
@@ -137,7 +140,9 @@ int network_request_add_network(struct network_request *r, const char *text, str
 		e = add_option(a, *p, eq + 1);
 		if (e == -ENOENT)
 			return err_set(err, -EINVAL,
-				       "--network %s: unknown option \"%s\" (ip, ip6, mac, alias, interface, rate-in, rate-out)", text, *p);
+				       "--network %s: unknown option \"%s\" (ip, ip6, mac, alias, interface, rate-in, "
+				       "rate-out)",
+				       text, *p);
 		if (e < 0)
 			return err_set(err, -EINVAL, "--network %s: %s=%s is not valid", text, *p, eq + 1);
 	}
@@ -187,28 +192,32 @@ int network_request_add_port(struct network_request *r, const char *text, struct
 {
 	cleanup_free char *body = NULL, *host = NULL, *outside = NULL, *inside = NULL;
 	const char *slash = strchr(text, '/');
-	struct network_port p = {.proto = NETWORK_TCP};
+	struct network_port p = { .proto = NETWORK_TCP };
 	uint32_t first, last, hfirst, hlast;
 
 	if (slash && network_lease_proto_parse(slash + 1, &p.proto) < 0)
 		return err_set(err, -EINVAL, "--publish %s: protocol must be tcp, udp or sctp", text);
 	body = xstrndup(text, slash ? (size_t)(slash - text) : strlen(text));
 	if (split_port(body, &host, &outside, &inside) < 0)
-		return err_set(err, -EINVAL, "--publish %s: not [ADDRESS:][HOSTPORT:]PORT[/PROTOCOL] (IPv6 addresses in brackets)", text);
+		return err_set(err, -EINVAL,
+			       "--publish %s: not [ADDRESS:][HOSTPORT:]PORT[/PROTOCOL] (IPv6 addresses in brackets)",
+			       text);
 	if (host && host[0] && (strchr(host, '/') || rtnl_addr_parse(host, false, &p.host) < 0))
 		return err_set(err, -EINVAL, "--publish %s: \"%s\" is not an address", text, host);
 	if (p.host.family == AF_INET6 && IN6_IS_ADDR_LOOPBACK((struct in6_addr *)p.host.b))
 		return err_set(err, -EINVAL, "--publish %s: the kernel does not route ::1; publish on 127.0.0.1", text);
 	if (p.host.family == AF_INET && !memcmp(p.host.b, "\0\0\0\0", 4))
-		p.host = (struct rtnl_addr){0};
+		p.host = (struct rtnl_addr){ 0 };
 	if (p.host.family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED((struct in6_addr *)p.host.b))
-		p.host = (struct rtnl_addr){0};
+		p.host = (struct rtnl_addr){ 0 };
 	if (parse_range(inside, &first, &last) < 0)
-		return err_set(err, -EINVAL, "--publish %s: \"%s\" is not a port or ascending range (1 to 65535)", text, inside);
+		return err_set(err, -EINVAL, "--publish %s: \"%s\" is not a port or ascending range (1 to 65535)", text,
+			       inside);
 	hfirst = first;
 	hlast = last;
 	if (outside && parse_range(outside, &hfirst, &hlast) < 0)
-		return err_set(err, -EINVAL, "--publish %s: \"%s\" is not a port or ascending range (1 to 65535)", text, outside);
+		return err_set(err, -EINVAL, "--publish %s: \"%s\" is not a port or ascending range (1 to 65535)", text,
+			       outside);
 	if (hlast - hfirst != last - first)
 		return err_set(err, -EINVAL, "--publish %s: ranges differ in length", text);
 	if (last - first >= 16384)

@@ -154,7 +154,7 @@ static void arguments(const struct netdir *nd, const struct network *n, char ***
 /* It goes to the background when its sockets are bound. */
 static int launch(const struct netdir *nd, const struct network *n, struct err *err)
 {
-	struct child_io io = {.want_err = 1, .timeout_ms = START_MS};
+	struct child_io io = { .want_err = 1, .timeout_ms = START_MS };
 	cleanup_strv char **argv = NULL;
 	cleanup_free char *errout = NULL;
 	int r;
@@ -175,8 +175,8 @@ static int launch(const struct netdir *nd, const struct network *n, struct err *
 
 void resolver_start(const struct netdir *nd, const struct network *n)
 {
-	cleanup_str struct str hosts = {0};
-	struct err e = {0};
+	cleanup_str struct str hosts = { 0 };
+	struct err e = { 0 };
 	cleanup_fd int dir = -1;
 	int r;
 
@@ -203,9 +203,9 @@ void resolver_start(const struct netdir *nd, const struct network *n)
 void resolver_refresh(const struct netdir *nd, const char *network)
 {
 	cleanup_free char *sub = xasprintf("dns/%s", network);
-	cleanup_str struct str hosts = {0};
+	cleanup_str struct str hosts = { 0 };
 	cleanup_fd int dir = openat(nd->run_fd, sub, O_RDONLY | O_DIRECTORY | O_CLOEXEC), pidfd = -1;
-	struct err e = {0};
+	struct err e = { 0 };
 
 	if (dir < 0)
 		return;
@@ -225,7 +225,7 @@ void resolver_refresh(const struct netdir *nd, const char *network)
 
 static int end(int pidfd, const char *network, struct err *err)
 {
-	struct pollfd p = {.fd = pidfd, .events = POLLIN};
+	struct pollfd p = { .fd = pidfd, .events = POLLIN };
 
 	for (int sig = SIGTERM;; sig = SIGKILL) {
 		int r = fd_pidfd_kill(pidfd, sig);
@@ -251,14 +251,15 @@ int resolver_stop(const struct netdir *nd, const char *network, struct err *err)
 	return r < 0 && r != -ENOENT ? err_sys(err, r, "remove %s/%s", nd->run, sub) : 0;
 }
 
-unsigned int resolver_sweep(const struct netdir *nd, bool (*keep)(const void *arg, const char *network), const void *arg)
+unsigned int resolver_sweep(const struct netdir *nd, bool (*keep)(const void *arg, const char *network),
+			    const void *arg)
 {
 	int fd = openat(nd->run_fd, "dns", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	cleanup_dir DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	unsigned int n = 0;
 
 	for (struct dirent *e; d && (e = readdir(d));) {
-		struct err why = {0};
+		struct err why = { 0 };
 
 		if (e->d_name[0] == '.' || keep(arg, e->d_name))
 			continue;

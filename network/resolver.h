@@ -18,6 +18,7 @@ void resolver_refresh(const struct netdir *nd, const char *network);
 /* Ends it and removes what it needed. 0 when there was none, or -errno. */
 int resolver_stop(const struct netdir *nd, const char *network, struct err *err);
 /* Ends the resolvers of all networks but those that keep() wants, also of networks that are defined no more; returns how many. */
-unsigned int resolver_sweep(const struct netdir *nd, bool (*keep)(const void *arg, const char *network), const void *arg);
+unsigned int resolver_sweep(const struct netdir *nd, bool (*keep)(const void *arg, const char *network),
+			    const void *arg);
 
 #endif

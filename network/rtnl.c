@@ -29,7 +29,7 @@
 
 int rtnl_addr_parse(const char *text, bool want_prefix, struct rtnl_addr *ret)
 {
-	struct rtnl_addr a = {0};
+	struct rtnl_addr a = { 0 };
 	char buf[RTNL_ADDR_TEXT];
 	const char *slash = strchr(text, '/');
 	size_t n = slash ? (size_t)(slash - text) : strlen(text);
@@ -137,7 +137,7 @@ const char *rtnl_mac_text(const uint8_t mac[RTNL_MAC_LEN], char buf[RTNL_MAC_TEX
 static int open_socket(void)
 {
 	static const int one = 1;
-	struct sockaddr_nl sa = {.nl_family = AF_NETLINK};
+	struct sockaddr_nl sa = { .nl_family = AF_NETLINK };
 	int size = 1 << 20;
 	int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
 
@@ -224,7 +224,7 @@ void rtnl_put_raw(struct rtnl_msg *m, const void *data, size_t len)
 
 void rtnl_put(struct rtnl_msg *m, uint16_t attr, const void *data, size_t len)
 {
-	struct rtattr a = {.rta_type = attr, .rta_len = (unsigned short)RTA_LENGTH(len)};
+	struct rtattr a = { .rta_type = attr, .rta_len = (unsigned short)RTA_LENGTH(len) };
 
 	if (len > 4096) {
 		m->overflow = true;
@@ -310,8 +310,8 @@ static int ack_error(const struct nlmsghdr *h, struct err *err, const char *what
 		if (!(h->nlmsg_flags & NLM_F_CAPPED))
 			off += NLMSG_ALIGN(e->msg.nlmsg_len) - sizeof(e->msg);
 		if (off < h->nlmsg_len - NLMSG_HDRLEN) {
-			rtnl_attrs((const struct rtattr *)((const char *)e + off), h->nlmsg_len - NLMSG_HDRLEN - off, tb,
-				   NLMSGERR_ATTR_MAX);
+			rtnl_attrs((const struct rtattr *)((const char *)e + off), h->nlmsg_len - NLMSG_HDRLEN - off,
+				   tb, NLMSGERR_ATTR_MAX);
 			if (tb[NLMSGERR_ATTR_MSG])
 				return err_sys(err, e->error, "%s: %.*s", what,
 					       (int)strnlen(RTA_DATA(tb[NLMSGERR_ATTR_MSG]),
@@ -338,7 +338,7 @@ static ssize_t receive(struct rtnl *nl, void *buf, size_t len)
 
 static int transmit(struct rtnl *nl, struct rtnl_msg *m)
 {
-	struct sockaddr_nl to = {.nl_family = AF_NETLINK};
+	struct sockaddr_nl to = { .nl_family = AF_NETLINK };
 	uint32_t seq = nl->seq;
 
 	if (m->overflow)
@@ -455,8 +455,8 @@ int rtnl_dump(struct rtnl *nl, struct rtnl_msg *m, rtnl_fn *fn, void (*reset)(vo
 
 int rtnl_loopback_up(struct rtnl *nl, struct err *err)
 {
-	struct ifinfomsg i = {.ifi_index = 1, .ifi_change = IFF_UP, .ifi_flags = IFF_UP};
-	struct rtnl_msg m = {.len = 0};
+	struct ifinfomsg i = { .ifi_index = 1, .ifi_change = IFF_UP, .ifi_flags = IFF_UP };
+	struct rtnl_msg m = { .len = 0 };
 
 	rtnl_begin(&m, RTM_NEWLINK, 0, &i, sizeof(i));
 	return rtnl_send(nl, &m, NULL, err, "bring up loopback");

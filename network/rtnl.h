@@ -78,7 +78,7 @@ struct rtnl_iface {
 	struct rtnl_neigh {
 		struct rtnl_addr addr;
 		uint8_t mac[RTNL_MAC_LEN];
-	} *neighs; /* owned; permanent entries */
+	} * neighs; /* owned; permanent entries */
 	size_t n_neighs;
 };
 
@@ -96,7 +96,10 @@ struct rtnl {
 	int fd; /* -1: closed */
 	uint32_t seq;
 };
-#define RTNL_INIT { .fd = -1 }
+#define RTNL_INIT \
+	{ \
+		.fd = -1 \
+	}
 
 /*
  * Opens a socket in the namespace netns_fd, or in the current one (netns_fd -1). With netns_fd the calling
@@ -154,8 +157,8 @@ uint32_t rtnl_get_u32(const struct rtattr *a);
 
 struct rtnl_link {
 	int index;
-	int master; /* index; 0: none */
-	int peer;   /* IFLA_LINK; 0: none */
+	int master;         /* index; 0: none */
+	int peer;           /* IFLA_LINK; 0: none */
 	unsigned int flags; /* IFF_* */
 	uint32_t mtu;
 	uint8_t mac[RTNL_MAC_LEN];
@@ -174,12 +177,12 @@ int rtnl_link_list(struct rtnl *nl, struct rtnl_link **ret, size_t *ret_n, struc
 int rtnl_link_del(struct rtnl *nl, const char *name, struct err *err);
 /* One change of an existing link; fields at their defaults are left alone. */
 struct rtnl_change {
-	const char *rename;  /* new name (the link must be down) */
+	const char *rename; /* new name (the link must be down) */
 	const uint8_t *mac;
 	uint32_t mtu;
-	int up;              /* 1 up, -1 down, 0 leave */
-	int master;          /* index, -1 none, 0 leave */
-	int netns_fd;        /* move there when > 0 */
+	int up;       /* 1 up, -1 down, 0 leave */
+	int master;   /* index, -1 none, 0 leave */
+	int netns_fd; /* move there when > 0 */
 	const char *alias;
 };
 int rtnl_link_change(struct rtnl *nl, int index, const struct rtnl_change *c, struct err *err);

@@ -24,7 +24,7 @@ void rtnl_iface_free(struct rtnl_iface *i)
 	free(i->addrs);
 	free(i->routes);
 	free(i->neighs);
-	*i = (struct rtnl_iface){0};
+	*i = (struct rtnl_iface){ 0 };
 }
 
 void rtnl_iface_add_addr(struct rtnl_iface *i, const struct rtnl_addr *a)
@@ -114,14 +114,14 @@ static int load_addr(const struct json *o, const char *key, bool prefix, struct 
 
 static int load_route(const struct json *o, struct rtnl_iface *i, struct err *err)
 {
-	struct rtnl_route rt = {0};
+	struct rtnl_route rt = { 0 };
 	uint32_t scope = 0;
 	int r = json_want(o, JSON_OBJECT, err);
 
 	if (r < 0 || (r = load_addr(o, "dst", true, &rt.dst, err)) < 0 ||
 	    (r = load_addr(o, "gateway", false, &rt.gateway, err)) < 0 ||
-	    (r = load_addr(o, "src", false, &rt.src, err)) < 0 || (r = json_opt_u32(o, "metric", &rt.metric, err)) < 0 ||
-	    (r = json_opt_u32(o, "scope", &scope, err)) < 0)
+	    (r = load_addr(o, "src", false, &rt.src, err)) < 0 ||
+	    (r = json_opt_u32(o, "metric", &rt.metric, err)) < 0 || (r = json_opt_u32(o, "scope", &scope, err)) < 0)
 		return r;
 	if (!rt.dst.family && !rt.gateway.family)
 		return json_error(o, err, "a route needs dst or gateway");
@@ -134,7 +134,7 @@ static int load_route(const struct json *o, struct rtnl_iface *i, struct err *er
 
 static int load_neigh(const struct json *o, struct rtnl_iface *i, struct err *err)
 {
-	struct rtnl_neigh n = {0};
+	struct rtnl_neigh n = { 0 };
 	cleanup_free char *mac = NULL;
 	int r = json_want(o, JSON_OBJECT, err);
 
@@ -154,8 +154,9 @@ static int load_members(const struct json *v, struct rtnl_iface *i, struct err *
 	struct rtnl_addr addr;
 	int r = json_want(v, JSON_OBJECT, err);
 
-	if (r < 0 || (r = json_opt_string(v, "name", &name, err)) < 0 || (r = json_opt_string(v, "mac", &mac, err)) < 0 ||
-	    (r = json_opt_u32(v, "mtu", &i->mtu, err)) < 0 || (r = json_opt_bool(v, "noIpv6", &i->no_ipv6, err)) < 0)
+	if (r < 0 || (r = json_opt_string(v, "name", &name, err)) < 0 ||
+	    (r = json_opt_string(v, "mac", &mac, err)) < 0 || (r = json_opt_u32(v, "mtu", &i->mtu, err)) < 0 ||
+	    (r = json_opt_bool(v, "noIpv6", &i->no_ipv6, err)) < 0)
 		return r;
 	if (name) {
 		if (strlen(name) >= IFNAMSIZ || strpbrk(name, "/ \t\n"))
@@ -191,7 +192,7 @@ static int load_members(const struct json *v, struct rtnl_iface *i, struct err *
 
 int rtnl_iface_load(const struct json *v, struct rtnl_iface *ret, struct err *err)
 {
-	struct rtnl_iface i = {0};
+	struct rtnl_iface i = { 0 };
 	int r = load_members(v, &i, err);
 
 	if (r < 0) {
@@ -206,7 +207,7 @@ int rtnl_iface_load(const struct json *v, struct rtnl_iface *ret, struct err *er
 
 static void put_addr(struct rtnl_msg *m, int index, const struct rtnl_addr *a)
 {
-	struct ifaddrmsg h = {.ifa_family = a->family, .ifa_prefixlen = a->prefix, .ifa_index = (uint32_t)index};
+	struct ifaddrmsg h = { .ifa_family = a->family, .ifa_prefixlen = a->prefix, .ifa_index = (uint32_t)index };
 
 	rtnl_begin(m, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE, &h, sizeof(h));
 	rtnl_put_addr(m, IFA_LOCAL, a);
@@ -227,7 +228,7 @@ static void put_addr(struct rtnl_msg *m, int index, const struct rtnl_addr *a)
 int rtnl_iface_add_address(struct rtnl *nl, int index, const struct rtnl_addr *a, struct err *err)
 {
 	char text[RTNL_ADDR_TEXT], what[RTNL_ADDR_TEXT + 16];
-	struct rtnl_msg m = {.len = 0};
+	struct rtnl_msg m = { .len = 0 };
 
 	snprintf(what, sizeof(what), "add address %s", rtnl_addr_text(a, true, text));
 	put_addr(&m, index, a);
@@ -237,12 +238,12 @@ int rtnl_iface_add_address(struct rtnl *nl, int index, const struct rtnl_addr *a
 static void put_route(struct rtnl_msg *m, int index, const struct rtnl_route *rt)
 {
 	uint8_t family = rt->dst.family ? rt->dst.family : rt->gateway.family;
-	struct rtmsg h = {.rtm_family = family,
-			  .rtm_dst_len = rt->dst.family ? rt->dst.prefix : 0,
-			  .rtm_table = RT_TABLE_MAIN,
-			  .rtm_protocol = RTPROT_STATIC,
-			  .rtm_scope = rt->scope,
-			  .rtm_type = RTN_UNICAST};
+	struct rtmsg h = { .rtm_family = family,
+			   .rtm_dst_len = rt->dst.family ? rt->dst.prefix : 0,
+			   .rtm_table = RT_TABLE_MAIN,
+			   .rtm_protocol = RTPROT_STATIC,
+			   .rtm_scope = rt->scope,
+			   .rtm_type = RTN_UNICAST };
 
 	if (!rt->scope)
 		h.rtm_scope = rt->gateway.family || family == AF_INET6 ? RT_SCOPE_UNIVERSE : RT_SCOPE_LINK;
@@ -260,7 +261,7 @@ static void put_route(struct rtnl_msg *m, int index, const struct rtnl_route *rt
 
 static void put_neigh(struct rtnl_msg *m, int index, const struct rtnl_neigh *n)
 {
-	struct ndmsg h = {.ndm_family = n->addr.family, .ndm_ifindex = index, .ndm_state = NUD_PERMANENT};
+	struct ndmsg h = { .ndm_family = n->addr.family, .ndm_ifindex = index, .ndm_state = NUD_PERMANENT };
 
 	rtnl_begin(m, RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, &h, sizeof(h));
 	rtnl_put_addr(m, NDA_DST, &n->addr);
@@ -270,15 +271,15 @@ static void put_neigh(struct rtnl_msg *m, int index, const struct rtnl_neigh *n)
 int rtnl_iface_apply(struct rtnl *nl, int index, const struct rtnl_iface *i, struct err *err)
 {
 	static const uint8_t none[RTNL_MAC_LEN];
-	struct rtnl_msg m = {.len = 0};
+	struct rtnl_msg m = { .len = 0 };
 	int failed, r;
 
-	rtnl_link_put(&m, 1, &(struct rtnl_change){.up = 1});
+	rtnl_link_put(&m, 1, &(struct rtnl_change){ .up = 1 });
 	rtnl_link_put(&m, index,
-		   &(struct rtnl_change){.rename = i->name[0] ? i->name : NULL,
-					 .mac = memcmp(i->mac, none, RTNL_MAC_LEN) ? i->mac : NULL,
-					 .mtu = i->mtu});
-	rtnl_link_put(&m, index, &(struct rtnl_change){.up = 1});
+		      &(struct rtnl_change){ .rename = i->name[0] ? i->name : NULL,
+					     .mac = memcmp(i->mac, none, RTNL_MAC_LEN) ? i->mac : NULL,
+					     .mtu = i->mtu });
+	rtnl_link_put(&m, index, &(struct rtnl_change){ .up = 1 });
 	for (size_t k = 0; k < i->n_addrs; k++)
 		put_addr(&m, index, &i->addrs[k]);
 	for (size_t k = 0; k < i->n_routes; k++)
@@ -290,11 +291,11 @@ int rtnl_iface_apply(struct rtnl *nl, int index, const struct rtnl_iface *i, str
 		size_t k = (size_t)failed;
 
 		err_wrap(err, "configure interface (%s)",
-			 k == 0			       ? "loopback"
-			 : k < 3		       ? "link"
-			 : k < 3 + i->n_addrs	       ? "address"
-			 : k < 3 + i->n_addrs + i->n_routes ? "route"
-							    : "neighbour");
+			 k == 0                                   ? "loopback" :
+				 k < 3                            ? "link" :
+				 k < 3 + i->n_addrs               ? "address" :
+				 k < 3 + i->n_addrs + i->n_routes ? "route" :
+								    "neighbour");
 	}
 	return r;
 }
@@ -310,7 +311,7 @@ static void attr_addr(const struct rtattr *a, uint8_t family, uint8_t prefix, st
 {
 	size_t len = family == AF_INET ? 4 : 16;
 
-	*ret = (struct rtnl_addr){0};
+	*ret = (struct rtnl_addr){ 0 };
 	if (!a || RTA_PAYLOAD(a) < len)
 		return;
 	ret->family = family;
@@ -325,8 +326,8 @@ static int scan_addr(const struct nlmsghdr *h, void *arg)
 	const struct rtattr *tb[IFA_MAX + 1];
 	struct rtnl_addr a;
 
-	if (h->nlmsg_type != RTM_NEWADDR || (s->index && (int)m->ifa_index != s->index) || m->ifa_scope >= RT_SCOPE_LINK ||
-	    (m->ifa_family != AF_INET && m->ifa_family != AF_INET6))
+	if (h->nlmsg_type != RTM_NEWADDR || (s->index && (int)m->ifa_index != s->index) ||
+	    m->ifa_scope >= RT_SCOPE_LINK || (m->ifa_family != AF_INET && m->ifa_family != AF_INET6))
 		return 0;
 	rtnl_attrs(IFA_RTA(m), IFA_PAYLOAD(h), tb, IFA_MAX);
 	attr_addr(tb[IFA_LOCAL] ? tb[IFA_LOCAL] : tb[IFA_ADDRESS], m->ifa_family, m->ifa_prefixlen, &a);
@@ -340,7 +341,7 @@ static int scan_route(const struct nlmsghdr *h, void *arg)
 	struct scan *s = arg;
 	const struct rtmsg *m = NLMSG_DATA(h);
 	const struct rtattr *tb[RTA_MAX + 1];
-	struct rtnl_route r = {0};
+	struct rtnl_route r = { 0 };
 
 	if (h->nlmsg_type != RTM_NEWROUTE || m->rtm_type != RTN_UNICAST || m->rtm_protocol == RTPROT_KERNEL ||
 	    (m->rtm_family != AF_INET && m->rtm_family != AF_INET6))
@@ -367,11 +368,11 @@ static int scan_neigh(const struct nlmsghdr *h, void *arg)
 	const struct rtattr *tb[NDA_MAX + 1];
 	struct rtnl_neigh n;
 
-	if (h->nlmsg_type != RTM_NEWNEIGH || (s->index && m->ndm_ifindex != s->index) || !(m->ndm_state & NUD_PERMANENT) ||
-	    (m->ndm_family != AF_INET && m->ndm_family != AF_INET6))
+	if (h->nlmsg_type != RTM_NEWNEIGH || (s->index && m->ndm_ifindex != s->index) ||
+	    !(m->ndm_state & NUD_PERMANENT) || (m->ndm_family != AF_INET && m->ndm_family != AF_INET6))
 		return 0;
-	rtnl_attrs((const struct rtattr *)((const char *)m + NLMSG_ALIGN(sizeof(*m))), h->nlmsg_len - NLMSG_SPACE(sizeof(*m)),
-		   tb, NDA_MAX);
+	rtnl_attrs((const struct rtattr *)((const char *)m + NLMSG_ALIGN(sizeof(*m))),
+		   h->nlmsg_len - NLMSG_SPACE(sizeof(*m)), tb, NDA_MAX);
 	attr_addr(tb[NDA_DST], m->ndm_family, m->ndm_family == AF_INET ? 32 : 128, &n.addr);
 	if (!n.addr.family || !tb[NDA_LLADDR] || RTA_PAYLOAD(tb[NDA_LLADDR]) != RTNL_MAC_LEN)
 		return 0;
@@ -410,23 +411,23 @@ static void sort_routes(struct rtnl_iface *i)
 
 int rtnl_iface_scan(struct rtnl *nl, const struct rtnl_link *link, struct rtnl_iface *ret, struct err *err)
 {
-	struct rtnl_iface i = {.mtu = link->mtu};
-	struct scan s = {&i, link->index};
-	struct rtnl_msg m = {.len = 0};
+	struct rtnl_iface i = { .mtu = link->mtu };
+	struct scan s = { &i, link->index };
+	struct rtnl_msg m = { .len = 0 };
 	int r;
 
 	memcpy(i.name, link->name, sizeof(i.name));
 	memcpy(i.mac, link->mac, RTNL_MAC_LEN);
-	rtnl_begin(&m, RTM_GETADDR, NLM_F_DUMP, &(struct ifaddrmsg){0}, sizeof(struct ifaddrmsg));
+	rtnl_begin(&m, RTM_GETADDR, NLM_F_DUMP, &(struct ifaddrmsg){ 0 }, sizeof(struct ifaddrmsg));
 	r = rtnl_dump(nl, &m, scan_addr, reset_addrs, &s, err);
 	if (r >= 0) {
-		m = (struct rtnl_msg){.len = 0};
-		rtnl_begin(&m, RTM_GETROUTE, NLM_F_DUMP, &(struct rtmsg){0}, sizeof(struct rtmsg));
+		m = (struct rtnl_msg){ .len = 0 };
+		rtnl_begin(&m, RTM_GETROUTE, NLM_F_DUMP, &(struct rtmsg){ 0 }, sizeof(struct rtmsg));
 		r = rtnl_dump(nl, &m, scan_route, reset_routes, &s, err);
 	}
 	if (r >= 0) {
-		m = (struct rtnl_msg){.len = 0};
-		rtnl_begin(&m, RTM_GETNEIGH, NLM_F_DUMP, &(struct ndmsg){0}, sizeof(struct ndmsg));
+		m = (struct rtnl_msg){ .len = 0 };
+		rtnl_begin(&m, RTM_GETNEIGH, NLM_F_DUMP, &(struct ndmsg){ 0 }, sizeof(struct ndmsg));
 		r = rtnl_dump(nl, &m, scan_neigh, reset_neighs, &s, err);
 	}
 	if (r < 0) {
@@ -440,18 +441,18 @@ int rtnl_iface_scan(struct rtnl *nl, const struct rtnl_link *link, struct rtnl_i
 
 int rtnl_iface_flush(struct rtnl *nl, int index, struct err *err)
 {
-	struct rtnl_iface i = {0};
-	struct scan s = {&i, index};
-	struct rtnl_msg m = {.len = 0};
+	struct rtnl_iface i = { 0 };
+	struct scan s = { &i, index };
+	struct rtnl_msg m = { .len = 0 };
 	int r;
 
-	rtnl_begin(&m, RTM_GETADDR, NLM_F_DUMP, &(struct ifaddrmsg){0}, sizeof(struct ifaddrmsg));
+	rtnl_begin(&m, RTM_GETADDR, NLM_F_DUMP, &(struct ifaddrmsg){ 0 }, sizeof(struct ifaddrmsg));
 	r = rtnl_dump(nl, &m, scan_addr, reset_addrs, &s, err);
-	m = (struct rtnl_msg){.len = 0};
+	m = (struct rtnl_msg){ .len = 0 };
 	for (size_t k = 0; r >= 0 && k < i.n_addrs; k++) {
-		struct ifaddrmsg h = {.ifa_family = i.addrs[k].family,
-				      .ifa_prefixlen = i.addrs[k].prefix,
-				      .ifa_index = (uint32_t)index};
+		struct ifaddrmsg h = { .ifa_family = i.addrs[k].family,
+				       .ifa_prefixlen = i.addrs[k].prefix,
+				       .ifa_index = (uint32_t)index };
 
 		rtnl_begin(&m, RTM_DELADDR, 0, &h, sizeof(h));
 		rtnl_put_addr(&m, IFA_LOCAL, &i.addrs[k]);

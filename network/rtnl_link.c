@@ -32,7 +32,7 @@ static void parse_link(const struct nlmsghdr *h, struct rtnl_link *l)
 	const struct rtattr *tb[IFLA_STATS64 + 1], *info[IFLA_INFO_MAX + 1];
 	struct rtnl_link_stats64 st;
 
-	*l = (struct rtnl_link){.index = i->ifi_index, .flags = i->ifi_flags};
+	*l = (struct rtnl_link){ .index = i->ifi_index, .flags = i->ifi_flags };
 	rtnl_attrs(IFLA_RTA(i), IFLA_PAYLOAD(h), tb, IFLA_STATS64);
 	copy_text(l->name, sizeof(l->name), tb[IFLA_IFNAME]);
 	copy_text(l->alias, sizeof(l->alias), tb[IFLA_IFALIAS]);
@@ -84,9 +84,9 @@ static void reset_links(void *arg)
 
 int rtnl_link_list(struct rtnl *nl, struct rtnl_link **ret, size_t *ret_n, struct err *err)
 {
-	struct ifinfomsg i = {.ifi_family = AF_UNSPEC};
-	struct rtnl_msg m = {.len = 0};
-	struct link_array a = {0};
+	struct ifinfomsg i = { .ifi_family = AF_UNSPEC };
+	struct rtnl_msg m = { .len = 0 };
+	struct link_array a = { 0 };
 	int r;
 
 	rtnl_begin(&m, RTM_GETLINK, NLM_F_DUMP, &i, sizeof(i));
@@ -102,9 +102,9 @@ int rtnl_link_list(struct rtnl *nl, struct rtnl_link **ret, size_t *ret_n, struc
 
 int rtnl_link_get(struct rtnl *nl, const char *name, int index, struct rtnl_link *ret, struct err *err)
 {
-	struct ifinfomsg i = {.ifi_family = AF_UNSPEC, .ifi_index = name ? 0 : index};
+	struct ifinfomsg i = { .ifi_family = AF_UNSPEC, .ifi_index = name ? 0 : index };
 	cleanup_free char *buf = xmalloc(32768);
-	struct rtnl_msg m = {.len = 0};
+	struct rtnl_msg m = { .len = 0 };
 	int r;
 
 	rtnl_begin(&m, RTM_GETLINK, 0, &i, sizeof(i));
@@ -122,8 +122,8 @@ int rtnl_link_get(struct rtnl *nl, const char *name, int index, struct rtnl_link
 
 int rtnl_link_del(struct rtnl *nl, const char *name, struct err *err)
 {
-	struct ifinfomsg i = {.ifi_family = AF_UNSPEC};
-	struct rtnl_msg m = {.len = 0};
+	struct ifinfomsg i = { .ifi_family = AF_UNSPEC };
+	struct rtnl_msg m = { .len = 0 };
 	char what[64];
 
 	snprintf(what, sizeof(what), "delete link %s", name);
@@ -134,7 +134,7 @@ int rtnl_link_del(struct rtnl *nl, const char *name, struct err *err)
 
 void rtnl_link_put(struct rtnl_msg *m, int index, const struct rtnl_change *c)
 {
-	struct ifinfomsg i = {.ifi_family = AF_UNSPEC, .ifi_index = index};
+	struct ifinfomsg i = { .ifi_family = AF_UNSPEC, .ifi_index = index };
 
 	if (c->up) {
 		i.ifi_change = IFF_UP;
@@ -157,7 +157,7 @@ void rtnl_link_put(struct rtnl_msg *m, int index, const struct rtnl_change *c)
 
 int rtnl_link_change(struct rtnl *nl, int index, const struct rtnl_change *c, struct err *err)
 {
-	struct rtnl_msg m = {.len = 0};
+	struct rtnl_msg m = { .len = 0 };
 
 	rtnl_link_put(&m, index, c);
 	return rtnl_send(nl, &m, NULL, err, "change link");

@@ -29,7 +29,9 @@
 
 static void put_ingress(struct rtnl_msg *m, int index, uint16_t type, uint16_t flags)
 {
-	struct tcmsg t = {.tcm_family = AF_UNSPEC, .tcm_ifindex = index, .tcm_handle = INGRESS_HANDLE, .tcm_parent = TC_H_INGRESS};
+	struct tcmsg t = {
+		.tcm_family = AF_UNSPEC, .tcm_ifindex = index, .tcm_handle = INGRESS_HANDLE, .tcm_parent = TC_H_INGRESS
+	};
 
 	rtnl_begin(m, type, flags, &t, sizeof(t));
 	rtnl_put_str(m, TCA_KIND, "ingress");
@@ -37,15 +39,15 @@ static void put_ingress(struct rtnl_msg *m, int index, uint16_t type, uint16_t f
 
 static void put_redirect(struct rtnl_msg *m, int index, int to)
 {
-	struct tcmsg t = {.tcm_family = AF_UNSPEC,
-			  .tcm_ifindex = index,
-			  .tcm_parent = INGRESS_HANDLE,
-			  .tcm_info = TC_H_MAKE(1U << 16, htons(ETH_P_ALL))};
+	struct tcmsg t = { .tcm_family = AF_UNSPEC,
+			   .tcm_ifindex = index,
+			   .tcm_parent = INGRESS_HANDLE,
+			   .tcm_info = TC_H_MAKE(1U << 16, htons(ETH_P_ALL)) };
 	struct {
 		struct tc_u32_sel sel;
 		struct tc_u32_key key;
-	} match = {.sel = {.flags = TC_U32_TERMINAL, .nkeys = 1}};
-	struct tc_mirred mirred = {.action = TC_ACT_STOLEN, .eaction = TCA_EGRESS_REDIR, .ifindex = (uint32_t)to};
+	} match = { .sel = { .flags = TC_U32_TERMINAL, .nkeys = 1 } };
+	struct tc_mirred mirred = { .action = TC_ACT_STOLEN, .eaction = TCA_EGRESS_REDIR, .ifindex = (uint32_t)to };
 	size_t options, acts, act, data;
 
 	rtnl_begin(m, RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL, &t, sizeof(t));
@@ -65,7 +67,7 @@ static void put_redirect(struct rtnl_msg *m, int index, int to)
 
 int tc_unjoin(struct rtnl *nl, int index, struct err *err)
 {
-	struct rtnl_msg m = {.len = 0};
+	struct rtnl_msg m = { .len = 0 };
 	int r;
 
 	put_ingress(&m, index, RTM_DELQDISC, 0);
@@ -75,7 +77,7 @@ int tc_unjoin(struct rtnl *nl, int index, struct err *err)
 
 static int redirect(struct rtnl *nl, int from, int to, struct err *err)
 {
-	struct rtnl_msg m = {.len = 0};
+	struct rtnl_msg m = { .len = 0 };
 
 	put_ingress(&m, from, RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL);
 	put_redirect(&m, from, to);
@@ -126,10 +128,12 @@ static void fill_table(struct tc_ratespec *rate, uint64_t bytes_per_s, uint32_t 
 
 static int shape(struct rtnl *nl, int index, uint32_t mtu, const struct tc_limit *l, struct err *err)
 {
-	struct tcmsg t = {.tcm_family = AF_UNSPEC, .tcm_ifindex = index, .tcm_handle = 0x10000, .tcm_parent = TC_H_ROOT};
+	struct tcmsg t = {
+		.tcm_family = AF_UNSPEC, .tcm_ifindex = index, .tcm_handle = 0x10000, .tcm_parent = TC_H_ROOT
+	};
 	uint64_t rate = l->rate / 8, burst = l->burst / 8;
-	struct tc_tbf_qopt q = {0};
-	struct rtnl_msg m = {.len = 0};
+	struct tc_tbf_qopt q = { 0 };
+	struct rtnl_msg m = { .len = 0 };
 	uint32_t table[256];
 	size_t options;
 
@@ -160,8 +164,8 @@ static int shape(struct rtnl *nl, int index, uint32_t mtu, const struct tc_limit
 
 static int make_ifb(struct rtnl *nl, const char *name, uint32_t mtu, struct err *err)
 {
-	struct ifinfomsg h = {.ifi_family = AF_UNSPEC, .ifi_change = IFF_UP, .ifi_flags = IFF_UP};
-	struct rtnl_msg m = {.len = 0};
+	struct ifinfomsg h = { .ifi_family = AF_UNSPEC, .ifi_change = IFF_UP, .ifi_flags = IFF_UP };
+	struct rtnl_msg m = { .len = 0 };
 	size_t info;
 
 	rtnl_begin(&m, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &h, sizeof(h));

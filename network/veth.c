@@ -23,9 +23,9 @@
 int veth_make(struct rtnl *nl, const char *host_name, int master, const char *alias, const char *inside_name,
 	      const uint8_t mac[RTNL_MAC_LEN], uint32_t mtu, int netns_fd, struct err *err)
 {
-	struct ifinfomsg h = {.ifi_family = AF_UNSPEC, .ifi_change = IFF_UP, .ifi_flags = IFF_UP};
-	struct ifinfomsg peer = {.ifi_family = AF_UNSPEC};
-	struct rtnl_msg m = {.len = 0};
+	struct ifinfomsg h = { .ifi_family = AF_UNSPEC, .ifi_change = IFF_UP, .ifi_flags = IFF_UP };
+	struct ifinfomsg peer = { .ifi_family = AF_UNSPEC };
+	struct rtnl_msg m = { .len = 0 };
 	size_t info, data, nest;
 
 	rtnl_begin(&m, RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &h, sizeof(h));

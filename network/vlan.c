@@ -17,8 +17,8 @@
 
 static void put_vlan(struct rtnl_msg *m, uint16_t type, int index, uint16_t vid, uint16_t flags, bool self)
 {
-	struct ifinfomsg h = {.ifi_family = AF_BRIDGE, .ifi_index = index};
-	struct bridge_vlan_info v = {.flags = flags, .vid = vid};
+	struct ifinfomsg h = { .ifi_family = AF_BRIDGE, .ifi_index = index };
+	struct bridge_vlan_info v = { .flags = flags, .vid = vid };
 	size_t nest;
 
 	rtnl_begin(m, type, 0, &h, sizeof(h));
@@ -31,7 +31,7 @@ static void put_vlan(struct rtnl_msg *m, uint16_t type, int index, uint16_t vid,
 
 int vlan_port(struct rtnl *nl, int index, uint16_t vlan, bool self, struct err *err)
 {
-	struct rtnl_msg m = {.len = 0};
+	struct rtnl_msg m = { .len = 0 };
 
 	put_vlan(&m, RTM_SETLINK, index, vlan, BRIDGE_VLAN_INFO_PVID | BRIDGE_VLAN_INFO_UNTAGGED, self);
 	if (vlan != 1)
@@ -41,7 +41,7 @@ int vlan_port(struct rtnl *nl, int index, uint16_t vlan, bool self, struct err *
 
 int vlan_bridge(struct rtnl *nl, const struct network *n, int index, struct err *err)
 {
-	struct rtnl_msg m = {.len = 0};
+	struct rtnl_msg m = { .len = 0 };
 	struct rtnl_link up;
 	int r = vlan_port(nl, index, n->vlan, true, err);
 
@@ -55,7 +55,7 @@ int vlan_bridge(struct rtnl *nl, const struct network *n, int index, struct err 
 	if (up.master && up.master != index)
 		return err_set(err, -EBUSY, "uplink %s of network %s belongs to another bridge", n->uplink, n->name);
 	if (!up.master) {
-		r = rtnl_link_change(nl, up.index, &(struct rtnl_change){.master = index, .up = 1}, err);
+		r = rtnl_link_change(nl, up.index, &(struct rtnl_change){ .master = index, .up = 1 }, err);
 		if (r < 0)
 			return err_wrap(err, "plug in uplink %s", n->uplink);
 	}

@@ -25,8 +25,8 @@ static int resolve_rootfs(struct oci_bundle *b, struct err *err)
 
 	if (!b->config->has_root)
 		return 0;
-	cleanup_free char *joined = *b->config->root.path == '/' ? xstrdup(b->config->root.path)
-								  : path_join(b->path, b->config->root.path);
+	cleanup_free char *joined =
+		*b->config->root.path == '/' ? xstrdup(b->config->root.path) : path_join(b->path, b->config->root.path);
 
 	b->rootfs = realpath(joined, NULL);
 	if (!b->rootfs && errno == ENOENT)

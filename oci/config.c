@@ -22,7 +22,8 @@ static int read_version(const struct json *root, struct oci_config *c, struct er
 	OCI_TRY(json_req_string(root, "ociVersion", &c->oci_version, err));
 	if (sscanf(c->oci_version, "%3u.%3u.%3u%n", &major, &minor, &patch, &end) != 3 ||
 	    !strchr("-+", c->oci_version[end]))
-		return json_error(json_get(root, "ociVersion"), err, "\"%.50s\" is not a version (x.y.z)", c->oci_version);
+		return json_error(json_get(root, "ociVersion"), err, "\"%.50s\" is not a version (x.y.z)",
+				  c->oci_version);
 	if (major != 1)
 		return json_error(json_get(root, "ociVersion"), err, "version %.50s is not supported (1.x.y is)",
 				  c->oci_version);

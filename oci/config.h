@@ -75,7 +75,7 @@ struct oci_scheduler {
 	int policy; /* SCHED_* of linux/sched.h */
 	int32_t nice;
 	int32_t priority;
-	uint64_t flags; /* SCHED_FLAG_* */
+	uint64_t flags;   /* SCHED_FLAG_* */
 	uint64_t runtime; /* ns, with SCHED_DEADLINE */
 	uint64_t deadline;
 	uint64_t period;
@@ -99,9 +99,9 @@ struct oci_process {
 	bool has_console_size;
 	uint32_t console_height; /* rows */
 	uint32_t console_width;  /* columns */
-	char *cwd;   /* absolute; required */
-	char **env;  /* "NAME=value" */
-	char **args; /* at least one element where a process is to run; NULL when the document has none */
+	char *cwd;               /* absolute; required */
+	char **env;              /* "NAME=value" */
+	char **args;             /* at least one element where a process is to run; NULL when the document has none */
 	struct oci_user user;
 
 	struct oci_rlimit *rlimits;
@@ -117,7 +117,7 @@ struct oci_process {
 	struct oci_scheduler scheduler;
 	bool has_io_priority;
 	enum oci_ioprio_class io_priority_class;
-	int32_t io_priority;           /* 0..7 */
+	int32_t io_priority;             /* 0..7 */
 	char *exec_cpu_affinity_initial; /* "0-3,7"; exec only */
 	char *exec_cpu_affinity_final;
 };
@@ -173,7 +173,7 @@ struct oci_time_offset {
 
 /* config-linux.md#devices */
 struct oci_device {
-	char type; /* 'c' 'b' 'u' 'p' */
+	char type;  /* 'c' 'b' 'u' 'p' */
 	char *path; /* absolute, in the container */
 	int64_t major;
 	int64_t minor;
@@ -188,7 +188,7 @@ struct oci_device {
 /* config-linux.md#allowed-device-list; in order, the last match wins. */
 struct oci_device_rule {
 	bool allow;
-	char type; /* 'a' 'c' 'b' */
+	char type;      /* 'a' 'c' 'b' */
 	bool has_major; /* false: every number */
 	int64_t major;
 	bool has_minor;
@@ -199,7 +199,7 @@ struct oci_device_rule {
 struct oci_memory {
 	bool has_limit, has_reservation, has_swap, has_kernel, has_kernel_tcp, has_swappiness;
 	bool has_disable_oom_killer, has_use_hierarchy, has_check_before_update;
-	int64_t limit;       /* bytes; -1 unlimited */
+	int64_t limit; /* bytes; -1 unlimited */
 	int64_t reservation;
 	int64_t swap; /* memory + swap, as cgroup v1 counts */
 	int64_t kernel;
@@ -389,8 +389,9 @@ struct oci_linux {
 	struct oci_memory_policy *memory_policy; /* NULL: none */
 	struct oci_pair *sysctl;
 	size_t n_sysctl;
-	struct oci_seccomp *seccomp;      /* NULL: none */
-	unsigned long rootfs_propagation; /* MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE, each maybe | MS_REC; 0: not given */
+	struct oci_seccomp *seccomp; /* NULL: none */
+	unsigned long
+		rootfs_propagation; /* MS_SHARED, MS_SLAVE, MS_PRIVATE, MS_UNBINDABLE, each maybe | MS_REC; 0: not given */
 	char **masked_paths;
 	char **readonly_paths;
 	char *mount_label;
@@ -501,16 +502,16 @@ bool oci_mount_has(const struct oci_mount *m, const char *word);
 bool oci_mount_is_bind(const struct oci_mount *m);
 
 /* Words and back. Names return NULL, numbers -1, when unknown. */
-const char *oci_namespace_word(enum oci_namespace_kind kind); /* "network" */
-const char *oci_namespace_file(enum oci_namespace_kind kind); /* "net" of /proc/PID/ns */
+const char *oci_namespace_word(enum oci_namespace_kind kind);   /* "network" */
+const char *oci_namespace_file(enum oci_namespace_kind kind);   /* "net" of /proc/PID/ns */
 unsigned long oci_namespace_flag(enum oci_namespace_kind kind); /* CLONE_NEWNET */
-const char *oci_hook_word(enum oci_hook_kind kind); /* "createRuntime" */
-const char *oci_capability_name(int cap); /* "CAP_CHOWN" */
-int oci_capability_number(const char *name); /* with or without CAP_, any case */
-#define OCI_CAP_LAST 40 /* CAP_CHECKPOINT_RESTORE */
-const char *oci_rlimit_name(int resource); /* "RLIMIT_NOFILE" */
+const char *oci_hook_word(enum oci_hook_kind kind);             /* "createRuntime" */
+const char *oci_capability_name(int cap);                       /* "CAP_CHOWN" */
+int oci_capability_number(const char *name);                    /* with or without CAP_, any case */
+#define OCI_CAP_LAST 40                                         /* CAP_CHECKPOINT_RESTORE */
+const char *oci_rlimit_name(int resource);                      /* "RLIMIT_NOFILE" */
 int oci_rlimit_number(const char *name);
 const char *oci_seccomp_action_name(enum oci_seccomp_action a); /* "SCMP_ACT_ERRNO" */
-const char *oci_seccomp_op_name(enum oci_seccomp_op op); /* "SCMP_CMP_EQ" */
+const char *oci_seccomp_op_name(enum oci_seccomp_op op);        /* "SCMP_CMP_EQ" */
 
 #endif

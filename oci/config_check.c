@@ -29,14 +29,16 @@ static int check_scheduler(const struct oci_process *p, const char *at, struct e
 		return err_set(err, -EINVAL, "%s.scheduler.nice: invalid scheduler.nice: %d (-20 to 19)", at, s->nice);
 	if (s->priority && s->policy != POLICY_FIFO && s->policy != POLICY_RR)
 		return err_set(err, -EINVAL,
-			       "%s.scheduler.priority: scheduler.priority can only be specified for SCHED_FIFO or SCHED_RR policy",
+			       "%s.scheduler.priority: scheduler.priority can only be specified for SCHED_FIFO or "
+			       "SCHED_RR policy",
 			       at);
 	if ((s->policy == POLICY_FIFO || s->policy == POLICY_RR) && (s->priority < 1 || s->priority > 99))
 		return err_set(err, -EINVAL, "%s.scheduler.priority: must be between 1 and 99", at);
 	if (s->policy != POLICY_DEADLINE && (s->runtime || s->deadline || s->period))
-		return err_set(err, -EINVAL,
-			       "%s.scheduler: runtime, deadline and period can only be specified for SCHED_DEADLINE policy",
-			       at);
+		return err_set(
+			err, -EINVAL,
+			"%s.scheduler: runtime, deadline and period can only be specified for SCHED_DEADLINE policy",
+			at);
 	return 0;
 }
 
@@ -50,8 +52,8 @@ int oci_process_check(const struct oci_process *p, const char *at, struct err *e
 		return err_set(err, -EINVAL, "%s.args: args must not be empty", at);
 	for (size_t i = 0; i < strv_len(p->env); i++)
 		if (!strchr(p->env[i], '=') || *p->env[i] == '=')
-			return err_set(err, -EINVAL, "%s.env[%zu]: invalid environment variable: expected NAME=value", at,
-				       i);
+			return err_set(err, -EINVAL, "%s.env[%zu]: invalid environment variable: expected NAME=value",
+				       at, i);
 	for (size_t i = 0; i < p->n_rlimits; i++) {
 		const struct oci_rlimit *l = &p->rlimits[i];
 
@@ -110,7 +112,8 @@ static int check_mounts(struct oci_config *c, struct err *err)
 			return err_set(err, -EINVAL,
 				       "mounts[%zu]: id-mapped mounts need both uidMappings and gidMappings", i);
 		if ((ids || idmap) && !oci_mount_is_bind(m))
-			return err_set(err, -EINVAL, "mounts[%zu]: id-mapped mounts are only supported for bind mounts", i);
+			return err_set(err, -EINVAL, "mounts[%zu]: id-mapped mounts are only supported for bind mounts",
+				       i);
 		if (idmap && !ids && !private_ns(c, OCI_NS_USER))
 			return err_set(err, -EINVAL,
 				       "mounts[%zu]: id-mapped mounts without mappings need a user namespace", i);
@@ -127,7 +130,8 @@ static int check_mappings(const struct oci_idmap *v, size_t n, const char *key, 
 			uint64_t a = v[i].container_id, b = v[j].container_id;
 
 			if (a < b + v[j].size && b < a + v[i].size)
-				return err_set(err, -EINVAL, "linux.%s[%zu].containerID: overlaps entry %zu", key, i, j);
+				return err_set(err, -EINVAL, "linux.%s[%zu].containerID: overlaps entry %zu", key, i,
+					       j);
 		}
 	}
 	return 0;
@@ -139,9 +143,10 @@ static int check_namespaces(const struct oci_config *c, struct err *err)
 	bool maps = l->n_uid_mappings || l->n_gid_mappings;
 
 	if (maps && !private_ns(c, OCI_NS_USER))
-		return err_set(err, -EINVAL,
-			       "linux.%s: user namespace mappings specified, but USER namespace isn't enabled in the config",
-			       l->n_uid_mappings ? "uidMappings" : "gidMappings");
+		return err_set(
+			err, -EINVAL,
+			"linux.%s: user namespace mappings specified, but USER namespace isn't enabled in the config",
+			l->n_uid_mappings ? "uidMappings" : "gidMappings");
 	if (new_ns(c, OCI_NS_USER) && !l->n_uid_mappings != !l->n_gid_mappings)
 		return err_set(err, -EINVAL, "linux.%s: required with linux.%s",
 			       l->n_uid_mappings ? "gidMappings" : "uidMappings",
@@ -152,23 +157,28 @@ static int check_namespaces(const struct oci_config *c, struct err *err)
 	OCI_TRY(check_mappings(l->gid_mappings, l->n_gid_mappings, "gidMappings", err));
 	if ((l->time_monotonic.present || l->time_boottime.present) && !private_ns(c, OCI_NS_TIME))
 		return err_set(err, -EINVAL,
-			       "linux.timeOffsets: time namespace offsets specified, but time namespace isn't enabled in the config");
+			       "linux.timeOffsets: time namespace offsets specified, but time namespace isn't enabled "
+			       "in the config");
 	if ((l->time_monotonic.present || l->time_boottime.present) && !new_ns(c, OCI_NS_TIME))
-		return err_set(err, -EINVAL, "linux.timeOffsets: time namespace enabled, but both namespace path and time offsets specified -- you may only provide one");
-	if (!private_ns(c, OCI_NS_MOUNT) && (strv_len(l->masked_paths) || strv_len(l->readonly_paths)))
 		return err_set(err, -EINVAL,
-			       "linux.%s: unable to restrict sys entries without a private MNT namespace",
+			       "linux.timeOffsets: time namespace enabled, but both namespace path and time offsets "
+			       "specified -- you may only provide one");
+	if (!private_ns(c, OCI_NS_MOUNT) && (strv_len(l->masked_paths) || strv_len(l->readonly_paths)))
+		return err_set(err, -EINVAL, "linux.%s: unable to restrict sys entries without a private MNT namespace",
 			       strv_len(l->masked_paths) ? "maskedPaths" : "readonlyPaths");
 	if (l->n_net_devices && !private_ns(c, OCI_NS_NETWORK))
-		return err_set(err, -EINVAL, "linux.netDevices: unable to move network devices without a NET namespace");
+		return err_set(err, -EINVAL,
+			       "linux.netDevices: unable to move network devices without a NET namespace");
 	return 0;
 }
 
 /* Only what a namespace of the container confines may be set. Both "a.b" and "a/b" are spellings. */
 static int check_sysctls(const struct oci_config *c, struct err *err)
 {
-	static const char *const ipc[] = { "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem",
-					   "kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced" };
+	static const char *const ipc[] = {
+		"kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem",
+		"kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced"
+	};
 
 	for (size_t i = 0; i < c->linux_.n_sysctl; i++) {
 		cleanup_free char *k = xstrdup(c->linux_.sysctl[i].key);
@@ -185,24 +195,32 @@ static int check_sysctls(const struct oci_config *c, struct err *err)
 			is_ipc = is_ipc || !strcmp(k, ipc[j]);
 		if (is_ipc) {
 			if (!private_ns(c, OCI_NS_IPC))
-				return err_set(err, -EINVAL,
-					       "linux.sysctl.%s: sysctl \"%s\" is not allowed in the hosts ipc namespace", at, at);
+				return err_set(
+					err, -EINVAL,
+					"linux.sysctl.%s: sysctl \"%s\" is not allowed in the hosts ipc namespace", at,
+					at);
 		} else if (str_starts(k, "net.")) {
 			if (!private_ns(c, OCI_NS_NETWORK))
 				return err_set(err, -EINVAL,
-					       "linux.sysctl.%s: sysctl \"%s\" not allowed in host network namespace", at, at);
+					       "linux.sysctl.%s: sysctl \"%s\" not allowed in host network namespace",
+					       at, at);
 		} else if (!strcmp(k, "kernel.domainname")) {
 			if (!private_ns(c, OCI_NS_UTS))
-				return err_set(err, -EINVAL,
-					       "linux.sysctl.%s: sysctl \"%s\" is not allowed in the hosts UTS namespace", at, at);
+				return err_set(
+					err, -EINVAL,
+					"linux.sysctl.%s: sysctl \"%s\" is not allowed in the hosts UTS namespace", at,
+					at);
 		} else if (!strcmp(k, "kernel.hostname")) {
 			return err_set(err, -EINVAL,
-				       "linux.sysctl.%s: sysctl \"%s\" is not allowed as it conflicts with the OCI \"hostname\" field",
+				       "linux.sysctl.%s: sysctl \"%s\" is not allowed as it conflicts with the OCI "
+				       "\"hostname\" field",
 				       at, at);
 		} else if (str_starts(k, "user.")) {
 			if (!private_ns(c, OCI_NS_USER))
-				return err_set(err, -EINVAL,
-					       "linux.sysctl.%s: sysctl \"%s\" is not allowed in the hosts user namespace", at, at);
+				return err_set(
+					err, -EINVAL,
+					"linux.sysctl.%s: sysctl \"%s\" is not allowed in the hosts user namespace", at,
+					at);
 		} else {
 			return err_set(err, -EINVAL,
 				       "linux.sysctl.%s: sysctl \"%s\" is not in a separate kernel namespace", at, at);
@@ -218,7 +236,8 @@ static int check_resources(const struct oci_resources *r, struct err *err)
 	if (m->has_swappiness && m->swappiness > 100)
 		return err_set(err, -EINVAL, "linux.resources.memory.swappiness: must be between 0 and 100");
 	if (m->has_swap && m->has_limit && m->swap > 0 && m->limit > 0 && m->swap < m->limit)
-		return err_set(err, -EINVAL, "linux.resources.memory.swap: memory+swap limit should be >= memory limit");
+		return err_set(err, -EINVAL,
+			       "linux.resources.memory.swap: memory+swap limit should be >= memory limit");
 	return 0;
 }
 
@@ -238,7 +257,8 @@ int oci_config_check(struct oci_config *c, struct err *err)
 	if (c->has_process) {
 		OCI_TRY(oci_process_check(&c->process, "process", err));
 		for (size_t i = 0; i < strv_len(c->process.capabilities.unknown); i++)
-			warn(c, "process.capabilities: ignoring unknown capability %s", c->process.capabilities.unknown[i]);
+			warn(c, "process.capabilities: ignoring unknown capability %s",
+			     c->process.capabilities.unknown[i]);
 		if (c->process.has_console_size && !c->process.terminal)
 			warn(c, "process.%s: without process.terminal it has no effect", "consoleSize");
 	}

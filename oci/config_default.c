@@ -33,7 +33,11 @@ static void mount(struct json_writer *w, const char *dest, const char *type, con
 		strings(w, "options", options);
 	json_w_object_end(w);
 }
-#define OPTIONS(...) (const char *const[]){ __VA_ARGS__, NULL }
+#define OPTIONS(...) \
+	(const char *const[]) \
+	{ \
+		__VA_ARGS__, NULL \
+	}
 
 static void process(struct json_writer *w)
 {
@@ -69,8 +73,8 @@ static void mounts(struct json_writer *w, bool rootless)
 	mount(w, "/proc", "proc", "proc", NULL);
 	mount(w, "/dev", "tmpfs", "tmpfs", OPTIONS("nosuid", "strictatime", "mode=755", "size=65536k"));
 	mount(w, "/dev/pts", "devpts", "devpts",
-	      rootless ? OPTIONS("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620")
-		       : OPTIONS("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"));
+	      rootless ? OPTIONS("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620") :
+			 OPTIONS("nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"));
 	mount(w, "/dev/shm", "tmpfs", "shm", OPTIONS("nosuid", "noexec", "nodev", "mode=1777", "size=65536k"));
 	mount(w, "/dev/mqueue", "mqueue", "mqueue", OPTIONS("nosuid", "noexec", "nodev"));
 	if (rootless)

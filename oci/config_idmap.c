@@ -43,7 +43,8 @@ static int add_range(const struct target *t, const char *range, const char *word
 	    parse_u32(parts[2], &m.size) < 0 || !m.size)
 		return err_set(err, -EINVAL, "\"%s\": \"%s\" is not FIRST-HOST-COUNT", word, range);
 	if (relative && !through(t, &m))
-		return err_set(err, -EINVAL, "\"%s\": \"%s\" is not mapped in the container's user namespace", word, range);
+		return err_set(err, -EINVAL, "\"%s\": \"%s\" is not mapped in the container's user namespace", word,
+			       range);
 	*t->v = xreallocarray(*t->v, *t->n + 1, sizeof(**t->v));
 	(*t->v)[(*t->n)++] = m;
 	return 0;
@@ -78,7 +79,8 @@ int oci_idmap_words(struct oci_config *c, struct err *err)
 			if (!eq)
 				continue;
 			if (m->n_uid_mappings || m->n_gid_mappings)
-				return err_set(err, -EINVAL, "mounts[%zu].options: \"%s\": the mount has mappings already", i, *o);
+				return err_set(err, -EINVAL,
+					       "mounts[%zu].options: \"%s\": the mount has mappings already", i, *o);
 			for (char **l = lists; *l; l++)
 				if (add_list(c, m, *l, *o, err) < 0)
 					return err_wrap(err, "mounts[%zu].options", i);

@@ -53,9 +53,9 @@ static int read_time_offsets(const struct json *linux_obj, struct oci_linux *l, 
 	if (r <= 0)
 		return r;
 	json_for_each(v, map) {
-		struct oci_time_offset *t = !strcmp(v->key, "monotonic") ? &l->time_monotonic
-					  : !strcmp(v->key, "boottime")	 ? &l->time_boottime
-									 : NULL;
+		struct oci_time_offset *t = !strcmp(v->key, "monotonic") ? &l->time_monotonic :
+			!strcmp(v->key, "boottime")                      ? &l->time_boottime :
+									   NULL;
 
 		if (!t)
 			return json_error(v, err, "unknown clock, only monotonic and boottime have offsets");
@@ -135,19 +135,16 @@ static int read_intel_rdt(const struct json *linux_obj, struct oci_linux *l, str
 	OCI_TRY(json_opt_bool(v, "enableMonitoring", &t->enable_monitoring, err));
 	OCI_TRY(json_opt_bool(v, "enableCMT", &t->enable_cmt, err));
 	OCI_TRY(json_opt_bool(v, "enableMBM", &t->enable_mbm, err));
-	if (t->clos_id && (!strcmp(t->clos_id, ".") || !strcmp(t->clos_id, "..") ||
-			   (strlen(t->clos_id) > 1 && strchr(t->clos_id, '/'))))
+	if (t->clos_id &&
+	    (!strcmp(t->clos_id, ".") || !strcmp(t->clos_id, "..") ||
+	     (strlen(t->clos_id) > 1 && strchr(t->clos_id, '/'))))
 		return json_error(json_get(v, "closID"), err, "not a name of a class of service");
 	return 1;
 }
 
 static const char *const mempolicy_modes[] = {
-	[MPOL_DEFAULT] = "MPOL_DEFAULT",
-	[MPOL_PREFERRED] = "MPOL_PREFERRED",
-	[MPOL_BIND] = "MPOL_BIND",
-	[MPOL_INTERLEAVE] = "MPOL_INTERLEAVE",
-	[MPOL_LOCAL] = "MPOL_LOCAL",
-	[5] = "MPOL_PREFERRED_MANY",
+	[MPOL_DEFAULT] = "MPOL_DEFAULT",       [MPOL_PREFERRED] = "MPOL_PREFERRED", [MPOL_BIND] = "MPOL_BIND",
+	[MPOL_INTERLEAVE] = "MPOL_INTERLEAVE", [MPOL_LOCAL] = "MPOL_LOCAL",         [5] = "MPOL_PREFERRED_MANY",
 	[6] = "MPOL_WEIGHTED_INTERLEAVE",
 };
 

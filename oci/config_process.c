@@ -11,12 +11,12 @@
 #include "oci/config_read.h"
 
 static const char *const sched_policies[] = {
-	[0] = "SCHED_OTHER", [1] = "SCHED_FIFO", [2] = "SCHED_RR",	 [3] = "SCHED_BATCH",
+	[0] = "SCHED_OTHER", [1] = "SCHED_FIFO", [2] = "SCHED_RR",       [3] = "SCHED_BATCH",
 	[4] = "SCHED_ISO",   [5] = "SCHED_IDLE", [6] = "SCHED_DEADLINE",
 };
 
 static const char *const sched_flags[] = {
-	"SCHED_FLAG_RESET_ON_FORK", "SCHED_FLAG_RECLAIM",	"SCHED_FLAG_DL_OVERRUN",     "SCHED_FLAG_KEEP_POLICY",
+	"SCHED_FLAG_RESET_ON_FORK", "SCHED_FLAG_RECLAIM",        "SCHED_FLAG_DL_OVERRUN",     "SCHED_FLAG_KEEP_POLICY",
 	"SCHED_FLAG_KEEP_PARAMS",   "SCHED_FLAG_UTIL_CLAMP_MIN", "SCHED_FLAG_UTIL_CLAMP_MAX",
 };
 
@@ -121,7 +121,7 @@ static int read_io_priority(const struct json *proc, struct oci_process *p, stru
 	p->has_io_priority = true;
 	OCI_TRY(oci_req(v, "class", &f, err));
 	OCI_TRY(oci_read_word(f, ioprio_classes, ARRAY_SIZE(ioprio_classes), &class, err));
-	p->io_priority_class = (enum oci_ioprio_class)class;
+	p->io_priority_class = (enum oci_ioprio_class) class;
 	r = json_opt_i32(v, "priority", &p->io_priority, err);
 	if (r > 0 && (p->io_priority < 0 || p->io_priority > 7))
 		return json_error(json_get(v, "priority"), err, "must be between 0 and 7");

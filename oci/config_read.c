@@ -94,13 +94,13 @@ int oci_req(const struct json *obj, const char *key, const struct json **ret, st
 	return 0;
 }
 
-#define OPT(name, type, get)                                                                                          \
-	int oci_opt_##name(const struct json *obj, const char *key, bool *has, type *ret, struct err *err)            \
-	{                                                                                                             \
-		int r = get(obj, key, ret, err);                                                                      \
-		if (r > 0)                                                                                            \
-			*has = true;                                                                                  \
-		return r;                                                                                             \
+#define OPT(name, type, get) \
+	int oci_opt_##name(const struct json *obj, const char *key, bool *has, type *ret, struct err *err) \
+	{ \
+		int r = get(obj, key, ret, err); \
+		if (r > 0) \
+			*has = true; \
+		return r; \
 	}
 OPT(u64, uint64_t, json_opt_u64)
 OPT(i64, int64_t, json_opt_i64)

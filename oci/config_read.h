@@ -7,10 +7,10 @@
 #include "oci/config.h"
 
 /* Leaves the calling function with the negative code of x. */
-#define OCI_TRY(x)               \
-	do {                     \
-		int r_ = (x);    \
-		if (r_ < 0)      \
+#define OCI_TRY(x) \
+	do { \
+		int r_ = (x); \
+		if (r_ < 0) \
 			return r_; \
 	} while (0)
 

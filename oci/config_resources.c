@@ -297,10 +297,10 @@ static void write_device_rules(struct json_writer *w, const struct oci_resources
 	json_w_array_end(w);
 }
 
-#define WRITE(kind, key, field)                            \
-	do {                                               \
-		if (s->has_##field)                        \
-			json_w_##kind(w, key, s->field);   \
+#define WRITE(kind, key, field) \
+	do { \
+		if (s->has_##field) \
+			json_w_##kind(w, key, s->field); \
 	} while (0)
 
 static void write_memory(struct json_writer *w, const struct oci_memory *s)

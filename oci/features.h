@@ -7,10 +7,10 @@
 
 /* What only other rooms know; vectors are NULL-terminated and belong to the caller. */
 struct oci_features {
-	char *const *mount_options; /* every option word of container/mount */
-	char *const *seccomp_archs; /* NULL: the spec's list */
+	char *const *mount_options;           /* every option word of container/mount */
+	char *const *seccomp_archs;           /* NULL: the spec's list */
 	char *const *seccomp_flags_supported; /* by this kernel and library; NULL: the known ones */
-	const char *libseccomp_version; /* "2.5.4"; NULL: not written */
+	const char *libseccomp_version;       /* "2.5.4"; NULL: not written */
 	bool cgroup_systemd;
 	bool cgroup_rdma;
 	bool apparmor, selinux, intel_rdt, idmap, net_devices, memory_policy, checkpoint;

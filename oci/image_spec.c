@@ -40,10 +40,11 @@ bool oci_is_manifest_type(const char *t)
 
 bool oci_is_layer_type(const char *t)
 {
-	return t && (str_starts(t, "application/vnd.oci.image.layer.v1.tar") ||
-		     str_starts(t, "application/vnd.oci.image.layer.nondistributable.v1.tar") ||
-		     str_starts(t, "application/vnd.docker.image.rootfs.diff.tar") ||
-		     !strcmp(t, "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"));
+	return t &&
+		(str_starts(t, "application/vnd.oci.image.layer.v1.tar") ||
+		 str_starts(t, "application/vnd.oci.image.layer.nondistributable.v1.tar") ||
+		 str_starts(t, "application/vnd.docker.image.rootfs.diff.tar") ||
+		 !strcmp(t, "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip"));
 }
 
 static int read_platform(const struct json *v, struct oci_platform *p, struct err *err)
@@ -109,7 +110,8 @@ static int read_schema(const struct json *root, const char *what, struct err *er
 
 	OCI_TRY(json_opt_u32(root, "schemaVersion", &version, err));
 	if (version == 1)
-		return err_set(err, -EINVAL, "%s: Docker's schema 1 is not supported; push the image again with a current tool",
+		return err_set(err, -EINVAL,
+			       "%s: Docker's schema 1 is not supported; push the image again with a current tool",
 			       what);
 	if (version != 2)
 		return err_set(err, -EINVAL, "%s: schemaVersion %u is unknown", what, version);
@@ -170,7 +172,8 @@ static int read_manifest(const struct json *root, struct oci_manifest *m, struct
 	OCI_TRY(oci_read_array(root, "layers", sizeof(*m->layers), read_descriptor, &m->layers, &m->n_layers, err));
 	if (!m->media_type)
 		m->media_type = xstrdup(m->config.media_type && !strcmp(m->config.media_type, OCI_MT_DOCKER_CONFIG) ?
-						OCI_MT_DOCKER_MANIFEST : OCI_MT_MANIFEST);
+						OCI_MT_DOCKER_MANIFEST :
+						OCI_MT_MANIFEST);
 	return oci_read_map(root, "annotations", sizeof(struct oci_pair), oci_read_pair, &m->annotations,
 			    &m->n_annotations, err);
 }
@@ -388,7 +391,7 @@ char *oci_manifest_write(const struct oci_manifest *m)
 static const char *host_architecture(const struct utsname *u)
 {
 	static const char *const names[][2] = {
-		{ "x86_64", "amd64" },	  { "aarch64", "arm64" },    { "armv7l", "arm" },	{ "i686", "386" },
+		{ "x86_64", "amd64" },    { "aarch64", "arm64" },   { "armv7l", "arm" },  { "i686", "386" },
 		{ "riscv64", "riscv64" }, { "ppc64le", "ppc64le" }, { "s390x", "s390x" }, { "loongarch64", "loong64" },
 	};
 
@@ -423,7 +426,9 @@ int oci_platform_parse(const char *text, struct oci_platform *ret, struct err *e
 static int match(const struct oci_descriptor *d, const struct oci_platform *p)
 {
 	const struct oci_platform *q = &d->platform;
-	const char *fallback = !strcmp(p->architecture, "arm64") ? "v8" : !strcmp(p->architecture, "amd64") ? "v1" : NULL;
+	const char *fallback = !strcmp(p->architecture, "arm64") ? "v8" :
+		!strcmp(p->architecture, "amd64")                ? "v1" :
+								   NULL;
 	const char *want = p->variant ? p->variant : fallback;
 
 	if (!q->os || !q->architecture || strcmp(q->os, p->os) || strcmp(q->architecture, p->architecture))

@@ -41,7 +41,7 @@ struct oci_descriptor {
 	char *digest; /* "sha256:<64 hex>", shape checked */
 	uint64_t size;
 	struct oci_platform platform; /* all NULL: none */
-	char *ref_name; /* annotation OCI_ANN_REF_NAME; NULL: none */
+	char *ref_name;               /* annotation OCI_ANN_REF_NAME; NULL: none */
 	struct oci_pair *annotations;
 	size_t n_annotations;
 };

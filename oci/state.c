@@ -14,7 +14,7 @@
 
 static const char *const words[] = {
 	[OCI_STATUS_CREATING] = "creating", [OCI_STATUS_CREATED] = "created", [OCI_STATUS_RUNNING] = "running",
-	[OCI_STATUS_PAUSED] = "paused",	    [OCI_STATUS_STOPPED] = "stopped",
+	[OCI_STATUS_PAUSED] = "paused",     [OCI_STATUS_STOPPED] = "stopped",
 };
 _Static_assert(ARRAY_SIZE(words) == OCI_STATUS_MAX, "a word for every status");
 

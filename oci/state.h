@@ -29,11 +29,11 @@ int oci_status_number(const char *word);
 struct oci_state {
 	const char *id;
 	enum oci_status status;
-	pid_t pid; /* 0 when stopped */
-	const char *bundle; /* absolute */
-	const char *rootfs; /* NULL: not written (hooks) */
+	pid_t pid;               /* 0 when stopped */
+	const char *bundle;      /* absolute */
+	const char *rootfs;      /* NULL: not written (hooks) */
 	struct timespec created; /* real time; zero: not written (hooks) */
-	const char *owner; /* NULL: not written */
+	const char *owner;       /* NULL: not written */
 	const struct oci_pair *annotations;
 	size_t n_annotations;
 };

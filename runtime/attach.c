@@ -28,11 +28,11 @@ static const char *const attach_names[] = { "resolv.conf", "hosts", "hostname" }
 
 /* What the words of --network come down to. */
 struct attach_wish {
-	bool edit_netns;     /* replace the config's network namespace */
-	bool netns;          /* then: have one at all */
-	char *netns_path;    /* then: join this one; owned */
+	bool edit_netns;  /* replace the config's network namespace */
+	bool netns;       /* then: have one at all */
+	char *netns_path; /* then: join this one; owned */
 	bool pasta;
-	bool files;          /* bind resolv.conf, hosts, hostname */
+	bool files; /* bind resolv.conf, hosts, hostname */
 	const char *statedir;
 	const struct create_request *req;
 };
@@ -41,7 +41,7 @@ struct attach_wish {
 static bool attach_is_ours(const char *word)
 {
 	return strcmp(word, "none") && strcmp(word, "host") && strcmp(word, "pasta") && !str_starts(word, "ns:") &&
-	       !str_starts(word, "container:");
+		!str_starts(word, "container:");
 }
 
 /* The networks of ours in a list; "cni:FILE" of the record counts too. */
@@ -77,7 +77,8 @@ static int attach_netns_of(const struct globals *g, const char *id, char **ret, 
 	return r;
 }
 
-static int attach_wish(const struct globals *g, const struct create_request *req, struct attach_wish *w, struct err *err)
+static int attach_wish(const struct globals *g, const struct create_request *req, struct attach_wish *w,
+		       struct err *err)
 {
 	size_t ours = attach_count(req->networks);
 
@@ -315,7 +316,9 @@ int attach_machine(struct sandbox *sb, struct err *err)
 static int attach_pasta(struct sandbox *sb, struct err *err)
 {
 	struct network_request nr;
-	int pid, r = attach_request(sb, sb->rec.isolation == ISOLATION_VM ? NETWORK_MACHINE : NETWORK_CONTAINER, &nr, err);
+	int pid,
+		r = attach_request(sb, sb->rec.isolation == ISOLATION_VM ? NETWORK_MACHINE : NETWORK_CONTAINER, &nr,
+				   err);
 
 	if (!r)
 		r = network_pasta(&nr, sb->rec.pid, &pid, err);

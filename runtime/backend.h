@@ -26,7 +26,7 @@ struct exec_request {
 	const struct oci_process *process; /* complete: config's process overlaid with the options, or --process */
 	const char *process_json;          /* the same as compact JSON text (for the agent) */
 	size_t process_json_len;
-	int console_socket;    /* connected socket for the pty master when process->terminal; -1 */
+	int console_socket; /* connected socket for the pty master when process->terminal; -1 */
 	int stdio[3];
 	uint32_t preserve_fds; /* fds 3.. that stay open in the process */
 	bool ignore_paused;    /* go on in a frozen cgroup: the call blocks until it is thawed */
@@ -39,8 +39,8 @@ struct ps_entry {
 	uid_t uid;
 	uint64_t start_time_s; /* wall clock, seconds since the epoch */
 	uint64_t cpu_time_ms;
-	char tty[16];          /* "pts/0" or "?" */
-	char command[256];     /* command line with blanks, or [comm] */
+	char tty[16];      /* "pts/0" or "?" */
+	char command[256]; /* command line with blanks, or [comm] */
 };
 
 struct backend {

@@ -79,8 +79,11 @@ static int container_restore(struct sandbox *sb, struct err *err)
 	unsigned long long start_time;
 	int r;
 
-	*p = (struct criu_restore_params){ .config = sb->config, .rootfs = sb->bundle->rootfs, .cgroup = sb->cgroup,
-					   .console_socket = sb->console_socket, .options = sb->request->restore };
+	*p = (struct criu_restore_params){ .config = sb->config,
+					   .rootfs = sb->bundle->rootfs,
+					   .cgroup = sb->cgroup,
+					   .console_socket = sb->console_socket,
+					   .options = sb->request->restore };
 	memcpy(p->stdio, sb->stdio, sizeof(p->stdio));
 	r = notify_prepare(sb, &d->notify, err);
 	if (r < 0)
@@ -206,7 +209,8 @@ static int container_signal(struct sandbox *sb, int sig, struct err *err)
 {
 	int r = container_kill(sb->rec.pid, sb->rec.start_time, sig, err);
 
-	if (r == 0 && sig == SIGKILL && sb->rec.cgroup && sandbox_cgroup(sb, NULL) == 0 && cgroup_frozen(sb->cgroup) > 0)
+	if (r == 0 && sig == SIGKILL && sb->rec.cgroup && sandbox_cgroup(sb, NULL) == 0 &&
+	    cgroup_frozen(sb->cgroup) > 0)
 		r = cgroup_thaw(sb->cgroup, err);
 	return r;
 }
@@ -266,7 +270,9 @@ static int verb_paused(struct sandbox *sb, struct err *err)
 static int verb_checkpoint(struct sandbox *sb, const struct criu_options *o, struct err *err)
 {
 	cleanup_free char *notify = notify_dir(sb);
-	struct criu_dump_params p = { .rootfs = sb->rec.rootfs, .pid = sb->rec.pid, .notify_dir = notify, .options = o };
+	struct criu_dump_params p = {
+		.rootfs = sb->rec.rootfs, .pid = sb->rec.pid, .notify_dir = notify, .options = o
+	};
 	int r = sandbox_config(sb, err);
 
 	if (!r && sb->rec.cgroup)

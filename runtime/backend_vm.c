@@ -177,8 +177,9 @@ static int verb_create(struct sandbox *sb, struct err *err)
 	}
 	keep[n++] = child;
 	for (size_t i = 0; i < 5; i++) {
-		int fd = (const int[]){ mc->monitor.spec.agent_listen_fd, mc->monitor.spec.kernel_fd, mc->monitor.spec.initrd_fd,
-					mc->monitor.spec.kvm_fd, mc->monitor.spec.console_fd }[i];
+		int fd = (const int[]){ mc->monitor.spec.agent_listen_fd, mc->monitor.spec.kernel_fd,
+					mc->monitor.spec.initrd_fd, mc->monitor.spec.kvm_fd,
+					mc->monitor.spec.console_fd }[i];
 
 		if (fd >= 0)
 			keep[n++] = fd;
@@ -255,7 +256,8 @@ static int create_workload(struct sandbox *sb, struct machine *mc, const char *s
 	int r = jail_guest_config(sb->config, sb->config_json, sb->config_json_len, dir, &config, err);
 
 	if (!r)
-		r = agent_create(sock, sb->rec.id, config, strlen(config), options, sb->config->process.terminal, &s, err);
+		r = agent_create(sock, sb->rec.id, config, strlen(config), options, sb->config->process.terminal, &s,
+				 err);
 	if (!r)
 		r = monitor_hand_over(mc->control, &s, err);
 	agent_session_close(&s);
@@ -352,10 +354,12 @@ static int verb_exec(struct sandbox *sb, const struct exec_request *req, struct 
 	int r;
 
 	if (req->preserve_fds)
-		return err_set(err, -ENOTSUP, "option --preserve-fds: descriptors of the host cannot be passed to a machine");
+		return err_set(err, -ENOTSUP,
+			       "option --preserve-fds: descriptors of the host cannot be passed to a machine");
 	if (!sandbox_alive(sb))
 		return not_running(err);
-	r = agent_exec(sock, sb->rec.id, req->process_json, req->process_json_len, options, req->process->terminal, &s, err);
+	r = agent_exec(sock, sb->rec.id, req->process_json, req->process_json_len, options, req->process->terminal, &s,
+		       err);
 	if (r < 0)
 		return r;
 	proxy.session = &s;
@@ -414,7 +418,8 @@ static int verb_checkpoint(struct sandbox *sb, const struct criu_options *o, str
 {
 	(void)sb;
 	(void)o;
-	return err_set(err, ENOTSUP, "checkpoint: not for a machine (--isolation vm): criu saves processes of this kernel");
+	return err_set(err, ENOTSUP,
+		       "checkpoint: not for a machine (--isolation vm): criu saves processes of this kernel");
 }
 
 static int verb_update(struct sandbox *sb, const struct oci_resources *res, struct err *err)
@@ -535,8 +540,9 @@ static void leave_network(struct sandbox *sb)
 		return;
 	net = &sb->config->linux_.namespaces[OCI_NS_NETWORK];
 	/* ours have no path; --network ns:PATH and container:ID are somebody else's like an engine's */
-	if (!net->path || (strv_len(sb->rec.networks) && !str_starts(sb->rec.networks[0], "ns:") &&
-			   !str_starts(sb->rec.networks[0], "container:")))
+	if (!net->path ||
+	    (strv_len(sb->rec.networks) && !str_starts(sb->rec.networks[0], "ns:") &&
+	     !str_starts(sb->rec.networks[0], "container:")))
 		return;
 	netns = open(net->path, O_RDONLY | O_CLOEXEC);
 	if (netns >= 0 && network_join_undo(&ref, netns, &err) < 0)

@@ -25,11 +25,12 @@ static int cni_main(const struct globals *g, const struct command *self, int arg
 		.args = getenv("CNI_ARGS"),
 	};
 	cleanup_free char *config = NULL;
-	cleanup_str struct str out = {0};
+	cleanup_str struct str out = { 0 };
 	int r, status;
 
 	if (argc > 1)
-		return err_set(err, -EINVAL, "cni: takes no arguments; it is run by engines (CNI_COMMAND, configuration on stdin)");
+		return err_set(err, -EINVAL,
+			       "cni: takes no arguments; it is run by engines (CNI_COMMAND, configuration on stdin)");
 	r = fd_slurp(0, 4 << 20, &config, &c.config_len);
 	if (r < 0)
 		return err_sys(err, r, "cni: read the configuration from stdin");

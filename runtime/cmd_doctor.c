@@ -34,7 +34,7 @@ enum verdict { DOCTOR_OK, DOCTOR_PARTLY, DOCTOR_MISSING };
 
 struct finding {
 	enum verdict verdict;
-	char text[320];   /* what was found */
+	char text[320];     /* what was found */
 	const char *remedy; /* NULL: none needed */
 };
 
@@ -88,8 +88,9 @@ static void look_namespaces(const struct globals *g, struct finding *f)
 		const char *name;
 		int flag;
 	} ns[] = {
-		{ "mount", CLONE_NEWNS }, { "pid", CLONE_NEWPID },   { "network", CLONE_NEWNET }, { "ipc", CLONE_NEWIPC },
-		{ "uts", CLONE_NEWUTS },  { "cgroup", CLONE_NEWCGROUP }, { "user", CLONE_NEWUSER },
+		{ "mount", CLONE_NEWNS },  { "pid", CLONE_NEWPID }, { "network", CLONE_NEWNET },
+		{ "ipc", CLONE_NEWIPC },   { "uts", CLONE_NEWUTS }, { "cgroup", CLONE_NEWCGROUP },
+		{ "user", CLONE_NEWUSER },
 	};
 	/* without privileges the others need a user namespace first */
 	int with = geteuid() ? CLONE_NEWUSER : 0;
@@ -153,8 +154,8 @@ static void look_security(const struct globals *g, struct finding *f)
 	bool seccomp = fd_slurp_at(AT_FDCWD, "/proc/sys/kernel/seccomp/actions_avail", 4096, &text, NULL) == 0;
 
 	(void)g;
-	say(f, seccomp ? DOCTOR_OK : DOCTOR_PARTLY, seccomp ? NULL : "a kernel with CONFIG_SECCOMP_FILTER",
-	    "%s%s%s", seccomp ? "seccomp" : "no seccomp", lsm_apparmor_enabled() ? ", AppArmor" : "",
+	say(f, seccomp ? DOCTOR_OK : DOCTOR_PARTLY, seccomp ? NULL : "a kernel with CONFIG_SECCOMP_FILTER", "%s%s%s",
+	    seccomp ? "seccomp" : "no seccomp", lsm_apparmor_enabled() ? ", AppArmor" : "",
 	    lsm_selinux_enabled() ? ", SELinux" : "");
 }
 
@@ -181,8 +182,8 @@ static void look_checkpoint(const struct globals *g, struct finding *f)
 	if (criu_check(&version, &err) == 0)
 		say(f, DOCTOR_OK, NULL, "criu %u.%u", version / 100, version % 100);
 	else
-		say(f, DOCTOR_PARTLY, "install criu (package criu), or a later one for this kernel; run as root", "%.300s",
-		    err.msg);
+		say(f, DOCTOR_PARTLY, "install criu (package criu), or a later one for this kernel; run as root",
+		    "%.300s", err.msg);
 }
 
 static void look_rootless(const struct globals *g, struct finding *f)
@@ -265,7 +266,8 @@ static void look_machine_kernel(const struct globals *g, struct finding *f)
 	if (name)
 		say(f, DOCTOR_OK, NULL, "%zu in %s, default %s", n, kernel_store_dir(), name);
 	else
-		say(f, DOCTOR_MISSING, "amphi kernel add linux-image-….deb", "no default kernel in %s", kernel_store_dir());
+		say(f, DOCTOR_MISSING, "amphi kernel add linux-image-….deb", "no default kernel in %s",
+		    kernel_store_dir());
 	kernel_store_list_free(e, n);
 }
 

@@ -349,8 +349,8 @@ static int stats_main(const struct globals *g, const struct command *self, int a
 		r = statedir_list(g, &ids, err);
 	if (r < 0)
 		return r;
-	str_addf(&out, "%-24s %10s %10s %10s %6s %10s %10s %10s %10s\n", "ID", "CPU(S)", "MEMORY", "LIMIT", "PIDS", "READ",
-		 "WRITTEN", "RECEIVED", "SENT");
+	str_addf(&out, "%-24s %10s %10s %10s %6s %10s %10s %10s %10s\n", "ID", "CPU(S)", "MEMORY", "LIMIT", "PIDS",
+		 "READ", "WRITTEN", "RECEIVED", "SENT");
 	json_w_array(&w, NULL);
 	for (char **id = ids; id && *id; id++) {
 		cleanup_sandbox struct sandbox sb = SANDBOX_INIT;

@@ -79,7 +79,8 @@ static int exec_user(const char *text, struct oci_user *u, struct err *err)
 	if (parse_u32(copy, &u->uid) < 0)
 		return err_set(err, EINVAL, "option --user: \"%s\" is not a number (names belong to the engine)", copy);
 	if (colon && parse_u32(colon, &u->gid) < 0)
-		return err_set(err, EINVAL, "option --user: \"%s\" is not a number (names belong to the engine)", colon);
+		return err_set(err, EINVAL, "option --user: \"%s\" is not a number (names belong to the engine)",
+			       colon);
 	return 0;
 }
 
@@ -128,7 +129,8 @@ static int exec_overlay(const struct exec_options *o, char *const *args, struct 
 	p->args = strv_dup(args);
 	p->terminal = o->tty;
 	/* Our own terminal's size is the new one's from the start. */
-	p->has_console_size = o->tty && str_empty(o->console_socket) && tty_get_size(STDIN_FILENO, &rows, &cols) == 0 && rows;
+	p->has_console_size =
+		o->tty && str_empty(o->console_socket) && tty_get_size(STDIN_FILENO, &rows, &cols) == 0 && rows;
 	p->console_height = rows;
 	p->console_width = cols;
 	if (o->cwd)
@@ -278,8 +280,10 @@ static int exec_locate(const struct globals *g, const struct exec_options *o, ch
 	int r;
 
 	if (o->preserve_fds > g->inherited)
-		return err_set(err, EINVAL, "option --preserve-fds: unable to stat preserved-fd %u (of %u): descriptor %u is not open",
-			       g->inherited, o->preserve_fds, 3 + g->inherited);
+		return err_set(
+			err, EINVAL,
+			"option --preserve-fds: unable to stat preserved-fd %u (of %u): descriptor %u is not open",
+			g->inherited, o->preserve_fds, 3 + g->inherited);
 	r = sandbox_load(g, words[0], false, &sb, err);
 	if (!r)
 		r = exec_allowed(&sb, o, err);

@@ -139,7 +139,8 @@ static char *default_store(void)
 		return xstrdup(env);
 	if (geteuid() == 0)
 		return xstrdup(IMAGES_STORE_DEFAULT);
-	return !str_empty(data) ? path_join(data, "amphi") : path_join(str_empty(home) ? "/tmp" : home, ".local/share/amphi");
+	return !str_empty(data) ? path_join(data, "amphi") :
+				  path_join(str_empty(home) ? "/tmp" : home, ".local/share/amphi");
 }
 
 int cmd_images_forget(const char *id, const char *statedir, struct err *err)
@@ -151,8 +152,14 @@ int cmd_images_forget(const char *id, const char *statedir, struct err *err)
 	if (access(bundle, F_OK) < 0)
 		return 0;
 	path = find_program(err);
-	char *words[] = { path, (char *)IMAGES_RELEASE, (char *)"--store", store, (char *)"--owner",
-			  (char *)(uintptr_t)statedir, bundle, NULL };
+	char *words[] = { path,
+			  (char *)IMAGES_RELEASE,
+			  (char *)"--store",
+			  store,
+			  (char *)"--owner",
+			  (char *)(uintptr_t)statedir,
+			  bundle,
+			  NULL };
 
 	return path ? run_program(words, &io, err) : err->code;
 }

@@ -16,7 +16,8 @@ struct kernel_options {
 };
 
 static const struct option_def kernel_defs[] = {
-	OPTION_STRING("name", 'n', struct kernel_options, name, "NAME", "add: name in the store (default: the release)"),
+	OPTION_STRING("name", 'n', struct kernel_options, name, "NAME",
+		      "add: name in the store (default: the release)"),
 	OPTION_STRING("image", 0, struct kernel_options, image, "FILE", "add: vmlinuz or vmlinux instead of a package"),
 	OPTION_STRING("modules", 0, struct kernel_options, modules, "DIR", "add: its modules (lib/modules/RELEASE)"),
 	OPTION_FLAG("default", 0, struct kernel_options, make_default, "add: make it the default"),
@@ -27,8 +28,9 @@ static const struct option_def kernel_defs[] = {
 
 static int add(const struct kernel_options *o, const char *deb, struct err *err)
 {
-	struct kernel_store_source src = { .name = o->name, .deb = deb, .image = o->image, .modules = o->modules,
-					   .make_default = o->make_default };
+	struct kernel_store_source src = {
+		.name = o->name, .deb = deb, .image = o->image, .modules = o->modules, .make_default = o->make_default
+	};
 	cleanup_kernel_store_entry struct kernel_store_entry e = { 0 };
 	cleanup_free char *init = NULL, *line = NULL;
 	int r;
@@ -86,7 +88,8 @@ static int list(const struct kernel_options *o, struct err *err)
 			str_addf(&out, "%s\n", v[i].name);
 		else
 			str_addf(&out, "%-32s %-28s %7zu %5llu MiB  %.19s%s\n", v[i].name, v[i].release, v[i].n_modules,
-				 (unsigned long long)(v[i].size >> 20), v[i].digest, v[i].is_default ? " (default)" : "");
+				 (unsigned long long)(v[i].size >> 20), v[i].digest,
+				 v[i].is_default ? " (default)" : "");
 	}
 	kernel_store_list_free(v, n);
 	if (json) {

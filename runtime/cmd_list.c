@@ -81,8 +81,9 @@ static void list_one(struct sandbox *sb, enum oci_status status, struct list_tab
 	if (w)
 		sandbox_state_write(sb, w, status, owner);
 	else
-		table_row(t, (const char *const[]){ sb->rec.id, pid, oci_status_word(status), sb->rec.bundle,
-						    sb->rec.created, owner });
+		table_row(t,
+			  (const char *const[]){ sb->rec.id, pid, oci_status_word(status), sb->rec.bundle,
+						 sb->rec.created, owner });
 }
 
 /* Containers come and go while we look: one that is gone is left out, one that cannot be read is told in the log. */

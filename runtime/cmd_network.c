@@ -31,18 +31,24 @@ struct network_options {
 };
 
 static const struct option_def create_defs[] = {
-	OPTION_STRV("subnet", 0, struct network_options, subnets, "ADDRESS/PREFIX", "addresses of the network (repeatable; default: a free 10.89.N.0/24)"),
-	OPTION_STRV("gateway", 0, struct network_options, gateways, "ADDRESS", "the bridge's address in the subnet named before (default: the first)"),
-	OPTION_STRV("ip-range", 0, struct network_options, ranges, "FIRST-LAST", "part of the subnet that leases come from"),
-	OPTION_FLAG("ipv6", '6', struct network_options, ipv6, "also an IPv6 subnet (a unique local /64 when none is given)"),
+	OPTION_STRV("subnet", 0, struct network_options, subnets, "ADDRESS/PREFIX",
+		    "addresses of the network (repeatable; default: a free 10.89.N.0/24)"),
+	OPTION_STRV("gateway", 0, struct network_options, gateways, "ADDRESS",
+		    "the bridge's address in the subnet named before (default: the first)"),
+	OPTION_STRV("ip-range", 0, struct network_options, ranges, "FIRST-LAST",
+		    "part of the subnet that leases come from"),
+	OPTION_FLAG("ipv6", '6', struct network_options, ipv6,
+		    "also an IPv6 subnet (a unique local /64 when none is given)"),
 	OPTION_STRING("bridge", 0, struct network_options, bridge, "LINK", "name of the bridge (default: amphiN)"),
-	OPTION_FLAG("foreign", 0, struct network_options, foreign, "use an existing bridge as it is: only plug ports in"),
+	OPTION_FLAG("foreign", 0, struct network_options, foreign,
+		    "use an existing bridge as it is: only plug ports in"),
 	OPTION_U32("vlan", 0, struct network_options, vlan, "ID", "VLAN of the network (1 to 4094)"),
 	OPTION_STRING("uplink", 0, struct network_options, uplink, "LINK", "host link that carries the VLAN, tagged"),
 	OPTION_U32("mtu", 0, struct network_options, mtu, "BYTES", "MTU (default: that of the default route's link)"),
 	OPTION_FLAG("internal", 0, struct network_options, internal, "no way out of the network and none in"),
 	OPTION_FLAG("no-masquerade", 0, struct network_options, no_masquerade, "leave source addresses as they are"),
-	OPTION_FLAG("no-isolate", 0, struct network_options, no_isolate, "let other networks without isolation reach this one"),
+	OPTION_FLAG("no-isolate", 0, struct network_options, no_isolate,
+		    "let other networks without isolation reach this one"),
 	OPTION_FLAG("no-dns", 0, struct network_options, no_dns, "do not resolve names of other containers"),
 	OPTION_STRV("dns", 0, struct network_options, dns, "ADDRESS", "name server (repeatable; default: the host's)"),
 	OPTION_STRV("dns-search", 0, struct network_options, dns_search, "DOMAIN", "search domain (repeatable)"),
@@ -76,7 +82,7 @@ static const struct option_def prune_defs[] = {
 	OPTION_END,
 };
 
-static const struct option_def no_defs[] = {OPTION_END};
+static const struct option_def no_defs[] = { OPTION_END };
 
 static int network_create_main(const struct globals *g, struct network_options *o, char **argv, struct err *err)
 {
@@ -117,8 +123,8 @@ static void subnets_text(const struct network *n, struct str *out)
 static int network_list_main(const struct globals *g, struct network_options *o, char **argv, struct err *err)
 {
 	cleanup_strv char **names = NULL;
-	cleanup_str struct str out = {0};
-	struct json_writer w = {.indent = 2};
+	cleanup_str struct str out = { 0 };
+	struct json_writer w = { .indent = 2 };
 	bool json = o->format && !strcmp(o->format, "json");
 	int r;
 
@@ -130,8 +136,8 @@ static int network_list_main(const struct globals *g, struct network_options *o,
 	else if (!o->quiet)
 		str_addf(&out, "%-20s %-15s %-8s %s\n", "NAME", "BRIDGE", "VLAN", "SUBNETS");
 	for (char **p = names; r >= 0 && p && *p; p++) {
-		cleanup_network struct network n = {0};
-		cleanup_str struct str subnets = {0};
+		cleanup_network struct network n = { 0 };
+		cleanup_str struct str subnets = { 0 };
 		char vlan[16] = "-";
 
 		r = network_def_load(NULL, *p, &n, err);
@@ -159,7 +165,7 @@ static int network_list_main(const struct globals *g, struct network_options *o,
 
 static int inspect_one(const char *name, struct json_writer *w, struct err *err)
 {
-	cleanup_network struct network n = {0};
+	cleanup_network struct network n = { 0 };
 	struct network_lease *v = NULL;
 	size_t count = 0;
 	int r = network_def_load(NULL, name, &n, err);
@@ -183,7 +189,7 @@ static int inspect_one(const char *name, struct json_writer *w, struct err *err)
 
 static int network_inspect_main(const struct globals *g, struct network_options *o, char **argv, struct err *err)
 {
-	struct json_writer w = {.indent = 2};
+	struct json_writer w = { .indent = 2 };
 	cleanup_free char *text = NULL, *line = NULL;
 	int r = 0;
 
@@ -220,11 +226,11 @@ static int open_netns(struct sandbox *sb, struct err *err)
 
 static char *connect_word(const char *network, const struct network_options *o)
 {
-	struct str s = {0};
+	struct str s = { 0 };
 	char sep = ':';
 	const struct {
 		const char *key, *value;
-	} parts[] = {{"ip", o->ip}, {"ip6", o->ip6}, {"mac", o->mac}, {"interface", o->interface}};
+	} parts[] = { { "ip", o->ip }, { "ip6", o->ip6 }, { "mac", o->mac }, { "interface", o->interface } };
 
 	str_add(&s, network);
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++)
@@ -241,10 +247,10 @@ static char *connect_word(const char *network, const struct network_options *o)
 
 static int network_connect_main(const struct globals *g, struct network_options *o, char **argv, struct err *err)
 {
-	cleanup_network_lease struct network_lease lease = {0};
+	cleanup_network_lease struct network_lease lease = { 0 };
 	cleanup_free char *word = connect_word(argv[0], o);
 	struct network_request req;
-	struct sandbox sb = {0};
+	struct sandbox sb = { 0 };
 	cleanup_fd int netns = -1;
 	int r = sandbox_load(g, argv[1], true, &sb, err);
 
@@ -260,7 +266,7 @@ static int network_connect_main(const struct globals *g, struct network_options 
 	if (r >= 0)
 		r = network_connect(&req, &lease, err);
 	if (r >= 0 && !strv_has(sb.rec.networks, argv[0])) {
-		struct json_writer w = {.indent = 0};
+		struct json_writer w = { .indent = 0 };
 
 		strv_add(&sb.rec.networks, argv[0]);
 		network_lease_save(&w, NULL, &lease);
@@ -275,11 +281,11 @@ static int network_connect_main(const struct globals *g, struct network_options 
 
 static int network_disconnect_main(const struct globals *g, struct network_options *o, char **argv, struct err *err)
 {
-	struct sandbox sb = {0};
+	struct sandbox sb = { 0 };
 	int r = sandbox_load(g, argv[1], true, &sb, err);
 
 	if (r >= 0) {
-		struct network_ref ref = {.id = sb.dir.id, .owner = sb.dir.path};
+		struct network_ref ref = { .id = sb.dir.id, .owner = sb.dir.path };
 
 		r = network_disconnect(&ref, strcmp(argv[0], "bridge") ? argv[0] : "default", err);
 		sandbox_close(&sb);
@@ -302,10 +308,10 @@ static int check_netns(struct sandbox *sb, const struct network_lease *lease, st
 
 static int network_check_main(const struct globals *g, struct network_options *o, char **argv, struct err *err)
 {
-	cleanup_network_lease struct network_lease lease = {0};
+	cleanup_network_lease struct network_lease lease = { 0 };
 	cleanup_sandbox struct sandbox sb = SANDBOX_INIT;
 	cleanup_fd int netns = -1;
-	struct network_ref ref = {0};
+	struct network_ref ref = { 0 };
 	int r = sandbox_load(g, argv[0], false, &sb, err);
 
 	if (r < 0)
@@ -342,20 +348,23 @@ static const struct verb {
 	const char *synopsis, *help;
 	int min, max; /* positional words; max -1: any number */
 } verbs[] = {
-	{"create", network_create_main, create_defs, "[OPTIONS] NETWORK", "define a network", 1, 1},
-	{"ls", network_list_main, list_defs, "[OPTIONS]", "list networks", 0, 0},
-	{"inspect", network_inspect_main, no_defs, "NETWORK...", "definition and attachments as JSON", 1, -1},
-	{"rm", network_rm_main, force_defs, "[OPTIONS] NETWORK...", "remove networks", 1, -1},
-	{"connect", network_connect_main, connect_defs, "[OPTIONS] NETWORK CONTAINER", "connect a running container", 2, 2},
-	{"disconnect", network_disconnect_main, no_defs, "NETWORK CONTAINER", "disconnect a running container", 2, 2},
-	{"check", network_check_main, no_defs, "CONTAINER", "is everything of a container's network still there?", 1, 1},
-	{"reload", network_reload_main, no_defs, "", "put bridges and firewall rules back", 0, 0},
-	{"prune", network_prune_main, prune_defs, "[OPTIONS]", "remove what killed processes left and unused bridges", 0, 0},
+	{ "create", network_create_main, create_defs, "[OPTIONS] NETWORK", "define a network", 1, 1 },
+	{ "ls", network_list_main, list_defs, "[OPTIONS]", "list networks", 0, 0 },
+	{ "inspect", network_inspect_main, no_defs, "NETWORK...", "definition and attachments as JSON", 1, -1 },
+	{ "rm", network_rm_main, force_defs, "[OPTIONS] NETWORK...", "remove networks", 1, -1 },
+	{ "connect", network_connect_main, connect_defs, "[OPTIONS] NETWORK CONTAINER", "connect a running container",
+	  2, 2 },
+	{ "disconnect", network_disconnect_main, no_defs, "NETWORK CONTAINER", "disconnect a running container", 2, 2 },
+	{ "check", network_check_main, no_defs, "CONTAINER", "is everything of a container's network still there?", 1,
+	  1 },
+	{ "reload", network_reload_main, no_defs, "", "put bridges and firewall rules back", 0, 0 },
+	{ "prune", network_prune_main, prune_defs, "[OPTIONS]", "remove what killed processes left and unused bridges",
+	  0, 0 },
 };
 
 static int print_help(struct err *err)
 {
-	cleanup_str struct str s = {0};
+	cleanup_str struct str s = { 0 };
 
 	str_add(&s, "usage: amphi network VERB [OPTIONS] [WORD...]\n\nverbs:\n");
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
@@ -365,7 +374,7 @@ static int print_help(struct err *err)
 
 static int print_verb_help(const struct verb *v, struct err *err)
 {
-	cleanup_str struct str s = {0};
+	cleanup_str struct str s = { 0 };
 
 	str_addf(&s, "usage: amphi network %s %s\n\n%s\n\n", v->name, v->synopsis, v->help);
 	options_help(v->options, &s);
@@ -374,7 +383,9 @@ static int print_verb_help(const struct verb *v, struct err *err)
 
 static void free_options(struct network_options *o)
 {
-	char **v[] = {o->subnets, o->gateways, o->ranges, o->dns, o->dns_search, o->dns_options, o->labels, o->aliases};
+	char **v[] = {
+		o->subnets, o->gateways, o->ranges, o->dns, o->dns_search, o->dns_options, o->labels, o->aliases
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(v); i++)
 		strv_free(v[i]);
@@ -382,13 +393,15 @@ static void free_options(struct network_options *o)
 
 static int network_main(const struct globals *g, const struct command *self, int argc, char **argv, struct err *err)
 {
-	struct network_options o CLEANUP(free_options) = {0};
+	struct network_options o CLEANUP(free_options) = { 0 };
 	const struct verb *v = NULL;
 	int i, n;
 
 	if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
-		return argc < 2 ? err_set(err, -EINVAL, "network: a verb is missing (create, ls, inspect, rm, connect, disconnect, check, reload, prune)")
-				: print_help(err);
+		return argc < 2 ? err_set(err, -EINVAL,
+					  "network: a verb is missing (create, ls, inspect, rm, connect, disconnect, "
+					  "check, reload, prune)") :
+				  print_help(err);
 	for (size_t k = 0; k < ARRAY_SIZE(verbs); k++)
 		if (!strcmp(argv[1], verbs[k].name))
 			v = &verbs[k];

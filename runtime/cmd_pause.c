@@ -8,7 +8,8 @@
 static const struct option_def pause_defs[] = { OPTION_END };
 
 /* Loads the container with its lock and present status. */
-static int pause_load(const struct globals *g, const char *id, struct sandbox *sb, enum oci_status *status, struct err *err)
+static int pause_load(const struct globals *g, const char *id, struct sandbox *sb, enum oci_status *status,
+		      struct err *err)
 {
 	int r = sandbox_load(g, id, true, sb, err);
 

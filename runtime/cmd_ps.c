@@ -111,7 +111,8 @@ static void ps_json(const struct ps_entry *e, size_t n, struct str *out)
 /* A stopped container has no processes, but for those that outlived its first one in a shared pid namespace. */
 static int ps_collect(struct sandbox *sb, bool stopped, struct ps_entry **e, struct err *err)
 {
-	if (stopped && (sb->rec.isolation == ISOLATION_VM || sandbox_cgroup(sb, NULL) < 0 || !cgroup_exists(sb->cgroup)))
+	if (stopped &&
+	    (sb->rec.isolation == ISOLATION_VM || sandbox_cgroup(sb, NULL) < 0 || !cgroup_exists(sb->cgroup)))
 		return 0;
 	return sb->backend->ps(sb, e, err);
 }

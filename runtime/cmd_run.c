@@ -31,7 +31,8 @@ static const struct option_def run_defs[] = {
 	OPTION_FLAG("detach", 'd', struct createopts, detach, "return once the container runs"),
 	OPTION_FLAG("keep", 0, struct createopts, keep, "do not delete the container when it ended"),
 	OPTION_FLAG("no-subreaper", 0, struct createopts, no_subreaper, "do not adopt the container's orphans"),
-	OPTION_STRING("image", 0, struct runopts, image, "NAME", "of an image instead of a bundle; COMMAND may follow ID"),
+	OPTION_STRING("image", 0, struct runopts, image, "NAME",
+		      "of an image instead of a bundle; COMMAND may follow ID"),
 	OPTION_STRING("pull", 0, struct runopts, pull, "WHEN", "image: fetch it when missing, never or always"),
 	OPTION_STRING("platform", 0, struct runopts, platform, "OS/ARCH", "image: choose from an index"),
 	OPTION_FLAG("insecure", 0, struct runopts, insecure, "image: plain HTTP, or unchecked certificates"),
@@ -41,8 +42,10 @@ static const struct option_def run_defs[] = {
 	OPTION_STRING("workdir", 'w', struct runopts, workdir, "DIR", "image: working directory"),
 	OPTION_FLAG("terminal", 't', struct runopts, terminal, "image: with a terminal"),
 	OPTION_STRV("volume", 'v', struct runopts, volumes, "SRC:DST[:OPTIONS]", "image: bind mount (repeatable)"),
-	OPTION_STRV("uidmap", 0, struct runopts, uidmap, "CONTAINER:HOST:SIZE", "image: user namespace, user ids (repeatable)"),
-	OPTION_STRV("gidmap", 0, struct runopts, gidmap, "CONTAINER:HOST:SIZE", "image: the same for groups; default as the other"),
+	OPTION_STRV("uidmap", 0, struct runopts, uidmap, "CONTAINER:HOST:SIZE",
+		    "image: user namespace, user ids (repeatable)"),
+	OPTION_STRV("gidmap", 0, struct runopts, gidmap, "CONTAINER:HOST:SIZE",
+		    "image: the same for groups; default as the other"),
 	OPTION_FLAG("read-only", 0, struct runopts, readonly, "image: read-only root"),
 	OPTION_FLAG("privileged", 0, struct runopts, privileged, "image: all capabilities and devices, nothing masked"),
 	OPTION_STRV("cap-add", 0, struct runopts, cap_add, "CAP", "image: add a capability"),
@@ -87,12 +90,24 @@ static const char *run_stray(const struct runopts *o)
 		const char *name;
 		bool given;
 	} all[] = {
-		{ "pull", o->pull },	       { "platform", o->platform },	  { "insecure", o->insecure },
-		{ "entrypoint", o->entrypoint }, { "env", o->env },		  { "user", o->user },
-		{ "workdir", o->workdir },     { "terminal", o->terminal },	  { "volume", o->volumes },
-		{ "read-only", o->readonly },  { "privileged", o->privileged },	  { "cap-add", o->cap_add },
-		{ "cap-drop", o->cap_drop },   { "annotation", o->annotations }, { "cpus", o->cpus },
-		{ "pids-limit", o->pids_limit },     { "uidmap", o->uidmap },	  { "gidmap", o->gidmap },
+		{ "pull", o->pull },
+		{ "platform", o->platform },
+		{ "insecure", o->insecure },
+		{ "entrypoint", o->entrypoint },
+		{ "env", o->env },
+		{ "user", o->user },
+		{ "workdir", o->workdir },
+		{ "terminal", o->terminal },
+		{ "volume", o->volumes },
+		{ "read-only", o->readonly },
+		{ "privileged", o->privileged },
+		{ "cap-add", o->cap_add },
+		{ "cap-drop", o->cap_drop },
+		{ "annotation", o->annotations },
+		{ "cpus", o->cpus },
+		{ "pids-limit", o->pids_limit },
+		{ "uidmap", o->uidmap },
+		{ "gidmap", o->gidmap },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
@@ -155,7 +170,8 @@ static int run_main(const struct globals *g, const struct command *self, int arg
 	if (!o.image && run_stray(&o))
 		return err_set(err, EINVAL, "option --%s needs --image", run_stray(&o));
 	if (o.image && (o.create.bundle || o.create.config))
-		return err_set(err, EINVAL, "option --image: not together with --%s", o.create.bundle ? "bundle" : "config");
+		return err_set(err, EINVAL, "option --image: not together with --%s",
+			       o.create.bundle ? "bundle" : "config");
 	r = createopts_request(&o.create, argv[i], &req, err);
 	if (r < 0)
 		return r;

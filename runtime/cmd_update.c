@@ -38,23 +38,30 @@ static const struct option_def update_defs[] = {
 		      "resources as a JSON document of the runtime specification; - reads standard input"),
 	OPTION_STRING("memory", 0, struct update_options, memory, "BYTES", "memory limit (512m, 1g; -1: none)"),
 	OPTION_STRING("memory-reservation", 0, struct update_options, memory_reservation, "BYTES", "soft memory limit"),
-	OPTION_STRING("memory-swap", 0, struct update_options, memory_swap, "BYTES", "limit of memory and swap together (-1: none)"),
-	OPTION_STRING("kernel-memory", 0, struct update_options, kernel_memory, "BYTES", "kernel memory limit (cgroup v1)"),
+	OPTION_STRING("memory-swap", 0, struct update_options, memory_swap, "BYTES",
+		      "limit of memory and swap together (-1: none)"),
+	OPTION_STRING("kernel-memory", 0, struct update_options, kernel_memory, "BYTES",
+		      "kernel memory limit (cgroup v1)"),
 	OPTION_STRING("kernel-memory-tcp", 0, struct update_options, kernel_memory_tcp, "BYTES",
 		      "limit of TCP buffers (cgroup v1)"),
-	OPTION_STRING("cpu-period", 0, struct update_options, cpu_period, "US", "length of a CPU period in microseconds"),
+	OPTION_STRING("cpu-period", 0, struct update_options, cpu_period, "US",
+		      "length of a CPU period in microseconds"),
 	OPTION_STRING("cpu-quota", 0, struct update_options, cpu_quota, "US", "CPU time in a period (-1: no limit)"),
 	OPTION_STRING("cpu-burst", 0, struct update_options, cpu_burst, "US", "unused CPU time that may be used later"),
-	OPTION_STRING("cpu-share", 0, struct update_options, cpu_share, "N", "CPU weight against other containers (default 1024)"),
+	OPTION_STRING("cpu-share", 0, struct update_options, cpu_share, "N",
+		      "CPU weight against other containers (default 1024)"),
 	OPTION_STRING("cpu-rt-period", 0, struct update_options, cpu_rt_period, "US", "realtime period (cgroup v1)"),
 	OPTION_STRING("cpu-rt-runtime", 0, struct update_options, cpu_rt_runtime, "US", "realtime runtime (cgroup v1)"),
-	OPTION_STRING("cpu-idle", 0, struct update_options, cpu_idle, "0|1", "run only when nothing else wants the CPU"),
+	OPTION_STRING("cpu-idle", 0, struct update_options, cpu_idle, "0|1",
+		      "run only when nothing else wants the CPU"),
 	OPTION_STRING("cpuset-cpus", 0, struct update_options, cpuset_cpus, "LIST", "CPUs to use (0-3,7)"),
 	OPTION_STRING("cpuset-mems", 0, struct update_options, cpuset_mems, "LIST", "memory nodes to use"),
 	OPTION_STRING("pids-limit", 0, struct update_options, pids_limit, "N", "number of processes (-1: no limit)"),
 	OPTION_STRING("blkio-weight", 0, struct update_options, blkio_weight, "N", "block I/O weight, 10 to 1000"),
-	OPTION_STRING("l3-cache-schema", 0, struct update_options, l3_cache_schema, "TEXT", "Intel RDT schema of the L3 cache"),
-	OPTION_STRING("mem-bw-schema", 0, struct update_options, mem_bw_schema, "TEXT", "Intel RDT schema of memory bandwidth"),
+	OPTION_STRING("l3-cache-schema", 0, struct update_options, l3_cache_schema, "TEXT",
+		      "Intel RDT schema of the L3 cache"),
+	OPTION_STRING("mem-bw-schema", 0, struct update_options, mem_bw_schema, "TEXT",
+		      "Intel RDT schema of memory bandwidth"),
 	OPTION_END,
 };
 
@@ -84,7 +91,8 @@ struct update_field {
 };
 
 /* An object of numbers, and strings behind them. */
-static int update_object(struct json_writer *w, const char *key, const struct update_field *f, size_t n, struct err *err)
+static int update_object(struct json_writer *w, const char *key, const struct update_field *f, size_t n,
+			 struct err *err)
 {
 	int r = 0;
 
@@ -143,8 +151,9 @@ static int update_document(const struct update_options *o, char **ret, struct er
 static bool update_has_limits(const struct update_options *o)
 {
 	return o->memory || o->memory_reservation || o->memory_swap || o->kernel_memory || o->kernel_memory_tcp ||
-	       o->cpu_period || o->cpu_quota || o->cpu_burst || o->cpu_share || o->cpu_rt_period || o->cpu_rt_runtime ||
-	       o->cpu_idle || o->cpuset_cpus || o->cpuset_mems || o->pids_limit || o->blkio_weight;
+		o->cpu_period || o->cpu_quota || o->cpu_burst || o->cpu_share || o->cpu_rt_period ||
+		o->cpu_rt_runtime || o->cpu_idle || o->cpuset_cpus || o->cpuset_mems || o->pids_limit ||
+		o->blkio_weight;
 }
 
 static int update_resources(const struct update_options *o, struct oci_resources **ret, struct err *err)
@@ -158,7 +167,8 @@ static int update_resources(const struct update_options *o, struct oci_resources
 		return r < 0 ? r : oci_resources_parse(text, strlen(text), ret, err);
 	}
 	if (update_has_limits(o))
-		return err_set(err, EINVAL, "option --resources: the limits are in the document, no other option may give some");
+		return err_set(err, EINVAL,
+			       "option --resources: the limits are in the document, no other option may give some");
 	if (!strcmp(o->resources, "-"))
 		r = fd_slurp(STDIN_FILENO, UPDATE_DOCUMENT_MAX, &text, &len);
 	else
@@ -186,7 +196,8 @@ static int update_rdt(struct sandbox *sb, const struct update_options *o, struct
 }
 
 /* Later commands see the limits that are in force. */
-static int update_config(struct sandbox *sb, const struct update_options *o, const struct oci_resources *res, struct err *err)
+static int update_config(struct sandbox *sb, const struct update_options *o, const struct oci_resources *res,
+			 struct err *err)
 {
 	cleanup_free char *limits = oci_resources_write(res), *over = NULL, *text = NULL;
 	struct json_writer rdt = { 0 };
@@ -202,8 +213,9 @@ static int update_config(struct sandbox *sb, const struct update_options *o, con
 		json_w_string(&rdt, "memBwSchema", o->mem_bw_schema);
 	json_w_object_end(&rdt);
 	rdt_text = json_w_steal(&rdt);
-	over = sb->config->linux_.intel_rdt ? xasprintf("{\"linux\":{\"resources\":%s,\"intelRdt\":%s}}", limits, rdt_text) :
-					      xasprintf("{\"linux\":{\"resources\":%s}}", limits);
+	over = sb->config->linux_.intel_rdt ?
+		xasprintf("{\"linux\":{\"resources\":%s,\"intelRdt\":%s}}", limits, rdt_text) :
+		xasprintf("{\"linux\":{\"resources\":%s}}", limits);
 	r = oci_config_merge(sb->config_json, sb->config_json_len, over, &text, err);
 	if (r < 0)
 		return r;

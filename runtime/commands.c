@@ -16,11 +16,13 @@
 #define ENTRY(name) &cmd_##name,
 
 /* What engines call comes first. */
-#define COMMANDS(X)                                                                                \
-	X(create) X(start) X(run) X(exec) X(kill) X(delete) X(state) X(list) X(ps) X(spec)         \
-	X(pause) X(resume) X(checkpoint) X(restore) X(update) X(events) X(stats) X(features)                                \
+// clang-format off
+#define COMMANDS(X) \
+	X(create) X(start) X(run) X(exec) X(kill) X(delete) X(state) X(list) X(ps) X(spec) \
+	X(pause) X(resume) X(checkpoint) X(restore) X(update) X(events) X(stats) X(features) \
 	X(pull) X(push) X(images) X(inspect) X(tag) X(rmi) X(import) X(export) X(bundle) X(prune) X(commit) X(fsck) \
 	X(network) X(cni) X(kernel) X(doctor)
+// clang-format on
 
 COMMANDS(DECLARE)
 
@@ -102,9 +104,9 @@ int commands_options(const struct command *self, void *dest, int argc, char **ar
 		return i;
 	/* runc's words */
 	return err_set(err, EINVAL, "\"%s\" requires %s %d argument(s); usage: %s %s %s", self->name,
-		       min == max	? "exactly" :
-		       argc - i < min	? "a minimum of" :
-					  "a maximum of",
+		       min == max             ? "exactly" :
+			       argc - i < min ? "a minimum of" :
+						"a maximum of",
 		       argc - i < min ? min : max, commands_program(), self->name, self->synopsis);
 }
 

@@ -42,7 +42,9 @@ static int parent(const struct criuopts *o, int images_fd, struct err *err)
 		return err_set(err, EINVAL, "--parent-path must be relative");
 	if (fstatat(images_fd, o->parent_path, &st, 0) < 0)
 		return err_sys(err, -errno, "invalid --parent-path: %s", o->parent_path);
-	return S_ISDIR(st.st_mode) ? 0 : err_set(err, ENOTDIR, "invalid --parent-path: %s: not a directory", o->parent_path);
+	return S_ISDIR(st.st_mode) ?
+		0 :
+		err_set(err, ENOTDIR, "invalid --parent-path: %s: not a directory", o->parent_path);
 }
 
 /* ADDRESS:PORT; the address is cut off into *ret_address (owned). */

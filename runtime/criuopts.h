@@ -17,21 +17,25 @@ struct criuopts {
 };
 
 /* type: the command's struct; m: its member of struct criuopts. */
-#define CRIUOPTS_COMMON(type, m)                                                                                       \
-	OPTION_STRING("image-path", 0, type, m.image_path, "DIR", "criu's images (default ./checkpoint)"),             \
-	OPTION_STRING("work-path", 0, type, m.work_path, "DIR", "criu's logs and statistics (default: the images')"),   \
-	OPTION_FLAG("tcp-established", 0, type, m.tcp_established, "also established TCP connections"),                \
-	OPTION_FLAG("tcp-close", 0, type, m.tcp_close, "established TCP connections come back closed"),                \
-	OPTION_FLAG("ext-unix-sk", 0, type, m.ext_unix_sk, "allow unix sockets to the outside"),                       \
-	OPTION_FLAG("shell-job", 0, type, m.shell_job, "allow a terminal that is the caller's"),                       \
-	OPTION_FLAG("file-locks", 0, type, m.file_locks, "also file locks"),                                           \
-	OPTION_FLAG("link-remap", 0, type, m.link_remap, "also files that are open and deleted"),                      \
-	OPTION_FLAG("lazy-pages", 0, type, m.lazy_pages, "memory on demand (userfaultfd)"),                            \
-	OPTION_FLAG("auto-dedup", 0, type, m.auto_dedup, "give back memory images that are not needed any more"),      \
-	OPTION_STRING("status-fd", 0, type, m.status_fd, "FD", "criu writes a NUL here once lazy pages are ready"),    \
-	OPTION_STRING("manage-cgroups-mode", 0, type, m.manage_cgroups, "MODE", "soft (default), full, strict or ignore"), \
-	OPTION_STRING("network-lock", 0, type, m.network_lock, "HOW", "iptables, nftables or skip"),                   \
-	OPTION_STRV("empty-ns", 0, type, m.empty_ns, "NAME", "leave the namespace's content out (network)")
+#define CRIUOPTS_COMMON(type, m) \
+	OPTION_STRING("image-path", 0, type, m.image_path, "DIR", "criu's images (default ./checkpoint)"), \
+		OPTION_STRING("work-path", 0, type, m.work_path, "DIR", \
+			      "criu's logs and statistics (default: the images')"), \
+		OPTION_FLAG("tcp-established", 0, type, m.tcp_established, "also established TCP connections"), \
+		OPTION_FLAG("tcp-close", 0, type, m.tcp_close, "established TCP connections come back closed"), \
+		OPTION_FLAG("ext-unix-sk", 0, type, m.ext_unix_sk, "allow unix sockets to the outside"), \
+		OPTION_FLAG("shell-job", 0, type, m.shell_job, "allow a terminal that is the caller's"), \
+		OPTION_FLAG("file-locks", 0, type, m.file_locks, "also file locks"), \
+		OPTION_FLAG("link-remap", 0, type, m.link_remap, "also files that are open and deleted"), \
+		OPTION_FLAG("lazy-pages", 0, type, m.lazy_pages, "memory on demand (userfaultfd)"), \
+		OPTION_FLAG("auto-dedup", 0, type, m.auto_dedup, \
+			    "give back memory images that are not needed any more"), \
+		OPTION_STRING("status-fd", 0, type, m.status_fd, "FD", \
+			      "criu writes a NUL here once lazy pages are ready"), \
+		OPTION_STRING("manage-cgroups-mode", 0, type, m.manage_cgroups, "MODE", \
+			      "soft (default), full, strict or ignore"), \
+		OPTION_STRING("network-lock", 0, type, m.network_lock, "HOW", "iptables, nftables or skip"), \
+		OPTION_STRV("empty-ns", 0, type, m.empty_ns, "NAME", "leave the namespace's content out (network)")
 
 /*
  * Checks the words and opens the directories; make: the images' is made. ret borrows from o and owns its

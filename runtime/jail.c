@@ -81,8 +81,10 @@ static void write_export(struct json_writer *w, const char *destination, const c
 	begin_mount(w, destination, "bind", source, options);
 	/* the jail has no user namespace whose maps would be meant */
 	if (mapped) {
-		write_maps(w, "uidMappings", own ? m->uid_mappings : l->uid_mappings, own ? m->n_uid_mappings : l->n_uid_mappings);
-		write_maps(w, "gidMappings", own ? m->gid_mappings : l->gid_mappings, own ? m->n_gid_mappings : l->n_gid_mappings);
+		write_maps(w, "uidMappings", own ? m->uid_mappings : l->uid_mappings,
+			   own ? m->n_uid_mappings : l->n_uid_mappings);
+		write_maps(w, "gidMappings", own ? m->gid_mappings : l->gid_mappings,
+			   own ? m->n_gid_mappings : l->n_gid_mappings);
 	}
 	json_w_object_end(w);
 }
@@ -136,7 +138,8 @@ static void write_mounts(struct json_writer *w, const struct jail_request *req)
 			write_export(w, to, c->mounts[i].source, &c->mounts[i], &c->linux_,
 				     jail_mount_readonly(&c->mounts[i]));
 		else if (oci_mount_exported(&c->mounts[i]))
-			write_mount(w, to, c->mounts[i].type, c->mounts[i].source ? c->mounts[i].source : c->mounts[i].type,
+			write_mount(w, to, c->mounts[i].type,
+				    c->mounts[i].source ? c->mounts[i].source : c->mounts[i].type,
 				    (const char *const *)c->mounts[i].options);
 	}
 	if (req->qemu)
@@ -148,9 +151,10 @@ static void write_process(struct json_writer *w, const struct jail_request *req)
 {
 	const struct oci_config *c = req->config;
 	static const char *const none[] = { NULL };
-	static const char *const caps[] = { "CAP_CHOWN",  "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER",
-					    "CAP_FSETID", "CAP_SETGID",	      "CAP_SETUID",	     "CAP_MKNOD",
-					    "CAP_SETFCAP", NULL };
+	static const char *const caps[] = { "CAP_CHOWN",  "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH",
+					    "CAP_FOWNER", "CAP_FSETID",       "CAP_SETGID",
+					    "CAP_SETUID", "CAP_MKNOD",        "CAP_SETFCAP",
+					    NULL };
 	static const char *const args[] = { "amphi", NULL };
 	static const char *const sets[] = { "bounding", "effective", "permitted" };
 
@@ -265,7 +269,8 @@ int jail_mount_points(const struct oci_config *config, const char *rootfs, struc
 			continue;
 		fd = path_open_in(root, path, O_PATH, 0);
 		if (fd == -ENOENT)
-			fd = is_file_bind(m) ? path_touch_in(root, path, 0644) : path_mkdirs_in(root, path, 0755, -1, -1);
+			fd = is_file_bind(m) ? path_touch_in(root, path, 0644) :
+					       path_mkdirs_in(root, path, 0755, -1, -1);
 		/* what cannot be made is the guest's error to tell, with the mount's name */
 		if (fd >= 0)
 			close(fd);
@@ -297,21 +302,50 @@ unsigned long long jail_overhead(bool qemu)
 	return qemu ? QEMU_BYTES : MONITOR_BYTES;
 }
 
-void jail_limits(const struct oci_config *config, unsigned long long machine_bytes, bool qemu, struct oci_resources *ret)
+void jail_limits(const struct oci_config *config, unsigned long long machine_bytes, bool qemu,
+		 struct oci_resources *ret)
 {
 	static const struct oci_device_rule rules[] = {
 		{ .allow = false, .type = 'a', .r = true, .w = true, .m = true },
 		/* virtio-fs makes nodes for the guest, it never opens them */
 		{ .allow = true, .type = 'c', .m = true },
 		{ .allow = true, .type = 'b', .m = true },
-		{ .allow = true, .type = 'c', .has_major = true, .major = 1, .has_minor = true, .minor = 3, .r = true, .w = true },
-		{ .allow = true, .type = 'c', .has_major = true, .major = 1, .has_minor = true, .minor = 5, .r = true, .w = true },
-		{ .allow = true, .type = 'c', .has_major = true, .major = 1, .has_minor = true, .minor = 7, .r = true, .w = true },
+		{ .allow = true,
+		  .type = 'c',
+		  .has_major = true,
+		  .major = 1,
+		  .has_minor = true,
+		  .minor = 3,
+		  .r = true,
+		  .w = true },
+		{ .allow = true,
+		  .type = 'c',
+		  .has_major = true,
+		  .major = 1,
+		  .has_minor = true,
+		  .minor = 5,
+		  .r = true,
+		  .w = true },
+		{ .allow = true,
+		  .type = 'c',
+		  .has_major = true,
+		  .major = 1,
+		  .has_minor = true,
+		  .minor = 7,
+		  .r = true,
+		  .w = true },
 		{ .allow = true, .type = 'c', .has_major = true, .major = 1, .has_minor = true, .minor = 8, .r = true },
 		{ .allow = true, .type = 'c', .has_major = true, .major = 1, .has_minor = true, .minor = 9, .r = true },
 		{ .allow = true, .type = 'c', .has_major = true, .major = 5, .r = true, .w = true },
 		{ .allow = true, .type = 'c', .has_major = true, .major = 136, .r = true, .w = true },
-		{ .allow = true, .type = 'c', .has_major = true, .major = 10, .has_minor = true, .minor = 232, .r = true, .w = true },
+		{ .allow = true,
+		  .type = 'c',
+		  .has_major = true,
+		  .major = 10,
+		  .has_minor = true,
+		  .minor = 232,
+		  .r = true,
+		  .w = true },
 	};
 	const struct oci_resources *have = config->linux_.has_resources ? &config->linux_.resources : NULL;
 

@@ -19,10 +19,10 @@ struct oci_resources;
 
 struct jail_request {
 	const struct oci_config *config; /* the container's */
-	const char *rootfs;              /* of the container, absolute; NULL: the jail of a relay, with nothing exported */
-	bool qemu;                       /* show QEMU's files and the kernel's */
-	const char *kernel, *initrd;     /* host paths, with qemu */
-	const char *root;                /* existing empty directory that becomes the jail's root */
+	const char *rootfs;          /* of the container, absolute; NULL: the jail of a relay, with nothing exported */
+	bool qemu;                   /* show QEMU's files and the kernel's */
+	const char *kernel, *initrd; /* host paths, with qemu */
+	const char *root;            /* existing empty directory that becomes the jail's root */
 };
 
 /* The jail as a config; owned by the caller. 0 or -errno. */
@@ -47,6 +47,7 @@ unsigned long long jail_overhead(bool qemu);
  * room for the machine; devices denied but the harmless ones. The members of *ret are borrowed
  * from config.
  */
-void jail_limits(const struct oci_config *config, unsigned long long machine_bytes, bool qemu, struct oci_resources *ret);
+void jail_limits(const struct oci_config *config, unsigned long long machine_bytes, bool qemu,
+		 struct oci_resources *ret);
 
 #endif

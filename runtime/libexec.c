@@ -60,7 +60,7 @@ char *libexec_find(const char *name, struct err *err)
 	if (!path && dir)
 		path = candidate(dir, "../libexec/amphi/", name);
 	if (!path)
-		err_set(err, -ENOENT, "%s: not found beside amphi (%s), in ../libexec/amphi, or in $AMPHI_LIBEXEC", name,
-			dir ? dir : "?");
+		err_set(err, -ENOENT, "%s: not found beside amphi (%s), in ../libexec/amphi, or in $AMPHI_LIBEXEC",
+			name, dir ? dir : "?");
 	return path;
 }

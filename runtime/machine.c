@@ -50,8 +50,9 @@ static int choose_driver(struct machine *mc, enum vmm_driver vmm, struct err *er
 	mc->qemu = true;
 	mc->monitor.driver = &qemu_driver;
 	if (qemu_driver.probe(err) < 0)
-		return vmm == VMM_AUTO && err ? err_set(err, err->code, "no way to run a machine: %s; %s", why.msg, err->msg) :
-						(err ? err->code : -ENOENT);
+		return vmm == VMM_AUTO && err ?
+			err_set(err, err->code, "no way to run a machine: %s; %s", why.msg, err->msg) :
+			(err ? err->code : -ENOENT);
 	if (vmm == VMM_AUTO && isatty(STDERR_FILENO))
 		log_warn("%s; the machine runs under QEMU, which is slower", why.msg);
 	return 0;
@@ -67,8 +68,9 @@ static unsigned int spare_vcpus(void)
 
 int machine_decide(struct machine *mc, const struct plan *plan, struct err *err)
 {
-	struct vm_config_defaults d = { .kernel = plan->kernel, .vcpus_max = spare_vcpus(),
-				      .allow_paths = plan->may_name_paths };
+	struct vm_config_defaults d = { .kernel = plan->kernel,
+					.vcpus_max = spare_vcpus(),
+					.allow_paths = plan->may_name_paths };
 	enum vmm_driver vmm = plan->vmm;
 	int r = vm_config_from_oci(plan->config, &d, &mc->config, err);
 
@@ -81,7 +83,8 @@ int machine_decide(struct machine *mc, const struct plan *plan, struct err *err)
 	if (plan->memory_bytes)
 		mc->config.memory_bytes = (plan->memory_bytes + MIB2 - 1) / MIB2 * MIB2;
 	if (plan->request && plan->request->kernel && strchr(plan->request->kernel, '/'))
-		return err_set(err, -EINVAL, "option --kernel: %s: add it to the store first: amphi kernel add --image %s",
+		return err_set(err, -EINVAL,
+			       "option --kernel: %s: add it to the store first: amphi kernel add --image %s",
 			       plan->request->kernel, plan->request->kernel);
 	if (vmm == VMM_AUTO && mc->config.vmm == VM_CONFIG_VMM_KVM)
 		vmm = VMM_KVM;
@@ -130,7 +133,8 @@ int machine_prepare(struct machine *mc, const char *id, const char *state_dir, b
 	if (!init)
 		return err ? err->code : -ENOENT;
 	if (mc->config.kernel_path)
-		r = kernel_files_open(mc->config.kernel_path, mc->config.initrd_path, init, state_dir, &mc->kernel, err);
+		r = kernel_files_open(mc->config.kernel_path, mc->config.initrd_path, init, state_dir, &mc->kernel,
+				      err);
 	else
 		r = kernel_store_open(kernel_store_dir(), mc->config.kernel, init, &mc->kernel, err);
 	if (!r)

@@ -20,7 +20,7 @@ struct machine {
 	/* decided */
 	struct vm_config config;
 	bool qemu;
-	struct pod pod; /* with a sandbox: no machine of its own but that one's */
+	struct pod pod;              /* with a sandbox: no machine of its own but that one's */
 	struct oci_resources limits; /* of the monitor's cgroup; members borrowed from the container's config */
 	/* owned */
 	struct kernel_store_entry kernel;

@@ -40,7 +40,8 @@ struct main_options {
 
 static const struct option_def main_defs[] = {
 	OPTION_STRING("root", 0, struct main_options, root, "DIR", "state directory (default /run/amphi)"),
-	OPTION_STRING("log", 0, struct main_options, log, "FILE", "append the log to FILE instead of stderr; syslog:NAME, journald:NAME"),
+	OPTION_STRING("log", 0, struct main_options, log, "FILE",
+		      "append the log to FILE instead of stderr; syslog:NAME, journald:NAME"),
 	OPTION_STRING("log-format", 0, struct main_options, log_format, "FORMAT", "text or json"),
 	OPTION_STRING("log-level", 0, struct main_options, log_level, "LEVEL", "error, warning, info or debug"),
 	OPTION_FLAG("debug", 0, struct main_options, debug, "log everything"),
@@ -76,8 +77,10 @@ static void main_help(void)
 {
 	struct str out = { 0 };
 
-	str_addf(&out, "NAME:\n   %s - Open Container Initiative runtime: a bundle as a container or in a virtual machine\n\n"
-		       "USAGE:\n   %s [OPTIONS] COMMAND ...\n\nCOMMANDS:\n", commands_program(), commands_program());
+	str_addf(&out,
+		 "NAME:\n   %s - Open Container Initiative runtime: a bundle as a container or in a virtual machine\n\n"
+		 "USAGE:\n   %s [OPTIONS] COMMAND ...\n\nCOMMANDS:\n",
+		 commands_program(), commands_program());
 	for (size_t i = 0; commands[i]; i++)
 		str_addf(&out, "  %-12s %s\n", commands[i]->name, commands[i]->help);
 	str_add(&out, "\nOPTIONS:\n");
@@ -91,8 +94,9 @@ static void main_help(void)
 static int main_version(struct err *err)
 {
 	/* engines that were given us as "runc" look for "runc version" */
-	cleanup_free char *text = xasprintf("%s version " AMPHI_VERSION "\ncommit: " AMPHI_COMMIT "\nspec: " OCI_VERSION "\n",
-					    strcmp(commands_program(), "runc") ? "amphi" : "runc");
+	cleanup_free char *text =
+		xasprintf("%s version " AMPHI_VERSION "\ncommit: " AMPHI_COMMIT "\nspec: " OCI_VERSION "\n",
+			  strcmp(commands_program(), "runc") ? "amphi" : "runc");
 
 	return commands_print(text, err);
 }
@@ -252,8 +256,8 @@ static int main_dispatch(int argc, char **argv, struct globals *g, int *ret_fail
 		return main_version(err);
 	c = commands_find(argv[i]);
 	if (!c)
-		return err_set(err, EINVAL, "No help topic for '%s': unknown command, \"%s --help\" lists them", argv[i],
-			       commands_program());
+		return err_set(err, EINVAL, "No help topic for '%s': unknown command, \"%s --help\" lists them",
+			       argv[i], commands_program());
 	*ret_fail = c->fail_status ? c->fail_status : 1;
 	r = main_globals(&o, g, err);
 	if (r < 0)

@@ -118,8 +118,7 @@ static int take_session(struct monitor *m, struct machine *mc, struct agent_sess
 			return err_set(err, mc->err.code, "the machine ended while starting: %s", mc->err.msg);
 		return err_set(err, -ENOTCONN, "the machine ended while starting (%s)", vm_exit_name(mc->exit.reason));
 	}
-	if (receive(m->control, &msg, fds, &n) <= 0 || msg.type != MESSAGE_SESSION ||
-	    n != (msg.terminal ? 2 : 4))
+	if (receive(m->control, &msg, fds, &n) <= 0 || msg.type != MESSAGE_SESSION || n != (msg.terminal ? 2 : 4))
 		return err_set(err, -ECANCELED, "create ended before the workload was created");
 	*s = AGENT_SESSION_NONE;
 	s->terminal = msg.terminal;
@@ -139,8 +138,13 @@ static int take_session(struct monitor *m, struct machine *mc, struct agent_sess
 
 static int relay(struct monitor *m, struct machine *mc, struct agent_session *s)
 {
-	struct streams st = { .session = s, .in = 0, .out = 1, .errout = m->terminal ? -1 : 2,
-			      .terminal = m->terminal, .signals = true, .lost_fd = mc->lost_fd };
+	struct streams st = { .session = s,
+			      .in = 0,
+			      .out = 1,
+			      .errout = m->terminal ? -1 : 2,
+			      .terminal = m->terminal,
+			      .signals = true,
+			      .lost_fd = mc->lost_fd };
 	struct err err = { 0 };
 	int r = streams_run(&st, &err);
 

@@ -25,10 +25,10 @@
 #include "base/str.h"
 
 enum option_kind {
-	OPTION_KIND_FLAG,   /* bool */
-	OPTION_KIND_STRING, /* const char *, points into argv; the last one wins */
-	OPTION_KIND_STRV,   /* char **, an owned vector, one entry for each use */
-	OPTION_KIND_U32,    /* uint32_t, plain decimal */
+	OPTION_KIND_FLAG,    /* bool */
+	OPTION_KIND_STRING,  /* const char *, points into argv; the last one wins */
+	OPTION_KIND_STRV,    /* char **, an owned vector, one entry for each use */
+	OPTION_KIND_U32,     /* uint32_t, plain decimal */
 	OPTION_KIND_NOTHING, /* a flag that is accepted for engines' sake and means nothing here; help says why */
 };
 
@@ -36,17 +36,35 @@ struct option_def {
 	const char *name; /* long name without dashes; NULL ends a table */
 	char letter;      /* 0: none */
 	enum option_kind kind;
-	size_t offset;    /* of the member in the command's struct */
-	const char *arg;  /* the argument's name in the help; NULL for flags */
+	size_t offset;   /* of the member in the command's struct */
+	const char *arg; /* the argument's name in the help; NULL for flags */
 	const char *help;
 };
 
-#define OPTION_FLAG(n, l, type, member, h) { n, l, OPTION_KIND_FLAG, offsetof(type, member), NULL, h }
-#define OPTION_STRING(n, l, type, member, a, h) { n, l, OPTION_KIND_STRING, offsetof(type, member), a, h }
-#define OPTION_STRV(n, l, type, member, a, h) { n, l, OPTION_KIND_STRV, offsetof(type, member), a, h }
-#define OPTION_U32(n, l, type, member, a, h) { n, l, OPTION_KIND_U32, offsetof(type, member), a, h }
-#define OPTION_NOTHING(n, h) { n, 0, OPTION_KIND_NOTHING, 0, NULL, h }
-#define OPTION_END { NULL, 0, OPTION_KIND_FLAG, 0, NULL, NULL }
+#define OPTION_FLAG(n, l, type, member, h) \
+	{ \
+		n, l, OPTION_KIND_FLAG, offsetof(type, member), NULL, h \
+	}
+#define OPTION_STRING(n, l, type, member, a, h) \
+	{ \
+		n, l, OPTION_KIND_STRING, offsetof(type, member), a, h \
+	}
+#define OPTION_STRV(n, l, type, member, a, h) \
+	{ \
+		n, l, OPTION_KIND_STRV, offsetof(type, member), a, h \
+	}
+#define OPTION_U32(n, l, type, member, a, h) \
+	{ \
+		n, l, OPTION_KIND_U32, offsetof(type, member), a, h \
+	}
+#define OPTION_NOTHING(n, h) \
+	{ \
+		n, 0, OPTION_KIND_NOTHING, 0, NULL, h \
+	}
+#define OPTION_END \
+	{ \
+		NULL, 0, OPTION_KIND_FLAG, 0, NULL, NULL \
+	}
 
 enum options_mode {
 	OPTIONS_PERMUTE, /* options may stand behind positional words, which are gathered at the end of argv */

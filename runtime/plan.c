@@ -167,11 +167,14 @@ static int plan_kernel(const struct create_request *req, const struct oci_config
 
 	if (word && !req->kernel) {
 		if (strchr(word, '/') && !facts->annotations_may_name_paths)
-			return err_set(err, EPERM, "annotations[amphi.vm.kernel]: a path is not allowed here "
-						   "(annotationsMayNamePaths in the configuration file)");
+			return err_set(err, EPERM,
+				       "annotations[amphi.vm.kernel]: a path is not allowed here "
+				       "(annotationsMayNamePaths in the configuration file)");
 		if (facts->kernels && !strv_has(facts->kernels, word))
-			return err_set(err, EPERM, "annotations[amphi.vm.kernel]: \"%s\" is not in the administrator's "
-						   "list of kernels", word);
+			return err_set(err, EPERM,
+				       "annotations[amphi.vm.kernel]: \"%s\" is not in the administrator's "
+				       "list of kernels",
+				       word);
 	}
 	p->kernel = xstrdup(req->kernel ? req->kernel : word ? word : facts->default_kernel);
 	return 0;
@@ -234,8 +237,10 @@ static int plan_descriptors(const struct globals *g, const struct create_request
 		return err_set(err, EINVAL, "environment LISTEN_FDS=%u: descriptor %u is not open", p->listen_fds,
 			       3 + g->inherited);
 	if (req->preserve_fds > g->inherited - p->listen_fds)
-		return err_set(err, EINVAL, "option --preserve-fds: unable to stat preserved-fd %u (of %u): descriptor %u is not open",
-			       g->inherited - p->listen_fds, req->preserve_fds, 3 + g->inherited);
+		return err_set(
+			err, EINVAL,
+			"option --preserve-fds: unable to stat preserved-fd %u (of %u): descriptor %u is not open",
+			g->inherited - p->listen_fds, req->preserve_fds, 3 + g->inherited);
 	return 0;
 }
 

@@ -20,10 +20,10 @@ struct oci_config;
 /* What the plan wants to know of the host and of the administrator; gathered by plan_host_facts(). */
 struct host_facts {
 	uid_t euid;
-	bool kvm_device;  /* /dev/kvm can be opened */
+	bool kvm_device;     /* /dev/kvm can be opened */
 	uint32_t listen_fds; /* $LISTEN_FDS, when $LISTEN_PID does not say that they are somebody else's */
-	bool listen_sure; /* $LISTEN_PID is ours */
-	bool notify;      /* $NOTIFY_SOCKET */
+	bool listen_sure;    /* $LISTEN_PID is ours */
+	bool notify;         /* $NOTIFY_SOCKET */
 	/* /etc/amphi/amphi.json, see amphi.5 */
 	enum isolation default_isolation;
 	enum vmm_driver default_vmm;
@@ -53,7 +53,7 @@ struct create_request {
 	const char *cni_config; /* conflist whose plugins attach us */
 	const char *hostname;
 	const char *image;
-	char **image_args; /* with image: replaces its command */
+	char **image_args;  /* with image: replaces its command */
 	const char *kernel; /* --kernel NAME|PATH (the command line may name paths) */
 	uint32_t vcpus;
 	uint64_t memory_bytes;

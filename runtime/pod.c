@@ -51,13 +51,16 @@ static const struct {
 enum pod_role pod_role(const struct oci_config *config, const char **ret_sandbox)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(engines); i++) {
-		const char *type = oci_annotation(config, engines[i].type), *id = oci_annotation(config, engines[i].sandbox);
+		const char *type = oci_annotation(config, engines[i].type),
+			   *id = oci_annotation(config, engines[i].sandbox);
 
 		if (!type)
 			continue;
 		if (ret_sandbox)
 			*ret_sandbox = id;
-		return !strcmp(type, "sandbox") ? POD_SANDBOX : !strcmp(type, "container") && id ? POD_MEMBER : POD_NONE;
+		return !strcmp(type, "sandbox")          ? POD_SANDBOX :
+			!strcmp(type, "container") && id ? POD_MEMBER :
+							   POD_NONE;
 	}
 	return POD_NONE;
 }
@@ -76,7 +79,10 @@ static int check_namespaces(const struct pod *p, const struct oci_config *config
 	static const struct {
 		enum oci_namespace_kind kind;
 		const char *file;
-	} shared[] = { { OCI_NS_NETWORK, "net" }, { OCI_NS_IPC, "ipc" }, { OCI_NS_UTS, "uts" }, { OCI_NS_PID, "pid" },
+	} shared[] = { { OCI_NS_NETWORK, "net" },
+		       { OCI_NS_IPC, "ipc" },
+		       { OCI_NS_UTS, "uts" },
+		       { OCI_NS_PID, "pid" },
 		       { OCI_NS_USER, "user" } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(shared); i++) {
@@ -84,10 +90,13 @@ static int check_namespaces(const struct pod *p, const struct oci_config *config
 		const char *word = oci_namespace_word(shared[i].kind);
 
 		if (ns->path && !same_namespace(ns->path, p->pid, shared[i].file))
-			return err_set(err, -ENOTSUP, "linux.namespaces: %s: %s is not the namespace of the pod's sandbox %s, "
-				       "the only one to join in a machine", word, ns->path, p->sandbox);
+			return err_set(err, -ENOTSUP,
+				       "linux.namespaces: %s: %s is not the namespace of the pod's sandbox %s, "
+				       "the only one to join in a machine",
+				       word, ns->path, p->sandbox);
 		if (shared[i].kind == OCI_NS_NETWORK && !ns->path)
-			return err_set(err, -ENOTSUP, "linux.namespaces: network: containers of a pod share its sandbox's "
+			return err_set(err, -ENOTSUP,
+				       "linux.namespaces: network: containers of a pod share its sandbox's "
 				       "in a machine, name that by its path");
 	}
 	return 0;
@@ -99,8 +108,10 @@ static int check_cpuset(const struct oci_config *config, struct err *err)
 	const struct oci_cpu *cpu = &config->linux_.resources.cpu;
 
 	if (!str_empty(cpu->cpus) || !str_empty(cpu->mems))
-		return err_set(err, -ENOTSUP, "linux.resources.cpu.%s: not for a container of a pod in a machine, the "
-			       "machine has the processors of its sandbox", str_empty(cpu->cpus) ? "mems" : "cpus");
+		return err_set(err, -ENOTSUP,
+			       "linux.resources.cpu.%s: not for a container of a pod in a machine, the "
+			       "machine has the processors of its sandbox",
+			       str_empty(cpu->cpus) ? "mems" : "cpus");
 	return 0;
 }
 
@@ -114,7 +125,8 @@ static int load_monitor(const struct globals *g, struct pod *p, struct err *err)
 	if (r == 0)
 		r = statedir_load(&dir, &rec, NULL);
 	if (r == 0 && rec.isolation != ISOLATION_VM)
-		r = err_set(err, -EINVAL, "annotations: the pod's sandbox %s is a container, its members cannot be machines",
+		r = err_set(err, -EINVAL,
+			    "annotations: the pod's sandbox %s is a container, its members cannot be machines",
 			    p->sandbox);
 	else if (r < 0)
 		r = err_set(err, -ENOENT, "annotations: the pod's sandbox %s does not exist", p->sandbox);
@@ -189,9 +201,9 @@ struct tree {
 static int map_tree(int fd, const struct oci_mount *m, const struct oci_linux *l, struct err *err)
 {
 	bool own = m->n_uid_mappings || m->n_gid_mappings;
-	cleanup_fd int maps = idmap_userns(own ? m->uid_mappings : l->uid_mappings, own ? m->n_uid_mappings : l->n_uid_mappings,
-					   own ? m->gid_mappings : l->gid_mappings, own ? m->n_gid_mappings : l->n_gid_mappings,
-					   err);
+	cleanup_fd int maps =
+		idmap_userns(own ? m->uid_mappings : l->uid_mappings, own ? m->n_uid_mappings : l->n_uid_mappings,
+			     own ? m->gid_mappings : l->gid_mappings, own ? m->n_gid_mappings : l->n_gid_mappings, err);
 	struct mount_attr a = { .attr_set = MOUNT_ATTR_IDMAP };
 
 	if (maps < 0)
@@ -205,7 +217,8 @@ static int map_tree(int fd, const struct oci_mount *m, const struct oci_linux *l
 static int clone_tree(const char *source, const struct oci_mount *m, const struct oci_linux *l, bool readonly,
 		      struct tree *t, struct err *err)
 {
-	bool rec = !m || !oci_mount_has(m, "bind"), slave = m && (oci_mount_has(m, "rslave") || oci_mount_has(m, "slave"));
+	bool rec = !m || !oci_mount_has(m, "bind"),
+	     slave = m && (oci_mount_has(m, "rslave") || oci_mount_has(m, "slave"));
 	struct mount_attr quiet = { .propagation = slave ? MS_SLAVE : MS_PRIVATE };
 	struct mount_attr ro = { .attr_set = MOUNT_ATTR_RDONLY };
 	struct stat st;
@@ -218,8 +231,9 @@ static int clone_tree(const char *source, const struct oci_mount *m, const struc
 		return err ? err->code : -EINVAL;
 	if (mount_setattr(t->fd, "", AT_EMPTY_PATH | AT_RECURSIVE, &quiet, sizeof(quiet)) < 0)
 		return err_sys(err, -errno, "%s: propagation", source);
-	if (readonly && mount_setattr(t->fd, "", AT_EMPTY_PATH | (m && oci_mount_has(m, "rro") ? AT_RECURSIVE : 0), &ro,
-				      sizeof(ro)) < 0)
+	if (readonly &&
+	    mount_setattr(t->fd, "", AT_EMPTY_PATH | (m && oci_mount_has(m, "rro") ? AT_RECURSIVE : 0), &ro,
+			  sizeof(ro)) < 0)
 		return err_sys(err, -errno, "%s: read-only", source);
 	return 0;
 }

@@ -28,10 +28,10 @@ enum pod_role pod_role(const struct oci_config *config, const char **ret_sandbox
 
 /* The machine that a member runs in. */
 struct pod {
-	char *sandbox;  /* id; NULL: no member */
-	char *slot;     /* directory of this member's files in the export tree */
-	char *dir;      /* state directory of the sandbox */
-	pid_t pid;      /* its monitor; 0: gone */
+	char *sandbox; /* id; NULL: no member */
+	char *slot;    /* directory of this member's files in the export tree */
+	char *dir;     /* state directory of the sandbox */
+	pid_t pid;     /* its monitor; 0: gone */
 	unsigned long long start_time;
 };
 

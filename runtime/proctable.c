@@ -90,9 +90,8 @@ int proctable_read(pid_t pid, struct ps_entry *ret)
 	close_paren = strrchr(stat_text, ')');
 	if (!open_paren || !close_paren)
 		return -ESRCH;
-	if (sscanf(close_paren + 2,
-		   "%c %d %*d %*d %d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %llu", &state, &ppid,
-		   &tty, &utime, &stime, &start) != 6)
+	if (sscanf(close_paren + 2, "%c %d %*d %*d %d %*d %*u %*u %*u %*u %*u %lu %lu %*d %*d %*d %*d %*d %*d %llu",
+		   &state, &ppid, &tty, &utime, &stime, &start) != 6)
 		return -ESRCH;
 	e.uid = st.st_uid;
 	e.ppid = ppid;

@@ -71,8 +71,13 @@ static void keep_only(struct agent_session *s)
 static _Noreturn void proxy_main(const struct proxy_request *req, int slave)
 {
 	struct agent_session s = *req->session;
-	struct streams st = { .session = &s, .in = 0, .out = 1, .errout = s.terminal ? -1 : 2, .terminal = s.terminal,
-			      .signals = true, .lost_fd = -1 };
+	struct streams st = { .session = &s,
+			      .in = 0,
+			      .out = 1,
+			      .errout = s.terminal ? -1 : 2,
+			      .terminal = s.terminal,
+			      .signals = true,
+			      .lost_fd = -1 };
 	struct err err = { 0 };
 	sigset_t none;
 	int r;

@@ -123,8 +123,9 @@ static int shrink(struct sandbox *sb, const char *sock, const struct resize *z, 
 /* CPU and block I/O, which hold the machine from outside. */
 static int host_others(struct sandbox *sb, const struct oci_resources *res, struct err *err)
 {
-	struct oci_resources host = { .has_cpu = res->has_cpu, .cpu = res->cpu, .has_block_io = res->has_block_io,
-				      .block_io = res->block_io };
+	struct oci_resources host = {
+		.has_cpu = res->has_cpu, .cpu = res->cpu, .has_block_io = res->has_block_io, .block_io = res->block_io
+	};
 	int r;
 
 	if ((!host.has_cpu && !host.has_block_io) || !sb->rec.cgroup)

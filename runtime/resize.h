@@ -21,7 +21,7 @@ struct resize_machine {
 
 /* What an update makes of it. */
 struct resize {
-	unsigned int vcpus;  /* online; 0: unchanged */
+	unsigned int vcpus; /* online; 0: unchanged */
 	bool has_memory;
 	uint64_t balloon;    /* taken away, bytes */
 	uint64_t host_limit; /* of the monitor's cgroup, bytes */

@@ -433,7 +433,8 @@ int sandbox_ready(struct sandbox *sb, bool stay, struct err *err)
 	if (sb->notify_sock < 0)
 		return 0;
 	statedir_unlock(&sb->dir);
-	return stay ? notify_forward(sb->notify_sock, sb->rec.pid, err) : notify_wait(sb->notify_sock, sb->rec.pid, err);
+	return stay ? notify_forward(sb->notify_sock, sb->rec.pid, err) :
+		      notify_wait(sb->notify_sock, sb->rec.pid, err);
 }
 
 void sandbox_close(struct sandbox *sb)

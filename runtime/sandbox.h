@@ -27,20 +27,21 @@ struct sandbox {
 	const struct backend *backend;
 
 	/* configuration: oci_bundle and plan while creating; otherwise sandbox_config() loads the state directory's copy */
-	struct oci_bundle *bundle;  /* owned; NULL when loaded */
+	struct oci_bundle *bundle;       /* owned; NULL when loaded */
 	const struct oci_config *config; /* NULL until known; the bundle's, or loaded_config */
-	const char *config_json;    /* the document's bytes, adapted to --network and the like */
+	const char *config_json;         /* the document's bytes, adapted to --network and the like */
 	size_t config_json_len;
-	struct oci_config *loaded_config; /* owned */
-	char *loaded_json;                /* owned */
+	struct oci_config *loaded_config;     /* owned */
+	char *loaded_json;                    /* owned */
 	const struct create_request *request; /* while creating; NULL when loaded */
 	struct plan plan;                     /* while creating */
 	struct host_facts facts;              /* while creating */
 
 	/* owned resources of this process */
 	struct cgroup_params cgroup_params; /* must live until cgroup_create() */
-	struct cgroup_manager *cgroup; /* planned or loaded by sandbox_cgroup(); NULL: not yet */
-	struct network_lease lease;    /* our own networks: attached before create for machines (taps), after it for containers */
+	struct cgroup_manager *cgroup;      /* planned or loaded by sandbox_cgroup(); NULL: not yet */
+	struct network_lease
+		lease;      /* our own networks: attached before create for machines (taps), after it for containers */
 	int console_socket; /* connected; receives the pty master when process.terminal; -1 */
 	int console_peer;   /* foreground terminal without a socket of the caller: where the master arrives; -1 */
 	int stdio[3];       /* what the workload gets as 0, 1, 2 (borrowed); -1: ours */
@@ -93,8 +94,8 @@ int sandbox_console_pair(int *ret_socket, int *ret_peer, struct err *err);
 int sandbox_pid_file(const char *path, pid_t pid, struct err *err);
 void sandbox_close(struct sandbox *sb);
 #define cleanup_sandbox CLEANUP(sandbox_close)
-#define SANDBOX_INIT                                                                                              \
-	{                                                                                                         \
+#define SANDBOX_INIT \
+	{ \
 		.dir = STATEDIR_INIT, .console_socket = -1, .console_peer = -1, .stdio = { -1, -1, -1 }, .pidfd = -1, \
 		.notify_sock = -1 \
 	}

@@ -34,7 +34,7 @@ int statedir_check_id(const char *id, struct err *err)
 	for (size_t i = 0; i < n; i++) {
 		char c = id[i];
 		bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-			  c == '+' || c == '-' || c == '.';
+			c == '+' || c == '-' || c == '.';
 
 		if (!ok || (!i && c == '.'))
 			return err_set(err, EINVAL, "invalid container id: \"%.64s\"", id);

@@ -49,7 +49,10 @@ struct statedir {
 	bool locked;
 };
 
-#define STATEDIR_INIT { .fd = -1 }
+#define STATEDIR_INIT \
+	{ \
+		.fd = -1 \
+	}
 
 /* Is id acceptable: [A-Za-z0-9_+-][A-Za-z0-9_+.-]*, at most 1024 bytes, not "." or ".."? 0 or -EINVAL. */
 int statedir_check_id(const char *id, struct err *err);

@@ -155,7 +155,7 @@ static int run_create(struct sandbox *sb, struct err *err)
 
 static int undo_create(struct sandbox *sb, struct err *err)
 {
-	int r = sb->backend->delete(sb, err);
+	int r = sb->backend->delete (sb, err);
 
 	return r < 0 ? r : rdt_undo(sb, err);
 }

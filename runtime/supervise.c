@@ -34,7 +34,9 @@ struct relay {
 
 static void supervise_signals(sigset_t *set)
 {
-	static const int ours[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGKILL, SIGSTOP, SIGURG, SIGPIPE };
+	static const int ours[] = {
+		SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGKILL, SIGSTOP, SIGURG, SIGPIPE
+	};
 
 	sigfillset(set);
 	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)

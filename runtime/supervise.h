@@ -13,12 +13,15 @@
 struct supervise {
 	bool begun;
 	sigset_t old_mask;
-	int master;            /* the workload's terminal; -1: none */
-	bool raw;              /* our own terminal is in raw mode; saved holds what it was */
+	int master; /* the workload's terminal; -1: none */
+	bool raw;   /* our own terminal is in raw mode; saved holds what it was */
 	struct termios saved;
 };
 
-#define SUPERVISE_INIT { .master = -1 }
+#define SUPERVISE_INIT \
+	{ \
+		.master = -1 \
+	}
 
 /* From here on signals wait for supervise_wait() instead of killing us halfway. subreaper: orphans come to us. */
 void supervise_begin(struct supervise *s, bool subreaper);

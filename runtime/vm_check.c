@@ -32,7 +32,7 @@ static int check_namespaces(const struct oci_linux *l, bool member, struct err *
 
 		snprintf(path, sizeof(path), "linux.namespaces: %s", oci_namespace_word((enum oci_namespace_kind)k));
 		bool shared = k == OCI_NS_NETWORK ||
-			      (member && (k == OCI_NS_IPC || k == OCI_NS_UTS || k == OCI_NS_PID || k == OCI_NS_USER));
+			(member && (k == OCI_NS_IPC || k == OCI_NS_UTS || k == OCI_NS_PID || k == OCI_NS_USER));
 
 		if (!shared && ns->path)
 			return refuse(err, path, "a namespace of the host cannot be joined");
@@ -45,7 +45,7 @@ static int check_namespaces(const struct oci_linux *l, bool member, struct err *
 /* An overlay of the host's directories is mounted there, but not into a machine that runs already. */
 static int check_mounts(const struct oci_config *c, bool member, struct err *err)
 {
-	static const char *const types[] = { "proc",   "sysfs",	 "tmpfs",   "devpts", "mqueue",
+	static const char *const types[] = { "proc",   "sysfs",   "tmpfs", "devpts", "mqueue",
 					     "cgroup", "cgroup2", "ramfs", NULL };
 	static const char *const options[] = { "shared", "rshared", NULL };
 
@@ -76,8 +76,8 @@ static int check_devices(const struct oci_linux *l, struct err *err)
 	static const struct {
 		char type;
 		unsigned int major, minor;
-	} known[] = { { 'c', 1, 3 }, { 'c', 1, 5 },  { 'c', 1, 7 },   { 'c', 1, 8 },	 { 'c', 1, 9 },	  { 'c', 1, 11 },
-		      { 'c', 5, 0 }, { 'c', 5, 1 },  { 'c', 5, 2 },   { 'c', 10, 229 }, { 'c', 10, 200 } };
+	} known[] = { { 'c', 1, 3 }, { 'c', 1, 5 }, { 'c', 1, 7 }, { 'c', 1, 8 },    { 'c', 1, 9 },   { 'c', 1, 11 },
+		      { 'c', 5, 0 }, { 'c', 5, 1 }, { 'c', 5, 2 }, { 'c', 10, 229 }, { 'c', 10, 200 } };
 
 	for (size_t i = 0; i < l->n_devices; i++) {
 		const struct oci_device *d = &l->devices[i];
@@ -85,8 +85,9 @@ static int check_devices(const struct oci_linux *l, struct err *err)
 		char path[64];
 
 		for (size_t k = 0; k < ARRAY_SIZE(known); k++)
-			found = found || ((d->type == known[k].type || (d->type == 'u' && known[k].type == 'c')) &&
-					  d->major == known[k].major && d->minor == known[k].minor);
+			found = found ||
+				((d->type == known[k].type || (d->type == 'u' && known[k].type == 'c')) &&
+				 d->major == known[k].major && d->minor == known[k].minor);
 		snprintf(path, sizeof(path), "linux.devices[%zu]", i);
 		if (!found) {
 			cleanup_free char *p = xasprintf("%s: %s", path, d->path);

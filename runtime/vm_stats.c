@@ -62,7 +62,8 @@ static int read_cpu(const struct json *cpu, struct cgroup_stats *s, struct err *
 	s->cpu_total = s->cpu_user = s->cpu_kernel = s->periods = s->throttled_periods = s->throttled_time = 0;
 	s->percpu.n = s->percpu_user.n = s->percpu_kernel.n = 0;
 	s->cpu_psi.present = s->memory_psi.present = false;
-	if (json_opt_u64(usage, "total", &s->cpu_total, err) < 0 || json_opt_u64(usage, "kernel", &s->cpu_kernel, err) < 0 ||
+	if (json_opt_u64(usage, "total", &s->cpu_total, err) < 0 ||
+	    json_opt_u64(usage, "kernel", &s->cpu_kernel, err) < 0 ||
 	    json_opt_u64(usage, "user", &s->cpu_user, err) < 0 ||
 	    json_opt_u64(throttling, "periods", &s->periods, err) < 0 ||
 	    json_opt_u64(throttling, "throttledPeriods", &s->throttled_periods, err) < 0 ||
@@ -83,7 +84,8 @@ static int merge(const struct json *root, struct cgroup_stats *s, struct err *er
 	    read_memory(memory, "usage", &s->memory, err) < 0 || read_memory(memory, "swap", &s->swap, err) < 0 ||
 	    read_memory(memory, "kernel", &s->kernel, err) < 0 ||
 	    read_memory(memory, "kernelTCP", &s->kernel_tcp, err) < 0 || read_raw(memory, s, err) < 0 ||
-	    json_opt_u64(pids, "current", &s->pids_current, err) < 0 || json_opt_u64(pids, "limit", &s->pids_limit, err) < 0)
+	    json_opt_u64(pids, "current", &s->pids_current, err) < 0 ||
+	    json_opt_u64(pids, "limit", &s->pids_limit, err) < 0)
 		return -EINVAL;
 	return 0;
 }
@@ -101,7 +103,10 @@ char *vm_stats_object(const char *reply, unsigned int online, const struct cgrou
 {
 	/* word of the monitor's answer → member; what is not here is a kind of exit */
 	static const char *const members[][2] = {
-		{ "memory", "memory" }, { "balloon", "balloon" }, { "rss", "resident" }, { "vcpus", "vcpusPresent" },
+		{ "memory", "memory" },
+		{ "balloon", "balloon" },
+		{ "rss", "resident" },
+		{ "vcpus", "vcpusPresent" },
 	};
 	cleanup_strv char **words = strv_split(reply ? reply : "", ' ');
 	struct json_writer w = { 0 };

@@ -19,11 +19,11 @@
 
 /* What the machine as a whole is told before the first container. NULL members are left alone. */
 struct agent_machine {
-	const char *network;  /* JSON: struct network_guest as written by backend_vm (guest_net.c reads it) */
+	const char *network; /* JSON: struct network_guest as written by backend_vm (guest_net.c reads it) */
 	const char *hostname;
-	bool set_clock;       /* give the guest the host's time */
-	bool set_entropy;     /* give the guest 64 fresh bytes */
-	unsigned int vcpus;   /* processors online from now on, of those present; 0: as they are */
+	bool set_clock;     /* give the guest the host's time */
+	bool set_entropy;   /* give the guest 64 fresh bytes */
+	unsigned int vcpus; /* processors online from now on, of those present; 0: as they are */
 };
 
 /* A process in the machine seen from here: its control connection and its streams. fds are owned; -1: none. */

@@ -14,19 +14,21 @@
 #include "vm/vm.h"
 
 static const char *const common[] = {
-	"console=ttyS0",           /* early boot and panics; the workload's output never goes this way */
-	"8250.nr_uarts=1",         /* the others do not exist */
-	"reboot=t",                /* a reboot is a triple fault: the quickest way out */
-	"panic=-1",                /* a dead guest ends at once */
-	"pci=off",                 /* there is none */
-	"i8042.noaux", "i8042.nokbd", "i8042.dumbkbd",
-	"tsc=reliable",            /* no watchdog against clocks that are not there */
+	"console=ttyS0",   /* early boot and panics; the workload's output never goes this way */
+	"8250.nr_uarts=1", /* the others do not exist */
+	"reboot=t",        /* a reboot is a triple fault: the quickest way out */
+	"panic=-1",        /* a dead guest ends at once */
+	"pci=off",         /* there is none */
+	"i8042.noaux",
+	"i8042.nokbd",
+	"i8042.dumbkbd",
+	"tsc=reliable", /* no watchdog against clocks that are not there */
 	"no_timer_check",
 	"cryptomgr.notests",
-	"random.trust_cpu=on",     /* no wait for entropy; virtio-rng adds to it */
+	"random.trust_cpu=on", /* no wait for entropy; virtio-rng adds to it */
 	"rcupdate.rcu_expedited=1",
-	"swiotlb=noforce",         /* no bounce buffers: there is no DMA but virtio's */
-	"net.ifnames=0",           /* eth0 */
+	"swiotlb=noforce", /* no bounce buffers: there is no DMA but virtio's */
+	"net.ifnames=0",   /* eth0 */
 	/* thousands of files and names in tracefs that nobody reads: a quarter of a stock kernel's own start */
 	"initcall_blacklist=tracer_init_tracefs,trace_eval_init",
 	"rdinit=/init",

@@ -15,8 +15,7 @@
 #define TAR_BLOCK 512u
 #define TAR_NAME_MAX 4096u
 
-int deb_member(const uint8_t *in, size_t len, const char *prefix, const uint8_t **ret, size_t *ret_len,
-	       struct err *err)
+int deb_member(const uint8_t *in, size_t len, const char *prefix, const uint8_t **ret, size_t *ret_len, struct err *err)
 {
 	size_t off = strlen(AR_MAGIC);
 

@@ -30,9 +30,9 @@
 static uint64_t offer(const struct passthrough *pt)
 {
 	uint64_t f = FUSE_ASYNC_READ | FUSE_ATOMIC_O_TRUNC | FUSE_BIG_WRITES | FUSE_DONT_MASK | FUSE_AUTO_INVAL_DATA |
-		     FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_POSIX_ACL |
-		     FUSE_MAX_PAGES | FUSE_CACHE_SYMLINKS | FUSE_HANDLE_KILLPRIV_V2 | FUSE_SUBMOUNTS | FUSE_SETXATTR_EXT |
-		     FUSE_INIT_EXT;
+		FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO | FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_POSIX_ACL |
+		FUSE_MAX_PAGES | FUSE_CACHE_SYMLINKS | FUSE_HANDLE_KILLPRIV_V2 | FUSE_SUBMOUNTS | FUSE_SETXATTR_EXT |
+		FUSE_INIT_EXT;
 
 	if (pt->shared_locks)
 		f |= FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS;
@@ -48,8 +48,8 @@ static uint64_t offer(const struct passthrough *pt)
 static int op_init(struct fuse_req *r)
 {
 	struct passthrough *pt = r->pt;
-	struct fuse_init_in in = {0};
-	struct fuse_init_out out = {0};
+	struct fuse_init_in in = { 0 };
+	struct fuse_init_out out = { 0 };
 	size_t n = fuse_arg_left(r);
 
 	if (n < 16)
@@ -95,48 +95,48 @@ static const struct opcode {
 	int (*fn)(struct fuse_req *r);
 	unsigned int flags;
 } opcodes[] = {
-	[FUSE_LOOKUP] = {"LOOKUP", passthrough_lookup, 0},
-	[FUSE_FORGET] = {"FORGET", passthrough_forget, OP_SILENT},
-	[FUSE_GETATTR] = {"GETATTR", passthrough_attr_getattr, 0},
-	[FUSE_SETATTR] = {"SETATTR", passthrough_attr_setattr, OP_CHANGES},
-	[FUSE_READLINK] = {"READLINK", passthrough_readlink, 0},
-	[FUSE_SYMLINK] = {"SYMLINK", passthrough_symlink, OP_CHANGES},
-	[FUSE_MKNOD] = {"MKNOD", passthrough_mknod, OP_CHANGES},
-	[FUSE_MKDIR] = {"MKDIR", passthrough_mkdir, OP_CHANGES},
-	[FUSE_UNLINK] = {"UNLINK", passthrough_unlink, OP_CHANGES},
-	[FUSE_RMDIR] = {"RMDIR", passthrough_rmdir, OP_CHANGES},
-	[FUSE_RENAME] = {"RENAME", passthrough_rename, OP_CHANGES},
-	[FUSE_LINK] = {"LINK", passthrough_link, OP_CHANGES},
-	[FUSE_OPEN] = {"OPEN", passthrough_file_open, 0},
-	[FUSE_READ] = {"READ", passthrough_file_read, 0},
-	[FUSE_WRITE] = {"WRITE", passthrough_file_write, OP_CHANGES},
-	[FUSE_STATFS] = {"STATFS", passthrough_attr_statfs, 0},
-	[FUSE_RELEASE] = {"RELEASE", passthrough_file_release, 0},
-	[FUSE_FSYNC] = {"FSYNC", passthrough_file_fsync, 0},
-	[FUSE_SETXATTR] = {"SETXATTR", passthrough_xattr_set, OP_CHANGES},
-	[FUSE_GETXATTR] = {"GETXATTR", passthrough_xattr_get, 0},
-	[FUSE_LISTXATTR] = {"LISTXATTR", passthrough_xattr_list, 0},
-	[FUSE_REMOVEXATTR] = {"REMOVEXATTR", passthrough_xattr_remove, OP_CHANGES},
-	[FUSE_FLUSH] = {"FLUSH", passthrough_file_flush, 0},
-	[FUSE_INIT] = {"INIT", op_init, OP_EARLY},
-	[FUSE_OPENDIR] = {"OPENDIR", passthrough_dir_open, 0},
-	[FUSE_READDIR] = {"READDIR", passthrough_dir_read, 0},
-	[FUSE_RELEASEDIR] = {"RELEASEDIR", passthrough_dir_release, 0},
-	[FUSE_FSYNCDIR] = {"FSYNCDIR", passthrough_dir_fsync, 0},
-	[FUSE_GETLK] = {"GETLK", passthrough_lock_get, 0},
-	[FUSE_SETLK] = {"SETLK", passthrough_lock_set, 0},
-	[FUSE_SETLKW] = {"SETLKW", passthrough_lock_wait, 0},
-	[FUSE_ACCESS] = {"ACCESS", passthrough_attr_access, 0},
-	[FUSE_CREATE] = {"CREATE", passthrough_file_create, OP_CHANGES},
-	[FUSE_DESTROY] = {"DESTROY", op_destroy, 0},
-	[FUSE_FALLOCATE] = {"FALLOCATE", passthrough_file_fallocate, OP_CHANGES},
-	[FUSE_READDIRPLUS] = {"READDIRPLUS", passthrough_dir_readplus, 0},
-	[FUSE_RENAME2] = {"RENAME2", passthrough_rename2, OP_CHANGES},
-	[FUSE_LSEEK] = {"LSEEK", passthrough_file_lseek, 0},
-	[FUSE_COPY_FILE_RANGE] = {"COPY_FILE_RANGE", passthrough_file_copy, OP_CHANGES},
-	[FUSE_SYNCFS] = {"SYNCFS", passthrough_file_syncfs, 0},
-	[FUSE_TMPFILE] = {"TMPFILE", passthrough_file_tmpfile, OP_CHANGES},
-	[FUSE_BATCH_FORGET] = {"BATCH_FORGET", passthrough_batch_forget, OP_SILENT},
+	[FUSE_LOOKUP] = { "LOOKUP", passthrough_lookup, 0 },
+	[FUSE_FORGET] = { "FORGET", passthrough_forget, OP_SILENT },
+	[FUSE_GETATTR] = { "GETATTR", passthrough_attr_getattr, 0 },
+	[FUSE_SETATTR] = { "SETATTR", passthrough_attr_setattr, OP_CHANGES },
+	[FUSE_READLINK] = { "READLINK", passthrough_readlink, 0 },
+	[FUSE_SYMLINK] = { "SYMLINK", passthrough_symlink, OP_CHANGES },
+	[FUSE_MKNOD] = { "MKNOD", passthrough_mknod, OP_CHANGES },
+	[FUSE_MKDIR] = { "MKDIR", passthrough_mkdir, OP_CHANGES },
+	[FUSE_UNLINK] = { "UNLINK", passthrough_unlink, OP_CHANGES },
+	[FUSE_RMDIR] = { "RMDIR", passthrough_rmdir, OP_CHANGES },
+	[FUSE_RENAME] = { "RENAME", passthrough_rename, OP_CHANGES },
+	[FUSE_LINK] = { "LINK", passthrough_link, OP_CHANGES },
+	[FUSE_OPEN] = { "OPEN", passthrough_file_open, 0 },
+	[FUSE_READ] = { "READ", passthrough_file_read, 0 },
+	[FUSE_WRITE] = { "WRITE", passthrough_file_write, OP_CHANGES },
+	[FUSE_STATFS] = { "STATFS", passthrough_attr_statfs, 0 },
+	[FUSE_RELEASE] = { "RELEASE", passthrough_file_release, 0 },
+	[FUSE_FSYNC] = { "FSYNC", passthrough_file_fsync, 0 },
+	[FUSE_SETXATTR] = { "SETXATTR", passthrough_xattr_set, OP_CHANGES },
+	[FUSE_GETXATTR] = { "GETXATTR", passthrough_xattr_get, 0 },
+	[FUSE_LISTXATTR] = { "LISTXATTR", passthrough_xattr_list, 0 },
+	[FUSE_REMOVEXATTR] = { "REMOVEXATTR", passthrough_xattr_remove, OP_CHANGES },
+	[FUSE_FLUSH] = { "FLUSH", passthrough_file_flush, 0 },
+	[FUSE_INIT] = { "INIT", op_init, OP_EARLY },
+	[FUSE_OPENDIR] = { "OPENDIR", passthrough_dir_open, 0 },
+	[FUSE_READDIR] = { "READDIR", passthrough_dir_read, 0 },
+	[FUSE_RELEASEDIR] = { "RELEASEDIR", passthrough_dir_release, 0 },
+	[FUSE_FSYNCDIR] = { "FSYNCDIR", passthrough_dir_fsync, 0 },
+	[FUSE_GETLK] = { "GETLK", passthrough_lock_get, 0 },
+	[FUSE_SETLK] = { "SETLK", passthrough_lock_set, 0 },
+	[FUSE_SETLKW] = { "SETLKW", passthrough_lock_wait, 0 },
+	[FUSE_ACCESS] = { "ACCESS", passthrough_attr_access, 0 },
+	[FUSE_CREATE] = { "CREATE", passthrough_file_create, OP_CHANGES },
+	[FUSE_DESTROY] = { "DESTROY", op_destroy, 0 },
+	[FUSE_FALLOCATE] = { "FALLOCATE", passthrough_file_fallocate, OP_CHANGES },
+	[FUSE_READDIRPLUS] = { "READDIRPLUS", passthrough_dir_readplus, 0 },
+	[FUSE_RENAME2] = { "RENAME2", passthrough_rename2, OP_CHANGES },
+	[FUSE_LSEEK] = { "LSEEK", passthrough_file_lseek, 0 },
+	[FUSE_COPY_FILE_RANGE] = { "COPY_FILE_RANGE", passthrough_file_copy, OP_CHANGES },
+	[FUSE_SYNCFS] = { "SYNCFS", passthrough_file_syncfs, 0 },
+	[FUSE_TMPFILE] = { "TMPFILE", passthrough_file_tmpfile, OP_CHANGES },
+	[FUSE_BATCH_FORGET] = { "BATCH_FORGET", passthrough_batch_forget, OP_SILENT },
 };
 
 const char *fuse_opcode_name(uint32_t opcode)
@@ -197,8 +197,8 @@ int fuse_reply(struct fuse_req *r, const void *buf, size_t len)
 
 int64_t fuse_handle(struct passthrough *pt, struct passthrough_thread *th, void *queue, const struct virtq_chain *chain)
 {
-	struct fuse_req r = {.pt = pt, .th = th, .chain = chain, .queue = queue};
-	struct fuse_out_header out = {0};
+	struct fuse_req r = { .pt = pt, .th = th, .chain = chain, .queue = queue };
+	struct fuse_out_header out = { 0 };
 	const struct opcode *op = NULL;
 	int err;
 

@@ -31,26 +31,27 @@ struct fuse_req {
 	struct passthrough *pt;
 	struct passthrough_thread *th;
 	const struct virtq_chain *chain;
-	struct fuse_in_header in;  /* copied, in.len checked against the chain */
-	size_t arg;                /* offset of the next unread argument byte in the chain */
-	size_t room;               /* bytes of reply payload the guest has room for */
-	size_t reply;              /* bytes of payload written */
-	void *queue;               /* where a late answer goes */
-	bool later;                /* set by a handler that answers later */
+	struct fuse_in_header in; /* copied, in.len checked against the chain */
+	size_t arg;               /* offset of the next unread argument byte in the chain */
+	size_t room;              /* bytes of reply payload the guest has room for */
+	size_t reply;             /* bytes of payload written */
+	void *queue;              /* where a late answer goes */
+	bool later;               /* set by a handler that answers later */
 };
 
 /* What the mounted session negotiated. Written by INIT only. */
 struct fuse_session {
-	bool ready;                /* INIT was seen */
+	bool ready; /* INIT was seen */
 	uint32_t minor;
-	uint64_t flags;            /* FUSE_* of INIT, both sides */
+	uint64_t flags; /* FUSE_* of INIT, both sides */
 };
 
 /*
  * Handles one request chain from queue (opaque; returned with late answers). Returns the bytes written into the chain's
  * writable part (0: no answer, the chain is just given back) or FUSE_LATER. The guest's mistakes are answered or dropped.
  */
-int64_t fuse_handle(struct passthrough *pt, struct passthrough_thread *th, void *queue, const struct virtq_chain *chain);
+int64_t fuse_handle(struct passthrough *pt, struct passthrough_thread *th, void *queue,
+		    const struct virtq_chain *chain);
 
 /* For handlers. Copies the next len argument bytes; 0 or -EINVAL (message too short). */
 int fuse_arg(struct fuse_req *r, void *buf, size_t len);

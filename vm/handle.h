@@ -13,9 +13,9 @@
 struct inode;
 
 struct handle {
-	uint64_t fh;          /* number as the guest knows it; never reused */
-	int fd;               /* open for I/O; owned */
-	uint64_t node;        /* node id it was opened on: a request must name the same */
+	uint64_t fh;   /* number as the guest knows it; never reused */
+	int fd;        /* open for I/O; owned */
+	uint64_t node; /* node id it was opened on: a request must name the same */
 	bool dir;
 	pthread_mutex_t lock; /* dir: one getdents at a time */
 	uint64_t pos;         /* dir: where fd stands; UINT64_MAX: unknown */

@@ -48,13 +48,13 @@ struct handle_mount {
 
 struct inode_table {
 	pthread_mutex_t lock;
-	int proc_fd;               /* the caller's */
+	int proc_fd; /* the caller's */
 	struct handle_mount *mounts;
 	unsigned long fds_max, n_fds, n_closed; /* n_fds: in the list of those that may be closed */
 	struct inode *newest, *oldest;
 	uint64_t next_id;
 	unsigned long count;
-	size_t mask;               /* both hash tables have mask + 1 buckets */
+	size_t mask; /* both hash tables have mask + 1 buckets */
 	struct inode **by_key, **by_id;
 	struct inode *root;
 };
@@ -167,13 +167,13 @@ static int make_handle(int fd, struct inode_handle *h)
 static bool same_handle(const struct inode_handle *a, const struct inode_handle *b)
 {
 	return a->h.handle_type == b->h.handle_type && a->h.handle_bytes == b->h.handle_bytes &&
-	       memcmp(a->bytes, b->bytes, a->h.handle_bytes) == 0;
+		memcmp(a->bytes, b->bytes, a->h.handle_bytes) == 0;
 }
 
 static bool same_file(const struct inode *i, const struct statx *stx)
 {
 	return i->ino == stx->stx_ino && i->mnt == stx->stx_mnt_id && i->dev_major == stx->stx_dev_major &&
-	       i->dev_minor == stx->stx_dev_minor && i->type == (stx->stx_mode & S_IFMT);
+		i->dev_minor == stx->stx_dev_minor && i->type == (stx->stx_mode & S_IFMT);
 }
 
 /* The descriptor that opens handles of i's mount, tried out with i's own. -1: none. Under the lock. */
@@ -472,7 +472,8 @@ void inode_put(struct inode_table *t, struct inode *i)
 /* The known inode of an open file. A closed one counts only when the file at fd has its handle. Under the lock. */
 static struct inode *find_file(struct inode_table *t, int fd, const struct statx *stx)
 {
-	struct inode *i = t->by_key[hash_key(stx->stx_ino, stx->stx_mnt_id, stx->stx_dev_major, stx->stx_dev_minor) & t->mask];
+	struct inode *i =
+		t->by_key[hash_key(stx->stx_ino, stx->stx_mnt_id, stx->stx_dev_major, stx->stx_dev_minor) & t->mask];
 	struct inode_handle h;
 
 	for (; i; i = i->next_key) {
@@ -486,7 +487,7 @@ static struct inode *find_file(struct inode_table *t, int fd, const struct statx
 
 int inode_enter(struct inode_table *t, int fd, const struct statx *stx, int cache, struct inode **ret)
 {
-	int old[2] = {-1, -1};
+	int old[2] = { -1, -1 };
 	struct inode *i;
 
 	pthread_mutex_lock(&t->lock);

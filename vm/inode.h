@@ -26,21 +26,21 @@ struct inode_stamp {
 struct inode_handle;
 
 struct inode {
-	uint64_t id;             /* node id; unique for the life of the table */
-	int fd;                  /* O_PATH, never followed a symlink; valid while referenced through inode_get/enter */
-	mode_t type;             /* S_IFMT bits: they never change */
+	uint64_t id; /* node id; unique for the life of the table */
+	int fd;      /* O_PATH, never followed a symlink; valid while referenced through inode_get/enter */
+	mode_t type; /* S_IFMT bits: they never change */
 	uint64_t mnt, ino;
 	uint32_t dev_major, dev_minor;
-	int cache;               /* enum virtio_fs_cache of its mount, from inode_enter() */
+	int cache; /* enum virtio_fs_cache of its mount, from inode_enter() */
 	/* under the table's lock */
 	struct inode_stamp told;
-	bool submount;           /* root of a mount below the tree: announced once, kept for good */
-	uint64_t nlookup;        /* what the guest has to forget */
-	unsigned int refs;       /* requests using it, and one while nlookup > 0 */
+	bool submount;     /* root of a mount below the tree: announced once, kept for good */
+	uint64_t nlookup;  /* what the guest has to forget */
+	unsigned int refs; /* requests using it, and one while nlookup > 0 */
 	struct inode *next_key, *next_id;
 	struct inode *newer, *older; /* among those with a descriptor that may be closed */
-	bool used;               /* since the last look for one to close */
-	bool open_only;          /* has no file handle: its descriptor stays */
+	bool used;                   /* since the last look for one to close */
+	bool open_only;              /* has no file handle: its descriptor stays */
 	struct inode_handle *handle; /* owned; what finds it again when fd is -1 */
 };
 

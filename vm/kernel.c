@@ -63,8 +63,9 @@ static int load_elf(const struct vm_memory *m, int fd, const char *what, struct 
 			continue;
 		to = memory_slice(m, ph[i].p_paddr, ph[i].p_memsz);
 		if (!to || ph[i].p_filesz > ph[i].p_memsz || ph[i].p_paddr < LAYOUT_HIGH)
-			return err_set(err, ENOMEM, "kernel %s: segment of %llu bytes at %#llx does not fit into %llu MiB",
-				       what, (unsigned long long)ph[i].p_memsz, (unsigned long long)ph[i].p_paddr,
+			return err_set(err, ENOMEM,
+				       "kernel %s: segment of %llu bytes at %#llx does not fit into %llu MiB", what,
+				       (unsigned long long)ph[i].p_memsz, (unsigned long long)ph[i].p_paddr,
 				       (unsigned long long)(memory_total(m) >> 20));
 		r = read_at(fd, to, ph[i].p_filesz, ph[i].p_offset);
 		if (r < 0)
@@ -96,7 +97,8 @@ static int load_bzimage(const struct vm_memory *m, int fd, const char *what, uin
 	if (r < 0)
 		return err_sys(err, r, "kernel %s", what);
 	if (memcmp(h + 0x202, "HdrS", 4) || (h[0x206] | h[0x207] << 8) < 0x20c)
-		return err_set(err, ENOEXEC, "kernel %s: neither an ELF kernel nor a bzImage of boot protocol 2.12", what);
+		return err_set(err, ENOEXEC, "kernel %s: neither an ELF kernel nor a bzImage of boot protocol 2.12",
+			       what);
 	if (!(h[0x236] & XLF_KERNEL_64))
 		return err_set(err, ENOEXEC, "kernel %s: has no 64-bit entry point", what);
 	setup_bytes = ((h[0x1f1] ? h[0x1f1] : 4) + 1ULL) * 512;

@@ -14,10 +14,10 @@
 #define KERNEL_SETUP_MAX 0x80
 
 struct kernel_image {
-	gpa_t entry;            /* 64-bit entry point */
-	gpa_t end;              /* first address behind what the kernel occupies while it starts */
+	gpa_t entry;                     /* 64-bit entry point */
+	gpa_t end;                       /* first address behind what the kernel occupies while it starts */
 	uint8_t setup[KERNEL_SETUP_MAX]; /* bzImage: its setup header; ELF: zeroes */
-	size_t setup_len;       /* 0: ELF */
+	size_t setup_len;                /* 0: ELF */
 };
 
 /* Loads an ELF vmlinux or a bzImage (with a 64-bit entry point). 0 or -errno naming the file by what. */

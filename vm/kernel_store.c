@@ -37,15 +37,9 @@ static const struct {
 	const char *name;
 	bool required; /* when the kernel is modular at all */
 } wanted[] = {
-	{ "virtio_mmio", true },
-	{ "virtiofs", true },
-	{ "vmw_vsock_virtio_transport", true },
-	{ "virtio_net", false },
-	{ "virtio_rng", false },
-	{ "virtio_balloon", false },
-	{ "overlay", false },
-	{ "unix", false },
-	{ "af_packet", false },
+	{ "virtio_mmio", true }, { "virtiofs", true },    { "vmw_vsock_virtio_transport", true },
+	{ "virtio_net", false }, { "virtio_rng", false }, { "virtio_balloon", false },
+	{ "overlay", false },    { "unix", false },       { "af_packet", false },
 	{ "ipv6", false },
 };
 
@@ -334,8 +328,8 @@ static int order_modules(struct gather *g, bool modular, struct err *err)
 	return 0;
 }
 
-static int write_entry(struct gather *g, int dirfd, bool modular, const char *init_path,
-		       struct kernel_store_entry *e, struct err *err)
+static int write_entry(struct gather *g, int dirfd, bool modular, const char *init_path, struct kernel_store_entry *e,
+		       struct err *err)
 {
 	cleanup_fd int fd = openat(dirfd, "vmlinux", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	cleanup_str struct str cpio = { 0 };
@@ -501,9 +495,9 @@ static int load_entry(const char *dir, int store, const char *name, const struct
 		return err_set(err, -EPROTONOSUPPORT, "%s: version %llu of the store is not supported", path,
 			       (unsigned long long)version);
 	if (json_req_string(root, "release", &ret->release, err) < 0 ||
-	    json_req_string(root, "digest", &ret->digest, err) < 0 ||
-	    json_opt_u64(root, "size", &ret->size, err) < 0 || json_opt_u64(root, "modules", &n, err) < 0 ||
-	    json_opt_u64(root, "initSize", &init_size, err) < 0 || json_opt_u64(root, "initTime", &init_time, err) < 0)
+	    json_req_string(root, "digest", &ret->digest, err) < 0 || json_opt_u64(root, "size", &ret->size, err) < 0 ||
+	    json_opt_u64(root, "modules", &n, err) < 0 || json_opt_u64(root, "initSize", &init_size, err) < 0 ||
+	    json_opt_u64(root, "initTime", &init_time, err) < 0)
 		return -EINVAL;
 	ret->n_modules = (size_t)n;
 	ret->name = xstrdup(name);
@@ -511,7 +505,7 @@ static int load_entry(const char *dir, int store, const char *name, const struct
 	ret->initrd = xasprintf("%s/%s/initrd", dir, name);
 	if (init)
 		*ret_current = init_size == (uint64_t)init->st_size &&
-			       init_time == (uint64_t)init->st_mtim.tv_sec * 1000000000u + (uint64_t)init->st_mtim.tv_nsec;
+			init_time == (uint64_t)init->st_mtim.tv_sec * 1000000000u + (uint64_t)init->st_mtim.tv_nsec;
 	return 0;
 }
 

@@ -20,12 +20,9 @@ static const struct {
 	int cap;
 	const char *name;
 } wanted[] = {
-	{ KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP" },
-	{ KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY" },
-	{ KVM_CAP_IRQFD, "KVM_CAP_IRQFD" },
-	{ KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD" },
-	{ KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID" },
-	{ KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT" },
+	{ KVM_CAP_IRQCHIP, "KVM_CAP_IRQCHIP" },     { KVM_CAP_USER_MEMORY, "KVM_CAP_USER_MEMORY" },
+	{ KVM_CAP_IRQFD, "KVM_CAP_IRQFD" },         { KVM_CAP_IOEVENTFD, "KVM_CAP_IOEVENTFD" },
+	{ KVM_CAP_EXT_CPUID, "KVM_CAP_EXT_CPUID" }, { KVM_CAP_IMMEDIATE_EXIT, "KVM_CAP_IMMEDIATE_EXIT" },
 };
 
 int kvm_ioctl(int fd, unsigned long request, void *arg)
@@ -49,8 +46,9 @@ int kvm_open(struct err *err)
 	int v;
 
 	if (fd < 0 && errno == ENOENT)
-		return err_set(err, ENOENT, "/dev/kvm: missing: enable virtualization in the firmware and load kvm-intel or "
-					    "kvm-amd");
+		return err_set(err, ENOENT,
+			       "/dev/kvm: missing: enable virtualization in the firmware and load kvm-intel or "
+			       "kvm-amd");
 	if (fd < 0 && errno == EACCES)
 		return err_set(err, EACCES, "/dev/kvm: permission denied: join the group kvm");
 	if (fd < 0)

@@ -11,9 +11,9 @@
 #include "base/err.h"
 
 struct kvm {
-	int fd;          /* /dev/kvm; not owned */
-	int vm_fd;       /* -1: none */
-	int run_size;    /* bytes of a vCPU's shared page(s) */
+	int fd;       /* /dev/kvm; not owned */
+	int vm_fd;    /* -1: none */
+	int run_size; /* bytes of a vCPU's shared page(s) */
 	unsigned int slots;
 	bool kvmclock_ctrl;
 };

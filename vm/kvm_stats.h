@@ -6,11 +6,11 @@
 #include <stdint.h>
 
 enum kvm_stats_kind {
-	KVM_STATS_EXITS,     /* all */
-	KVM_STATS_IO,        /* port accesses */
-	KVM_STATS_MMIO,      /* register accesses, those that an ioeventfd took too */
-	KVM_STATS_HALT,      /* the guest waits */
-	KVM_STATS_IRQ,       /* interrupts of the host */
+	KVM_STATS_EXITS,      /* all */
+	KVM_STATS_IO,         /* port accesses */
+	KVM_STATS_MMIO,       /* register accesses, those that an ioeventfd took too */
+	KVM_STATS_HALT,       /* the guest waits */
+	KVM_STATS_IRQ,        /* interrupts of the host */
 	KVM_STATS_IRQ_WINDOW, /* waits for the guest to take an interrupt */
 	KVM_STATS_SIGNAL,
 	KVM_STATS_HYPERCALL,

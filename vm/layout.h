@@ -50,7 +50,7 @@
 #define LAYOUT_PORT_SERIAL 0x3f8
 #define LAYOUT_PORT_SLEEP_CONTROL 0x600 /* ACPI sleep control register, then status */
 #define LAYOUT_PORT_SLEEP_STATUS 0x601
-#define LAYOUT_PORT_RESET 0x602         /* ACPI reset register */
+#define LAYOUT_PORT_RESET 0x602 /* ACPI reset register */
 #define LAYOUT_RESET_VALUE 0x42
 #define LAYOUT_SLEEP_TYPE_S5 5
 

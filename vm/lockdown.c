@@ -45,7 +45,8 @@ static const char every[] =
 	"set_robust_list getrandom fstat newfstatat lseek sched_getaffinity membarrier prctl capget";
 
 static const char fs[] =
-	"openat openat2 statx fchmod fchmodat fchown fchownat ftruncate utimensat fstatfs statfs preadv preadv2 pwritev "
+	"openat openat2 statx fchmod fchmodat fchown fchownat ftruncate utimensat fstatfs statfs preadv preadv2 "
+	"pwritev "
 	"pwritev2 fsync fdatasync fallocate copy_file_range syncfs sync_file_range flock fcntl dup setxattr "
 	"getxattr listxattr removexattr fsetxattr fgetxattr flistxattr fremovexattr lsetxattr lgetxattr llistxattr "
 	"lremovexattr readlinkat symlinkat mknodat mkdirat unlinkat renameat renameat2 linkat setfsuid setfsgid "
@@ -59,13 +60,15 @@ static const char vsock[] =
 /* Starting threads and devices, and what the monitor's caller does around the machine's run. */
 static const char main_only[] =
 	"ioctl set_tid_address wait4 waitid kill pidfd_send_signal pidfd_open seccomp prlimit64 "
-	"epoll_create1 timerfd_create timerfd_settime timerfd_gettime signalfd4 rt_sigtimedwait rt_sigpending pipe2 dup2 "
+	"epoll_create1 timerfd_create timerfd_settime timerfd_gettime signalfd4 rt_sigtimedwait rt_sigpending pipe2 "
+	"dup2 "
 	"dup3 memfd_create getuid geteuid getgid getegid getppid setsid setpgid getpgid getsid getrusage sysinfo uname "
-	"open stat lstat access unlink rename mkdir rmdir getcwd fadvise64 pselect6 select splice tee vmsplice sendfile "
+	"open stat lstat access unlink rename mkdir rmdir getcwd fadvise64 pselect6 select splice tee vmsplice "
+	"sendfile "
 	"sched_setaffinity sched_getparam sched_setscheduler sched_getscheduler get_robust_list arch_prctl munlock "
 	"mlock close_range times setitimer getitimer alarm pause getpgrp tkill";
 
-#define NAMESPACES                                                                                              \
+#define NAMESPACES \
 	(CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET)
 
 static struct {
@@ -193,8 +196,8 @@ static int set_caps(uint64_t caps)
 
 int lockdown_process(enum lockdown_mode mode, struct err *err)
 {
-	static const int kept[] = { CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID,
-				    CAP_SETGID, CAP_SETUID, CAP_MKNOD, CAP_SETFCAP };
+	static const int kept[] = { CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID,
+				    CAP_SETGID, CAP_SETUID,       CAP_MKNOD,           CAP_SETFCAP };
 	const char *env = getenv("AMPHI_VM_LOCKDOWN");
 	struct err ignored = { 0 };
 	uint64_t caps = 0;

@@ -11,11 +11,11 @@
 #include "base/err.h"
 
 enum lockdown_kind {
-	LOCKDOWN_MAIN,    /* waits for the end, control lines, signals */
-	LOCKDOWN_VCPU,    /* KVM_RUN, MMIO, device activation (starts threads) */
-	LOCKDOWN_DEVICE,  /* net, rng, balloon: read, write, madvise on fds and memory they hold */
-	LOCKDOWN_FS,      /* virtio-fs workers: file calls on the export tree, changes its uid/gid per request */
-	LOCKDOWN_VSOCK,   /* sockets */
+	LOCKDOWN_MAIN,   /* waits for the end, control lines, signals */
+	LOCKDOWN_VCPU,   /* KVM_RUN, MMIO, device activation (starts threads) */
+	LOCKDOWN_DEVICE, /* net, rng, balloon: read, write, madvise on fds and memory they hold */
+	LOCKDOWN_FS,     /* virtio-fs workers: file calls on the export tree, changes its uid/gid per request */
+	LOCKDOWN_VSOCK,  /* sockets */
 	LOCKDOWN_KIND_MAX
 };
 

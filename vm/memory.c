@@ -33,7 +33,8 @@ static void *map_aligned(uint64_t bytes, int fd, void **ret_map, size_t *ret_len
 		return NULL;
 	aligned = (uint8_t *)(((uintptr_t)p + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1));
 	if (mmap(aligned, bytes, PROT_READ | PROT_WRITE,
-		 MAP_FIXED | MAP_NORESERVE | (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED), fd, 0) == MAP_FAILED) {
+		 MAP_FIXED | MAP_NORESERVE | (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED), fd,
+		 0) == MAP_FAILED) {
 		int saved = errno;
 
 		munmap(p, len);
@@ -59,7 +60,8 @@ int memory_alloc(struct vm_memory *m, uint64_t bytes, int *shared_fd, struct err
 	if (shared_fd) {
 		fd = memfd_create("amphi-guest-memory", MFD_CLOEXEC);
 		if (fd < 0 || ftruncate(fd, (off_t)bytes))
-			return err_sys(err, -errno, "memory of a machine: memfd of %llu bytes", (unsigned long long)bytes);
+			return err_sys(err, -errno, "memory of a machine: memfd of %llu bytes",
+				       (unsigned long long)bytes);
 	}
 	base = map_aligned(bytes, fd, &r.map, &r.map_len);
 	if (!base)

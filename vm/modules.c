@@ -79,7 +79,8 @@ static const uint8_t *section(const uint8_t *image, size_t len, uint64_t off, ui
 }
 
 /* The ELF header, the header of the section with the sections' names, and these; all within the image. */
-static int read_headers(const uint8_t *image, size_t len, Elf64_Ehdr *eh, Elf64_Shdr *names, const uint8_t **ret_strings)
+static int read_headers(const uint8_t *image, size_t len, Elf64_Ehdr *eh, Elf64_Shdr *names,
+			const uint8_t **ret_strings)
 {
 	if (len < sizeof(*eh))
 		return -ENOEXEC;

@@ -13,9 +13,9 @@ struct modules_entry {
 	char *name;          /* "virtio_mmio"; owned */
 	const uint8_t *data; /* as in the package, maybe compressed; borrowed */
 	size_t len;
-	uint8_t *image;      /* ELF, unpacked when first needed; owned */
+	uint8_t *image; /* ELF, unpacked when first needed; owned */
 	size_t image_len;
-	int state;           /* of the ordering: 0 untouched, 1 being visited, 2 placed */
+	int state; /* of the ordering: 0 untouched, 1 being visited, 2 placed */
 };
 
 struct modules {
@@ -24,7 +24,7 @@ struct modules {
 	char **builtin; /* names compiled into the kernel */
 	size_t *order;  /* indexes into v, dependencies first */
 	size_t n_order;
-	bool slim;      /* images are slimmed: modules_slim() */
+	bool slim; /* images are slimmed: modules_slim() */
 };
 
 /* Remembers a module by its path ("kernel/fs/fuse/fuse.ko.xz"); other files are ignored. data is borrowed. */

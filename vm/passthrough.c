@@ -52,7 +52,8 @@ static int add_mounts(struct passthrough *pt, const struct virtio_fs_params *p, 
 	for (size_t n = 0; n < p->n_mounts; n++) {
 		struct statx stx;
 
-		if (statx(p->export_fd, p->mounts[n].path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_MNT_ID, &stx) < 0)
+		if (statx(p->export_fd, p->mounts[n].path, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_MNT_ID, &stx) <
+		    0)
 			return err_sys(err, -errno, "virtio-fs: %s", p->mounts[n].path);
 		pt->mounts[pt->n_mounts].mnt = stx.stx_mnt_id;
 		pt->mounts[pt->n_mounts++].cache = p->mounts[n].cache;
@@ -157,7 +158,7 @@ int passthrough_thread_init(struct passthrough *pt, struct passthrough_thread *t
 /* Effective capabilities of the thread := permitted, without those in drop. */
 static void caps_effective(uint64_t drop)
 {
-	struct __user_cap_header_struct h = {_LINUX_CAPABILITY_VERSION_3, 0};
+	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
 	struct __user_cap_data_struct d[2];
 
 	if (syscall(SYS_capget, &h, d) < 0)
@@ -237,7 +238,8 @@ int passthrough_reopen(struct passthrough *pt, const struct inode *i, int flags)
 
 int passthrough_statx(int fd, struct statx *stx)
 {
-	if (statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_MNT_ID, stx) < 0)
+	if (statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT, STATX_BASIC_STATS | STATX_MNT_ID,
+		  stx) < 0)
 		return -errno;
 	return 0;
 }
@@ -277,8 +279,9 @@ static bool immutable_fs(int fd)
 {
 	struct statfs st;
 
-	return fstatfs(fd, &st) == 0 && (st.f_type == EROFS_SUPER_MAGIC_V1 || st.f_type == SQUASHFS_MAGIC ||
-					 st.f_type == ISOFS_SUPER_MAGIC || st.f_type == CRAMFS_MAGIC);
+	return fstatfs(fd, &st) == 0 &&
+		(st.f_type == EROFS_SUPER_MAGIC_V1 || st.f_type == SQUASHFS_MAGIC || st.f_type == ISOFS_SUPER_MAGIC ||
+		 st.f_type == CRAMFS_MAGIC);
 }
 
 /* The policy of what fd leads to from dir: its mount's own, else that of dir; for good where no change is possible. */
@@ -292,7 +295,8 @@ static int cache_of(const struct passthrough *pt, int fd, const struct statx *st
 	return immutable_fs(fd) ? VIRTIO_FS_CACHE_ALWAYS : dir->cache;
 }
 
-int passthrough_enter_fd(struct fuse_req *r, int fd, const struct inode *dir, struct fuse_entry_out *e, struct inode **ret)
+int passthrough_enter_fd(struct fuse_req *r, int fd, const struct inode *dir, struct fuse_entry_out *e,
+			 struct inode **ret)
 {
 	struct passthrough *pt = r->pt;
 	struct statx stx;
@@ -357,7 +361,7 @@ static int reply_entry(struct fuse_req *r, const struct inode *dir, const char *
 
 int passthrough_lookup(struct fuse_req *r)
 {
-	struct fuse_entry_out e = {0};
+	struct fuse_entry_out e = { 0 };
 	struct inode *dir;
 	int err = fuse_arg_name(r, r->th->name);
 
@@ -552,7 +556,8 @@ int passthrough_link(struct fuse_req *r)
 	dir = node(r);
 	if (!i || !dir)
 		err = -ESTALE;
-	else if (linkat(r->pt->proc_fd, passthrough_fd_name(i->fd, fd_name), dir->fd, r->th->name, AT_SYMLINK_FOLLOW) < 0)
+	else if (linkat(r->pt->proc_fd, passthrough_fd_name(i->fd, fd_name), dir->fd, r->th->name, AT_SYMLINK_FOLLOW) <
+		 0)
 		err = -errno;
 	else
 		err = reply_entry(r, dir, r->th->name);

@@ -30,10 +30,10 @@ struct passthrough {
 	struct passthrough_mount {
 		uint64_t mnt;
 		enum virtio_fs_cache cache;
-	} *mounts;                  /* owned */
+	} * mounts; /* owned */
 	size_t n_mounts;
 	bool read_only, writeback, shared_locks;
-	int proc_fd;                /* directory /proc/self/fd; owned */
+	int proc_fd; /* directory /proc/self/fd; owned */
 	/* late answers: called from another thread with what fuse_handle() was given and the bytes written */
 	void (*complete)(void *arg, void *queue, uint16_t head, uint32_t written);
 	void *complete_arg;
@@ -48,10 +48,10 @@ struct passthrough {
 /* What one worker thread keeps. 100 KiB: allocate it. */
 struct passthrough_thread {
 	struct passthrough *pt;
-	bool keeps_caps;            /* setfsuid() leaves capabilities alone (SECBIT_NO_SETUID_FIXUP) */
-	bool caps_changed;          /* passthrough_become() took one away */
-	mode_t umask;               /* in force in this thread */
-	uid_t uid;                  /* the monitor's own ids */
+	bool keeps_caps;   /* setfsuid() leaves capabilities alone (SECBIT_NO_SETUID_FIXUP) */
+	bool caps_changed; /* passthrough_become() took one away */
+	mode_t umask;      /* in force in this thread */
+	uid_t uid;         /* the monitor's own ids */
 	gid_t gid;
 	char name[FUSE_NAME_SIZE], name2[FUSE_NAME_SIZE];
 	char path[4096 + 1];
@@ -93,7 +93,8 @@ void passthrough_attr(const struct statx *stx, struct fuse_attr *attr);
 int passthrough_enter(struct fuse_req *r, const struct inode *dir, const char *name, struct fuse_entry_out *e,
 		      struct inode **ret);
 /* Like passthrough_enter() of an O_PATH fd (taken) found in dir. */
-int passthrough_enter_fd(struct fuse_req *r, int fd, const struct inode *dir, struct fuse_entry_out *e, struct inode **ret);
+int passthrough_enter_fd(struct fuse_req *r, int fd, const struct inode *dir, struct fuse_entry_out *e,
+			 struct inode **ret);
 /* How long the guest may trust names and attributes of a file with that cache policy (enum virtio_fs_cache), in seconds. */
 uint32_t passthrough_valid_sec(int cache);
 

@@ -19,7 +19,7 @@
 
 static int reply_attr(struct fuse_req *r, struct inode *i, int fd)
 {
-	struct fuse_attr_out out = {0};
+	struct fuse_attr_out out = { 0 };
 	struct statx stx;
 	int err = passthrough_statx(fd, &stx);
 
@@ -148,7 +148,7 @@ int passthrough_attr_access(struct fuse_req *r)
 
 int passthrough_attr_statfs(struct fuse_req *r)
 {
-	struct fuse_statfs_out out = {0};
+	struct fuse_statfs_out out = { 0 };
 	struct statfs st;
 	struct inode *i = inode_get(r->pt->inodes, r->in.nodeid);
 	int err = 0;

@@ -27,7 +27,7 @@ struct host_dirent {
 int passthrough_dir_open(struct fuse_req *r)
 {
 	struct fuse_open_in in;
-	struct fuse_open_out out = {0};
+	struct fuse_open_out out = { 0 };
 	struct inode *i;
 	int fd, err = fuse_arg(r, &in, sizeof(in));
 

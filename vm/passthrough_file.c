@@ -115,7 +115,8 @@ static int reply_created(struct fuse_req *r, const struct fuse_entry_out *e, con
 }
 
 /* Enters the open file fd (taken) that was just made in dir as a node with a handle. */
-static int enter_open(struct fuse_req *r, const struct inode *dir, int fd, struct fuse_entry_out *e, struct fuse_open_out *o)
+static int enter_open(struct fuse_req *r, const struct inode *dir, int fd, struct fuse_entry_out *e,
+		      struct fuse_open_out *o)
 {
 	char name[PASSTHROUGH_FD_NAME];
 	int err, path = openat(r->pt->proc_fd, passthrough_fd_name(fd, name), O_PATH | O_CLOEXEC);
@@ -244,7 +245,7 @@ int passthrough_file_read(struct fuse_req *r)
 int passthrough_file_write(struct fuse_req *r)
 {
 	struct fuse_write_in in;
-	struct fuse_write_out out = {0};
+	struct fuse_write_out out = { 0 };
 	struct handle *h;
 	ssize_t n;
 	bool kill;
@@ -348,7 +349,7 @@ int passthrough_file_fallocate(struct fuse_req *r)
 int passthrough_file_lseek(struct fuse_req *r)
 {
 	struct fuse_lseek_in in;
-	struct fuse_lseek_out out = {0};
+	struct fuse_lseek_out out = { 0 };
 	struct handle *h;
 	off_t off;
 	int err = fuse_arg(r, &in, sizeof(in));
@@ -373,7 +374,7 @@ int passthrough_file_lseek(struct fuse_req *r)
 int passthrough_file_copy(struct fuse_req *r)
 {
 	struct fuse_copy_file_range_in in;
-	struct fuse_write_out out = {0};
+	struct fuse_write_out out = { 0 };
 	struct handle *from, *to;
 	loff_t off_in, off_out;
 	ssize_t n;

@@ -251,7 +251,7 @@ static int try_lock(struct passthrough_locks *l, uint64_t node, const struct fus
 
 static void answer(struct passthrough_locks *l, struct waiter *w, int err)
 {
-	struct fuse_out_header out = {.len = sizeof(out), .error = err, .unique = w->unique};
+	struct fuse_out_header out = { .len = sizeof(out), .error = err, .unique = w->unique };
 	const char *p = (const char *)&out;
 
 	for (int n = 0; n < w->out_n; n++) {
@@ -379,7 +379,7 @@ int passthrough_lock_get(struct fuse_req *r)
 {
 	struct passthrough_locks *l = r->pt->locks;
 	struct fuse_lk_in in;
-	struct fuse_lk_out out = {0};
+	struct fuse_lk_out out = { 0 };
 	struct flock fl;
 	int fd, err = fuse_arg(r, &in, sizeof(in));
 

@@ -20,7 +20,7 @@ static bool is_acl(const char *name)
 
 int passthrough_xattr_set(struct fuse_req *r)
 {
-	struct fuse_setxattr_in in = {0};
+	struct fuse_setxattr_in in = { 0 };
 	char fd_name[PASSTHROUGH_FD_NAME];
 	struct inode *i;
 	bool fsetid;
@@ -54,7 +54,7 @@ int passthrough_xattr_set(struct fuse_req *r)
 static int get(struct fuse_req *r, bool list)
 {
 	struct fuse_getxattr_in in;
-	struct fuse_getxattr_out out = {0};
+	struct fuse_getxattr_out out = { 0 };
 	char fd_name[PASSTHROUGH_FD_NAME];
 	struct inode *i;
 	ssize_t n;

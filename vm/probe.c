@@ -62,7 +62,8 @@ static int run_guest(struct kvm *k, struct vm_memory *m, struct vcpu *v, struct 
 	if (r < 0)
 		return err_sys(err, r, "/dev/kvm: KVM_RUN");
 	if (v->run->exit_reason != KVM_EXIT_HLT)
-		return err_set(err, ENOTSUP, "/dev/kvm: cannot run a kernel natively on this host (exit %u, suberror %u)",
+		return err_set(err, ENOTSUP,
+			       "/dev/kvm: cannot run a kernel natively on this host (exit %u, suberror %u)",
 			       v->run->exit_reason,
 			       v->run->exit_reason == KVM_EXIT_INTERNAL_ERROR ? v->run->internal.suberror : 0);
 	return 0;

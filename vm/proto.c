@@ -16,29 +16,14 @@
 #include "base/fd.h"
 
 static const char *const type_names[] = {
-	[PROTO_NONE] = "none",
-	[PROTO_HELLO] = "hello",
-	[PROTO_MACHINE] = "machine",
-	[PROTO_CREATE] = "create",
-	[PROTO_START] = "start",
-	[PROTO_EXEC] = "exec",
-	[PROTO_KILL] = "kill",
-	[PROTO_PS] = "ps",
-	[PROTO_PAUSE] = "pause",
-	[PROTO_RESUME] = "resume",
-	[PROTO_UPDATE] = "update",
-	[PROTO_DELETE] = "delete",
-	[PROTO_POWEROFF] = "poweroff",
-	[PROTO_STREAM] = "stream",
-	[PROTO_RESIZE] = "resize",
-	[PROTO_SIGNAL] = "signal",
-	[PROTO_OK] = "ok",
-	[PROTO_ERROR] = "error",
-	[PROTO_DATA] = "data",
-	[PROTO_SESSION] = "session",
-	[PROTO_EXIT] = "exit",
-	[PROTO_STATS] = "stats",
-	[PROTO_EVENTS] = "events",
+	[PROTO_NONE] = "none",         [PROTO_HELLO] = "hello",     [PROTO_MACHINE] = "machine",
+	[PROTO_CREATE] = "create",     [PROTO_START] = "start",     [PROTO_EXEC] = "exec",
+	[PROTO_KILL] = "kill",         [PROTO_PS] = "ps",           [PROTO_PAUSE] = "pause",
+	[PROTO_RESUME] = "resume",     [PROTO_UPDATE] = "update",   [PROTO_DELETE] = "delete",
+	[PROTO_POWEROFF] = "poweroff", [PROTO_STREAM] = "stream",   [PROTO_RESIZE] = "resize",
+	[PROTO_SIGNAL] = "signal",     [PROTO_OK] = "ok",           [PROTO_ERROR] = "error",
+	[PROTO_DATA] = "data",         [PROTO_SESSION] = "session", [PROTO_EXIT] = "exit",
+	[PROTO_STATS] = "stats",       [PROTO_EVENTS] = "events",
 };
 _Static_assert(ARRAY_SIZE(type_names) == PROTO_TYPE_MAX, "every type has a name");
 

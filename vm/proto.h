@@ -22,11 +22,11 @@
 
 #define PROTO_MAGIC 0x49504d41u /* "AMPI" */
 #define PROTO_VERSION 1u
-#define PROTO_PORT 1024u              /* vsock port of the agent */
-#define PROTO_MSG_MAX (8u << 20)      /* bytes of fields in one message */
-#define PROTO_FIELD_COUNT_MAX 64u     /* fields in one message */
-#define PROTO_HEADER_SIZE 12u         /* u32 magic, u16 version, u16 type, u32 length */
-#define PROTO_FIELD_HEADER_SIZE 8u    /* u32 tag, u32 length */
+#define PROTO_PORT 1024u           /* vsock port of the agent */
+#define PROTO_MSG_MAX (8u << 20)   /* bytes of fields in one message */
+#define PROTO_FIELD_COUNT_MAX 64u  /* fields in one message */
+#define PROTO_HEADER_SIZE 12u      /* u32 magic, u16 version, u16 type, u32 length */
+#define PROTO_FIELD_HEADER_SIZE 8u /* u32 tag, u32 length */
 
 /* The guest's fixed places: the one virtio-fs tag, and where amphi-init mounts it. */
 #define PROTO_FS_TAG "amphi"
@@ -35,23 +35,23 @@
 enum proto_type {
 	PROTO_NONE,
 	/* requests */
-	PROTO_HELLO,   /* → DATA {release} */
-	PROTO_MACHINE, /* NETWORK, HOSTNAME, CLOCK, ENTROPY, VCPUS: what belongs to the machine → OK */
-	PROTO_CREATE,  /* ID, CONFIG, BUNDLE → SESSION */
-	PROTO_START,   /* ID, TEXT: state document for hooks, ROWS, COLS → OK once the workload runs */
-	PROTO_EXEC,    /* ID, PROCESS → SESSION */
-	PROTO_KILL,    /* ID, SIGNAL, ALL → OK */
-	PROTO_PS,      /* ID → DATA: JSON array of {pid, uid, comm, args…} */
-	PROTO_PAUSE,   /* ID → OK */
-	PROTO_RESUME,  /* ID → OK */
-	PROTO_UPDATE,  /* ID, CONFIG: a linux.resources document → OK */
-	PROTO_DELETE,  /* ID → OK */
+	PROTO_HELLO,    /* → DATA {release} */
+	PROTO_MACHINE,  /* NETWORK, HOSTNAME, CLOCK, ENTROPY, VCPUS: what belongs to the machine → OK */
+	PROTO_CREATE,   /* ID, CONFIG, BUNDLE → SESSION */
+	PROTO_START,    /* ID, TEXT: state document for hooks, ROWS, COLS → OK once the workload runs */
+	PROTO_EXEC,     /* ID, PROCESS → SESSION */
+	PROTO_KILL,     /* ID, SIGNAL, ALL → OK */
+	PROTO_PS,       /* ID → DATA: JSON array of {pid, uid, comm, args…} */
+	PROTO_PAUSE,    /* ID → OK */
+	PROTO_RESUME,   /* ID → OK */
+	PROTO_UPDATE,   /* ID, CONFIG: a linux.resources document → OK */
+	PROTO_DELETE,   /* ID → OK */
 	PROTO_POWEROFF, /* → OK, then the machine writes back and ends */
 	/* first message of a stream connection */
-	PROTO_STREAM,  /* STREAM: 0, 1, 2; TOKEN */
+	PROTO_STREAM, /* STREAM: 0, 1, 2; TOKEN */
 	/* client to session, unanswered */
-	PROTO_RESIZE,  /* ROWS, COLS */
-	PROTO_SIGNAL,  /* SIGNAL: to the session's process */
+	PROTO_RESIZE, /* ROWS, COLS */
+	PROTO_SIGNAL, /* SIGNAL: to the session's process */
 	/* answers */
 	PROTO_OK,
 	PROTO_ERROR,   /* CODE, TEXT */
@@ -59,8 +59,8 @@ enum proto_type {
 	PROTO_SESSION, /* PID (in the guest), PORT, TOKEN */
 	PROTO_EXIT,    /* STATUS: 0..255, 128 + signal */
 	/* further requests */
-	PROTO_STATS,   /* ID → DATA: members of runc's "data" object; VCPUS: processors online */
-	PROTO_EVENTS,  /* ID → OK, then a DATA "oom" for each out-of-memory kill until the container ends */
+	PROTO_STATS,  /* ID → DATA: members of runc's "data" object; VCPUS: processors online */
+	PROTO_EVENTS, /* ID → OK, then a DATA "oom" for each out-of-memory kill until the container ends */
 	PROTO_TYPE_MAX,
 };
 

@@ -49,7 +49,10 @@ const char *const qemu_host_paths[] = {
 };
 
 static const char *const binaries[] = {
-	"/usr/bin/qemu-system-x86_64", "/usr/local/bin/qemu-system-x86_64", "/usr/libexec/qemu-kvm", NULL,
+	"/usr/bin/qemu-system-x86_64",
+	"/usr/local/bin/qemu-system-x86_64",
+	"/usr/libexec/qemu-kvm",
+	NULL,
 };
 
 enum order { ORDER_NONE, ORDER_PAUSE, ORDER_RESUME, ORDER_BALLOON, ORDER_STATS, ORDER_STOP };
@@ -70,7 +73,7 @@ struct qemu {
 	struct str err_line, last_line, qmp_line;
 	bool qmp_ready, ended, stopping;
 	bool guest_shutdown, guest_reset;
-	struct err fail;         /* why run() gave up */
+	struct err fail; /* why run() gave up */
 	/* orders, under lock */
 	pthread_mutex_t lock;
 	pthread_cond_t done;
@@ -141,7 +144,8 @@ static int pair(int *ret_ours, int *ret_theirs, struct err *err)
 }
 
 /* Serves *dev (taken) to QEMU's end *ret_fd, if there is one. */
-static int serve(struct virtio_device **dev, unsigned int nqueues, struct vhost_user **ret, int *ret_fd, struct err *err)
+static int serve(struct virtio_device **dev, unsigned int nqueues, struct vhost_user **ret, int *ret_fd,
+		 struct err *err)
 {
 	int ours = -1, r;
 
@@ -212,7 +216,7 @@ static void qemu_free(struct vm *vm)
 static int qemu_build(const struct vm_spec *spec, struct vm **ret, struct err *err)
 {
 	const char *accel = getenv("AMPHI_QEMU_ACCEL");
-	struct err ignored = {0};
+	struct err ignored = { 0 };
 	struct qemu *q;
 	int r = qemu_probe(err);
 
@@ -251,7 +255,7 @@ static int qemu_build(const struct vm_spec *spec, struct vm **ret, struct err *e
 /* The host's TSC rate against the raw clock, within a few parts in 10^5. 0 where there is none. */
 static unsigned long tsc_khz(void)
 {
-	struct timespec a, b, wait = {.tv_nsec = 20000000};
+	struct timespec a, b, wait = { .tv_nsec = 20000000 };
 	unsigned long long from, to;
 	double ns;
 
@@ -267,7 +271,7 @@ static unsigned long tsc_khz(void)
 /* In the child: nothing but system calls from here on. */
 static void child(struct qemu *q, char *const argv[], int err_fd, pid_t parent)
 {
-	const int keep[] = {q->qmp_fd, q->fs_fd, q->vsock_fd};
+	const int keep[] = { q->qmp_fd, q->fs_fd, q->vsock_fd };
 	int in = open("/dev/null", O_RDWR | O_CLOEXEC);
 	sigset_t none;
 
@@ -350,7 +354,7 @@ static void stderr_ready(struct qemu *q)
 		log_debug("QEMU: %s", str_get(&q->err_line));
 		str_free(&q->last_line);
 		q->last_line = q->err_line;
-		q->err_line = (struct str){0};
+		q->err_line = (struct str){ 0 };
 	}
 }
 
@@ -364,7 +368,7 @@ static void qmp_event(struct qemu *q, const struct json *root)
 {
 	cleanup_free char *event = NULL;
 	cleanup_free char *reason = NULL;
-	struct err ignored = {0};
+	struct err ignored = { 0 };
 
 	if (json_get(root, "QMP")) {
 		qmp_send(q, "{\"execute\":\"qmp_capabilities\"}\n");
@@ -383,7 +387,7 @@ static void qmp_event(struct qemu *q, const struct json *root)
 
 static void qmp_text(struct qemu *q)
 {
-	struct err ignored = {0};
+	struct err ignored = { 0 };
 	cleanup_json_doc struct json_doc *doc = NULL;
 
 	if (!q->qmp_line.len)
@@ -392,7 +396,7 @@ static void qmp_text(struct qemu *q)
 	if (doc && json_root(doc)->type == JSON_OBJECT)
 		qmp_event(q, json_root(doc));
 	str_free(&q->qmp_line);
-	q->qmp_line = (struct str){0};
+	q->qmp_line = (struct str){ 0 };
 }
 
 static void qmp_readable(struct qemu *q)
@@ -477,11 +481,11 @@ static void supervise(struct qemu *q)
 	struct pollfd p[N];
 
 	for (;;) {
-		const int fds[N] = {q->pidfd,    q->stderr_fd, q->qmp, q->report.epoll_fd,
-				    q->event_fd, q->stopping ? -1 : q->spec->stop_fd};
+		const int fds[N] = { q->pidfd,           q->stderr_fd, q->qmp,
+				     q->report.epoll_fd, q->event_fd,  q->stopping ? -1 : q->spec->stop_fd };
 
 		for (int n = 0; n < N; n++)
-			p[n] = (struct pollfd){.fd = fds[n], .events = POLLIN};
+			p[n] = (struct pollfd){ .fd = fds[n], .events = POLLIN };
 		if (poll(p, N, -1) < 0)
 			continue;
 		if (p[ERRORS].revents)
@@ -507,8 +511,8 @@ static void drain(struct qemu *q)
 	struct pollfd p[2];
 
 	for (;;) {
-		p[0] = (struct pollfd){.fd = q->stderr_fd, .events = POLLIN};
-		p[1] = (struct pollfd){.fd = q->qmp, .events = POLLIN};
+		p[0] = (struct pollfd){ .fd = q->stderr_fd, .events = POLLIN };
+		p[1] = (struct pollfd){ .fd = q->qmp, .events = POLLIN };
 		if (poll(p, 2, 0) <= 0)
 			break;
 		if (p[0].revents)
@@ -519,7 +523,7 @@ static void drain(struct qemu *q)
 	if (q->err_line.len) {
 		str_free(&q->last_line);
 		q->last_line = q->err_line;
-		q->err_line = (struct str){0};
+		q->err_line = (struct str){ 0 };
 	}
 }
 
@@ -535,7 +539,8 @@ static int conclude(struct qemu *q, int status, struct vm_exit *ret, struct err 
 		return 0;
 	}
 	if (clean) {
-		ret->reason = q->guest_reset && !q->guest_shutdown && !ret->has_status ? VM_EXIT_CRASH : VM_EXIT_POWEROFF;
+		ret->reason =
+			q->guest_reset && !q->guest_shutdown && !ret->has_status ? VM_EXIT_CRASH : VM_EXIT_POWEROFF;
 		return 0;
 	}
 	ret->reason = VM_EXIT_FAILED;

@@ -15,13 +15,15 @@
 #include "vm/vm.h"
 
 static const char *const kernel_common[] = {
-	"console=ttyS0",          /* early boot and panics */
+	"console=ttyS0", /* early boot and panics */
 	"8250.nr_uarts=1",
-	"reboot=t",               /* a reboot is a triple fault, which ends QEMU */
+	"reboot=t", /* a reboot is a triple fault, which ends QEMU */
 	"panic=-1",
 	"pci=off",
-	"i8042.noaux", "i8042.nokbd", "i8042.dumbkbd",
-	"tsc=reliable",           /* a busy host makes the watchdog see ghosts */
+	"i8042.noaux",
+	"i8042.nokbd",
+	"i8042.dumbkbd",
+	"tsc=reliable", /* a busy host makes the watchdog see ghosts */
 	"no_timer_check",
 	"cryptomgr.notests",
 	"random.trust_cpu=on",
@@ -33,7 +35,7 @@ static const char *const kernel_common[] = {
 
 static char *kernel_parameters(const struct vm_spec *spec, const struct qemu_args *a)
 {
-	cleanup_str struct str s = {0};
+	cleanup_str struct str s = { 0 };
 	unsigned int present = spec->vcpus_max > spec->vcpus ? spec->vcpus_max : spec->vcpus;
 
 	for (size_t n = 0; n < ARRAY_SIZE(kernel_common); n++)
@@ -72,7 +74,8 @@ static void add_machine(char ***v, const struct vm_spec *spec, const struct qemu
 	add(v, "-cpu", xstrdup(a->kvm ? "host" : "max"));
 	add(v, "-smp", xasprintf("%u", present));
 	add(v, "-m", xasprintf("%lluM", (unsigned long long)(spec->memory_bytes >> 20)));
-	add(v, "-object", xasprintf("memory-backend-memfd,id=ram,size=%llu,share=on", (unsigned long long)spec->memory_bytes));
+	add(v, "-object",
+	    xasprintf("memory-backend-memfd,id=ram,size=%llu,share=on", (unsigned long long)spec->memory_bytes));
 	add(v, "-global", xstrdup("virtio-mmio.force-legacy=false"));
 	if (a->sandbox)
 		add(v, "-sandbox", xstrdup("on,obsolete=deny,elevateprivileges=deny,spawn=deny"));
@@ -86,8 +89,9 @@ static void add_devices(char ***v, const struct vm_spec *spec, const struct qemu
 {
 	if (a->fs_fd >= 0) {
 		add(v, "-chardev", xasprintf("socket,id=fs,fd=%d", a->fs_fd));
-		add(v, "-device", xasprintf("vhost-user-fs-device,chardev=fs,tag=" VM_FS_TAG ",queue-size=1024,num-request-queues=%u",
-					    vm_fs_queues(spec) - 1));
+		add(v, "-device",
+		    xasprintf("vhost-user-fs-device,chardev=fs,tag=" VM_FS_TAG ",queue-size=1024,num-request-queues=%u",
+			      vm_fs_queues(spec) - 1));
 	}
 	if (a->vsock_fd >= 0) {
 		add(v, "-chardev", xasprintf("socket,id=vsock,fd=%d", a->vsock_fd));
@@ -101,8 +105,9 @@ static void add_devices(char ***v, const struct vm_spec *spec, const struct qemu
 		if (nic->mtu)
 			snprintf(mtu, sizeof(mtu), ",host_mtu=%u", nic->mtu);
 		add(v, "-netdev", xasprintf("tap,id=net%u,fd=%d,vhost=off", n, nic->tap_fd));
-		add(v, "-device", xasprintf("virtio-net-device,netdev=net%u,mac=%02x:%02x:%02x:%02x:%02x:%02x%s", n, m[0],
-					    m[1], m[2], m[3], m[4], m[5], mtu));
+		add(v, "-device",
+		    xasprintf("virtio-net-device,netdev=net%u,mac=%02x:%02x:%02x:%02x:%02x:%02x%s", n, m[0], m[1], m[2],
+			      m[3], m[4], m[5], mtu));
 	}
 	if (!spec->no_rng)
 		add(v, "-device", xstrdup("virtio-rng-device"));

@@ -13,13 +13,13 @@
 
 struct report {
 	pthread_mutex_t lock;
-	int epoll_fd;               /* readable: call report_handle() */
+	int epoll_fd; /* readable: call report_handle() */
 	int fds[REPORT_CONNECTIONS];
 	unsigned char buf[REPORT_CONNECTIONS][4];
 	unsigned int have[REPORT_CONNECTIONS];
-	unsigned int next;          /* slot to use next */
+	unsigned int next; /* slot to use next */
 	bool has_status;
-	int status;                 /* wait status, guest-written */
+	int status; /* wait status, guest-written */
 };
 
 int report_init(struct report *r, struct err *err);

@@ -14,13 +14,13 @@
 
 struct serial {
 	pthread_mutex_t lock;
-	int out_fd;        /* -1: dropped; not owned */
-	int irq_fd;        /* irq_line(); -1: none; not owned */
+	int out_fd; /* -1: dropped; not owned */
+	int irq_fd; /* irq_line(); -1: none; not owned */
 	uint64_t written;
 	uint8_t ier, lcr, mcr, scr, fcr, dll, dlm;
-	bool thr_pending;  /* transmitter empty interrupt waits to be read */
+	bool thr_pending; /* transmitter empty interrupt waits to be read */
 	unsigned int line_len;
-	char line[256];    /* gathered to write whole lines */
+	char line[256]; /* gathered to write whole lines */
 	/* Called with each line once it is complete (panic detection); may be NULL. */
 	void (*line_seen)(void *arg, const char *line);
 	void *line_arg;

@@ -18,7 +18,7 @@
 #include "base/str.h"
 
 #define OUT_SIZE (256u << 10)
-#define LZ4_BLOCK_MAX (8u << 20)     /* uncompressed block of the legacy frame */
+#define LZ4_BLOCK_MAX (8u << 20) /* uncompressed block of the legacy frame */
 #define DECODER_MEMORY_MAX (256ULL << 20)
 #define KERNEL_MAX (512ULL << 20)
 
@@ -103,8 +103,8 @@ static int from_gzip(const uint8_t *in, size_t len, uint8_t *out, struct sink *s
 static int from_lzma(const uint8_t *in, size_t len, bool alone, uint8_t *out, struct sink *s, struct err *err)
 {
 	lzma_stream z = LZMA_STREAM_INIT;
-	lzma_ret zr = alone ? lzma_alone_decoder(&z, DECODER_MEMORY_MAX) :
-			      lzma_stream_decoder(&z, DECODER_MEMORY_MAX, 0);
+	lzma_ret zr =
+		alone ? lzma_alone_decoder(&z, DECODER_MEMORY_MAX) : lzma_stream_decoder(&z, DECODER_MEMORY_MAX, 0);
 	int r = 0;
 
 	if (zr != LZMA_OK)

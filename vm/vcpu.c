@@ -114,7 +114,8 @@ enum vcpu_end vcpu_loop(struct vcpu *v, const char **ret_text)
 			port_io(v);
 			continue;
 		case KVM_EXIT_MMIO:
-			bus_access(v->group->mmio, run->mmio.phys_addr, run->mmio.data, run->mmio.len, run->mmio.is_write);
+			bus_access(v->group->mmio, run->mmio.phys_addr, run->mmio.data, run->mmio.len,
+				   run->mmio.is_write);
 			continue;
 		case KVM_EXIT_INTR:
 			continue;
@@ -130,8 +131,8 @@ enum vcpu_end vcpu_loop(struct vcpu *v, const char **ret_text)
 		case KVM_EXIT_INTERNAL_ERROR:
 			log_error("vCPU %u: KVM internal error, suberror %u", v->id, run->internal.suberror);
 			text = run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION ?
-				       "this host's KVM cannot run an instruction of the guest's kernel" :
-				       "KVM internal error";
+				"this host's KVM cannot run an instruction of the guest's kernel" :
+				"KVM internal error";
 			end = VCPU_FAILED;
 			break;
 		case KVM_EXIT_FAIL_ENTRY:

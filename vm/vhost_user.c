@@ -114,9 +114,9 @@ struct vhost_user {
 	unsigned int nqueues;
 	pthread_t thread;
 	int stop_fd;
-	uint64_t protocol;      /* acked */
-	bool has_protocol;      /* F_PROTOCOL_FEATURES acked: rings start disabled */
-	uint64_t features;      /* acked */
+	uint64_t protocol; /* acked */
+	bool has_protocol; /* F_PROTOCOL_FEATURES acked: rings start disabled */
+	uint64_t features; /* acked */
 	struct vm_memory mem;
 	struct ring rings[VIRTIO_QUEUES_MAX];
 	pthread_mutex_t call_lock; /* of all call_fd */
@@ -230,7 +230,7 @@ static int set_mem_table(struct vhost_user *vu, const struct message *m, const i
 	memory_free(&vu->mem);
 	for (unsigned int n = 0; n < m->u.mem.n; n++) {
 		const struct mem_region *g = &m->u.mem.regions[n];
-		struct memory_region region = {.gpa = g->gpa, .len = g->size, .user_addr = g->user_addr};
+		struct memory_region region = { .gpa = g->gpa, .len = g->size, .user_addr = g->user_addr };
 		int r;
 
 		if (!g->size || g->size > SIZE_MAX - g->mmap_offset)
@@ -411,7 +411,7 @@ static int receive(struct vhost_user *vu, struct message *m, int *fds, size_t *n
 
 static int serve_one(struct vhost_user *vu, struct err *err)
 {
-	int fds[FDS_MAX] = {-1, -1, -1, -1, -1, -1, -1, -1};
+	int fds[FDS_MAX] = { -1, -1, -1, -1, -1, -1, -1, -1 };
 	size_t n_fds = FDS_MAX;
 	struct message m;
 	struct err ignored;
@@ -442,8 +442,8 @@ static int serve_one(struct vhost_user *vu, struct err *err)
 static void *server_thread(void *arg)
 {
 	struct vhost_user *vu = arg;
-	struct pollfd p[2] = {{.fd = vu->sock, .events = POLLIN}, {.fd = vu->stop_fd, .events = POLLIN}};
-	struct err err = {0};
+	struct pollfd p[2] = { { .fd = vu->sock, .events = POLLIN }, { .fd = vu->stop_fd, .events = POLLIN } };
+	struct err err = { 0 };
 	/* It starts the core's threads, which lock themselves further. */
 	int r = lockdown_thread(LOCKDOWN_MAIN, &err) < 0 ? -1 : 1;
 

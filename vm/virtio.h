@@ -31,7 +31,7 @@
 
 #define VIRTIO_QUEUES_MAX 16
 /* What every transport adds to the device's own feature bits. */
-#define VIRTIO_FEATURES_COMMON                                                                     \
+#define VIRTIO_FEATURES_COMMON \
 	(1ULL << VIRTIO_F_VERSION_1 | 1ULL << VIRTIO_RING_F_EVENT_IDX | 1ULL << VIRTIO_RING_F_INDIRECT_DESC)
 
 struct virtio_device;
@@ -62,20 +62,20 @@ struct virtio_transport {
 struct virtio_device {
 	/* identity and offer: set by the core's constructor through virtio_init() */
 	const struct virtio_device_ops *ops;
-	uint64_t features;     /* offered, without VIRTIO_FEATURES_COMMON (the transport adds those) */
+	uint64_t features; /* offered, without VIRTIO_FEATURES_COMMON (the transport adds those) */
 	unsigned int nqueues;
-	void *config;          /* configuration space as the driver reads it (little endian); owned by the core */
+	void *config; /* configuration space as the driver reads it (little endian); owned by the core */
 	size_t config_len;
 
 	/* set by the transport */
-	uint64_t acked;        /* negotiated features, a subset of what was offered */
+	uint64_t acked; /* negotiated features, a subset of what was offered */
 	const struct vm_memory *mem;
 	struct virtio_transport transport;
 	struct virtq vq[VIRTIO_QUEUES_MAX];
 	_Atomic uint32_t config_generation;
 
 	/* running */
-	bool active;           /* between activate and reset */
+	bool active; /* between activate and reset */
 	_Atomic bool failed;
 	_Atomic unsigned int complaints; /* failures logged so far */
 };

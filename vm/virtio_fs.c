@@ -196,7 +196,7 @@ static void *worker_thread(void *arg)
 
 static int start_worker(struct virtio_fs *fs, struct err *err)
 {
-	struct worker_start s = {.fs = fs, .lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER};
+	struct worker_start s = { .fs = fs, .lock = PTHREAD_MUTEX_INITIALIZER, .done = PTHREAD_COND_INITIALIZER };
 	int r = pthread_create(&fs->threads[fs->n_threads], NULL, worker_thread, &s);
 
 	if (r)
@@ -235,7 +235,7 @@ static void stop_workers(struct virtio_fs *fs)
 
 static int watch(struct virtio_fs *fs, int fd, uint32_t events, uint32_t tag)
 {
-	struct epoll_event ev = {.events = events, .data.u32 = tag};
+	struct epoll_event ev = { .events = events, .data.u32 = tag };
 
 	return fd < 0 ? 0 : epoll_ctl(fs->epoll_fd, EPOLL_CTL_ADD, fd, &ev);
 }
@@ -309,7 +309,7 @@ static const struct virtio_device_ops fs_ops = {
 
 void virtio_fs_params_init(struct virtio_fs_params *p)
 {
-	*p = (struct virtio_fs_params){.export_fd = -1, .proc_fd = -1, .cache = VIRTIO_FS_CACHE_AUTO, .tag = ""};
+	*p = (struct virtio_fs_params){ .export_fd = -1, .proc_fd = -1, .cache = VIRTIO_FS_CACHE_AUTO, .tag = "" };
 }
 
 struct virtio_device *virtio_fs_create(const struct virtio_fs_params *p, struct err *err)
@@ -328,9 +328,10 @@ struct virtio_device *virtio_fs_create(const struct virtio_fs_params *p, struct 
 	}
 	fs->epoll_fd = fs->stop_fd = -1;
 	fs->n_workers = !p->workers ? WORKERS_DEFAULT : p->workers < WORKERS_MAX ? p->workers : WORKERS_MAX;
-	fs->n_queues = 1 + (!p->request_queues				   ? 1 :
-			    p->request_queues < VIRTIO_FS_REQUEST_QUEUES_MAX ? p->request_queues :
-									       VIRTIO_FS_REQUEST_QUEUES_MAX);
+	fs->n_queues = 1 +
+		(!p->request_queues                                       ? 1 :
+			 p->request_queues < VIRTIO_FS_REQUEST_QUEUES_MAX ? p->request_queues :
+									    VIRTIO_FS_REQUEST_QUEUES_MAX);
 	memcpy(fs->config.tag, p->tag, len);
 	fs->config.num_request_queues = fs->n_queues - 1;
 	fs->pt = passthrough_new(p, complete, fs, err);
@@ -358,7 +359,7 @@ struct virtio_device *virtio_fs_new(int export_fd, const char *tag, struct err *
 
 int virtio_fs_cache_parse(const char *word, enum virtio_fs_cache *ret)
 {
-	static const char *const words[] = {"none", "auto", "always"};
+	static const char *const words[] = { "none", "auto", "always" };
 
 	static_assert(sizeof(words) / sizeof(words[0]) == VIRTIO_FS_CACHE_MAX, "a word for each cache policy");
 	for (unsigned int n = 0; n < VIRTIO_FS_CACHE_MAX; n++) {

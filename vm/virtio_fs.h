@@ -18,32 +18,32 @@ struct virtio_device;
 
 /* How long the guest may trust what it has seen. */
 enum virtio_fs_cache {
-	VIRTIO_FS_CACHE_NONE,   /* asks for every name and attribute again: the tree is changed by others all the time */
-	VIRTIO_FS_CACHE_AUTO,   /* one second, file content revalidated at open: the default */
+	VIRTIO_FS_CACHE_NONE, /* asks for every name and attribute again: the tree is changed by others all the time */
+	VIRTIO_FS_CACHE_AUTO, /* one second, file content revalidated at open: the default */
 	VIRTIO_FS_CACHE_ALWAYS, /* for good: nobody else writes to the tree */
 	VIRTIO_FS_CACHE_MAX
 };
 
 /* A mount below the tree with a policy of its own; mounts below it without one take it over. */
 struct virtio_fs_mount {
-	const char *path;           /* from the tree's root: "mounts/3" */
+	const char *path; /* from the tree's root: "mounts/3" */
 	enum virtio_fs_cache cache;
 };
 
 struct virtio_fs_params {
-	int export_fd;              /* the tree's root directory; any flags, O_PATH allowed; owned by the caller (duplicated) */
-	const char *tag;            /* 1..36 bytes */
-	enum virtio_fs_cache cache; /* what none of the mounts says */
+	int export_fd;   /* the tree's root directory; any flags, O_PATH allowed; owned by the caller (duplicated) */
+	const char *tag; /* 1..36 bytes */
+	enum virtio_fs_cache cache;           /* what none of the mounts says */
 	const struct virtio_fs_mount *mounts; /* each a mount point now; the caller's, used by create only */
 	size_t n_mounts;
-	bool read_only;             /* every change is answered with EROFS, whatever the mounts below say */
-	bool writeback;             /* the guest may hold back writes; only where nobody else uses the files */
-	bool shared_locks;          /* fcntl and flock locks are taken on the host's files, so that several machines and the
+	bool read_only;       /* every change is answered with EROFS, whatever the mounts below say */
+	bool writeback;       /* the guest may hold back writes; only where nobody else uses the files */
+	bool shared_locks;    /* fcntl and flock locks are taken on the host's files, so that several machines and the
 				     * host see them. Off: they live in the guest's kernel, faster, and a waiter can be killed */
-	unsigned int workers;       /* threads; 0: 4 */
+	unsigned int workers; /* threads; 0: 4 */
 	unsigned int request_queues; /* 0: 1, at most VIRTIO_FS_REQUEST_QUEUES_MAX */
-	unsigned long fds_max;      /* descriptors of nodes kept open; 0: INODE_FDS_DEFAULT */
-	int proc_fd;                /* directory fd of a proc mount's self/fd (of this process); -1: opens /proc/self/fd */
+	unsigned long fds_max;       /* descriptors of nodes kept open; 0: INODE_FDS_DEFAULT */
+	int proc_fd; /* directory fd of a proc mount's self/fd (of this process); -1: opens /proc/self/fd */
 };
 
 /* tag "", cache AUTO, fds -1. */

@@ -21,13 +21,13 @@ struct virtio_mmio_host {
 };
 
 struct virtio_mmio {
-	struct virtio_device *dev;      /* owned */
+	struct virtio_device *dev; /* owned */
 	struct virtio_mmio_host host;
 	const struct vm_memory *mem;
-	uint64_t base;                  /* its registers' guest address */
-	int line;                       /* interrupt line; owned */
+	uint64_t base; /* its registers' guest address */
+	int line;      /* interrupt line; owned */
 
-	pthread_mutex_t lock;           /* the fields below; not held by interrupts */
+	pthread_mutex_t lock; /* the fields below; not held by interrupts */
 	uint32_t status;
 	uint32_t device_features_sel, driver_features_sel, queue_sel;
 	uint64_t driver_features;

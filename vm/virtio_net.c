@@ -46,7 +46,7 @@ enum { QUEUE_RX, QUEUE_TX, QUEUES };
 
 /* Buffers taken from the receive queue and not yet filled, oldest first. */
 struct rx {
-	unsigned int first, n;           /* entries of head, len, iovs */
+	unsigned int first, n; /* entries of head, len, iovs */
 	uint16_t head[RX_BUFS];
 	uint32_t len[RX_BUFS];
 	uint16_t iovs[RX_BUFS];
@@ -62,7 +62,7 @@ struct virtio_net {
 	struct virtio_net_config config;
 	struct rx rx;
 	int tap_fd;
-	uint32_t watched;                /* EPOLL mask of the tap */
+	uint32_t watched; /* EPOLL mask of the tap */
 	bool mergeable;
 };
 
@@ -325,9 +325,8 @@ struct virtio_device *virtio_net_new(int tap_fd, const uint8_t mac[6], uint16_t 
 {
 	struct virtio_net *net;
 	uint64_t features = 1ULL << VIRTIO_NET_F_MAC | 1ULL << VIRTIO_NET_F_STATUS | 1ULL << VIRTIO_NET_F_CSUM |
-			    1ULL << VIRTIO_NET_F_GUEST_CSUM | 1ULL << VIRTIO_NET_F_HOST_TSO4 |
-			    1ULL << VIRTIO_NET_F_HOST_TSO6 | 1ULL << VIRTIO_NET_F_GUEST_TSO4 |
-			    1ULL << VIRTIO_NET_F_GUEST_TSO6 | 1ULL << VIRTIO_NET_F_MRG_RXBUF;
+		1ULL << VIRTIO_NET_F_GUEST_CSUM | 1ULL << VIRTIO_NET_F_HOST_TSO4 | 1ULL << VIRTIO_NET_F_HOST_TSO6 |
+		1ULL << VIRTIO_NET_F_GUEST_TSO4 | 1ULL << VIRTIO_NET_F_GUEST_TSO6 | 1ULL << VIRTIO_NET_F_MRG_RXBUF;
 	int r = fd_set_nonblock(tap_fd, true);
 
 	if (r < 0) {

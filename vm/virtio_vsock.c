@@ -45,7 +45,7 @@ enum { QUEUE_RX, QUEUE_TX, QUEUE_EVENT, QUEUES };
 #define BUCKETS 1024
 #define RESETS_MAX 256
 #define PORT_FIRST (1u << 30)
-#define ROUND 64               /* packets of one direction before the other gets its turn */
+#define ROUND 64 /* packets of one direction before the other gets its turn */
 #define IOV_MAX_ 64
 
 /* epoll data below this are not streams. */
@@ -63,12 +63,12 @@ struct virtio_vsock {
 	struct vsock_stream *table[BUCKETS]; /* with ports */
 	struct vsock_stream *lines;          /* clients without a port yet, by next_hash */
 	struct vsock_stream *queue_head, *queue_tail;
-	struct vsock_stream *dead;           /* freed after the batch, by next_hash */
+	struct vsock_stream *dead; /* freed after the batch, by next_hash */
 	unsigned int n_streams;
 	uint32_t next_port;
 	struct {
 		uint32_t guest_port, host_port;
-	} resets[RESETS_MAX];                /* for packets of no stream; ring */
+	} resets[RESETS_MAX]; /* for packets of no stream; ring */
 	unsigned int reset_head, n_resets;
 	struct virtq_chain chain;
 	struct iovec iov[IOV_MAX_];
@@ -127,7 +127,7 @@ static bool wants_to_send(const struct vsock_stream *s)
 	if (s->shut_want & ~s->shut_sent)
 		return true;
 	return s->readable && !(s->shut_want & VIRTIO_VSOCK_SHUTDOWN_SEND) &&
-	       !(s->shut_guest & VIRTIO_VSOCK_SHUTDOWN_RCV) && vsock_stream_credit(s);
+		!(s->shut_guest & VIRTIO_VSOCK_SHUTDOWN_RCV) && vsock_stream_credit(s);
 }
 
 static void unlink_stream(struct vsock_stream **list, struct vsock_stream *s)
@@ -161,7 +161,7 @@ static void settle(struct virtio_vsock *v, struct vsock_stream *s)
 
 static int watch(struct virtio_vsock *v, struct vsock_stream *s)
 {
-	struct epoll_event ev = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = s};
+	struct epoll_event ev = { .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.ptr = s };
 
 	return epoll_ctl(v->epoll_fd, EPOLL_CTL_ADD, s->fd, &ev);
 }
@@ -504,7 +504,7 @@ static void *vsock_thread(void *arg)
 {
 	struct virtio_vsock *v = arg;
 	struct epoll_event ev[64];
-	struct err err = {0};
+	struct err err = { 0 };
 	bool more = true;
 	int n;
 
@@ -543,7 +543,7 @@ static void *vsock_thread(void *arg)
 
 static int add(struct virtio_vsock *v, int fd, uint32_t events, uint64_t tag)
 {
-	struct epoll_event ev = {.events = events, .data.u64 = tag};
+	struct epoll_event ev = { .events = events, .data.u64 = tag };
 
 	return fd < 0 ? 0 : epoll_ctl(v->epoll_fd, EPOLL_CTL_ADD, fd, &ev);
 }

@@ -23,19 +23,19 @@
 
 struct virtio_device;
 
-#define VIRTIO_VSOCK_BUF (256u << 10)   /* bytes a stream may hold back for a slow host reader */
-#define VIRTIO_VSOCK_STREAMS_MAX 4096   /* connections at a time; further ones are refused */
-#define VIRTIO_VSOCK_LINE_MAX 128       /* a line of a client, with newline */
+#define VIRTIO_VSOCK_BUF (256u << 10) /* bytes a stream may hold back for a slow host reader */
+#define VIRTIO_VSOCK_STREAMS_MAX 4096 /* connections at a time; further ones are refused */
+#define VIRTIO_VSOCK_LINE_MAX 128     /* a line of a client, with newline */
 #define VIRTIO_VSOCK_HOST_CID 2
 
 struct virtio_vsock_params {
-	int listen_fd;       /* listening unix stream socket, owned by the device from a successful call on; -1: none */
-	uint64_t guest_cid;  /* > 2 */
+	int listen_fd;      /* listening unix stream socket, owned by the device from a successful call on; -1: none */
+	uint64_t guest_cid; /* > 2 */
 	/* Returns the fd of a stream (owned by the device from then on) or -errno (refused). Called in the device's thread. */
 	int (*guest_connect)(void *arg, uint32_t port);
 	/* A line that is not CONNECT, without newline; writes a line with newline to reply. NULL: refused. Same thread. */
 	void (*control)(void *arg, const char *line, char *reply, size_t reply_len);
-	void *arg;           /* of both */
+	void *arg; /* of both */
 };
 
 /* The device core. NULL with *err. */

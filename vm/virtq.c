@@ -140,7 +140,8 @@ static int follow(struct virtq *q, struct virtq_chain *c, const void *table, uin
 			const void *inner;
 			uint32_t n = d.len / 16;
 
-			if (!q->indirect || nested || (d.flags & VRING_DESC_F_NEXT) || d.len % 16 || !n || n > VIRTQ_CHAIN_MAX)
+			if (!q->indirect || nested || (d.flags & VRING_DESC_F_NEXT) || d.len % 16 || !n ||
+			    n > VIRTQ_CHAIN_MAX)
 				return -EPROTO;
 			inner = memory_slice(q->mem, d.addr, d.len);
 			return inner ? follow(q, c, inner, n, 0, true) : -EPROTO;

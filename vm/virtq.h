@@ -38,22 +38,22 @@ struct virtq {
 	int call_fd;               /* vhost-user: eventfd to interrupt the driver; -1: none */
 
 	/* running */
-	bool ready;                /* may be used; false: skip it */
+	bool ready; /* may be used; false: skip it */
 	bool broken;
-	const void *desc_host;     /* checked host pointers, valid while ready */
+	const void *desc_host; /* checked host pointers, valid while ready */
 	void *avail_host, *used_host;
-	uint16_t next_avail;       /* index of the next chain to take */
-	uint16_t next_used;        /* index of the next used entry */
-	uint16_t signalled;        /* next_used at the last interrupt */
+	uint16_t next_avail; /* index of the next chain to take */
+	uint16_t next_used;  /* index of the next used entry */
+	uint16_t signalled;  /* next_used at the last interrupt */
 	bool signalled_valid;
 };
 
 /* One request: readable slices first, then writable ones. Big (16 KiB): keep it in the worker, not per request. */
 struct virtq_chain {
-	uint16_t head;      /* for virtq_push() */
-	uint16_t out_n;     /* slices the device reads: iov[0 .. out_n) */
-	uint16_t in_n;      /* slices the device writes: iov[out_n .. out_n + in_n) */
-	size_t out_len;     /* bytes in them */
+	uint16_t head;  /* for virtq_push() */
+	uint16_t out_n; /* slices the device reads: iov[0 .. out_n) */
+	uint16_t in_n;  /* slices the device writes: iov[out_n .. out_n + in_n) */
+	size_t out_len; /* bytes in them */
 	size_t in_len;
 	struct iovec iov[VIRTQ_CHAIN_MAX];
 };

@@ -28,8 +28,8 @@ void vm_spec_init(struct vm_spec *spec)
 
 void vm_spec_close(struct vm_spec *spec)
 {
-	int *fds[] = { &spec->kernel_fd, &spec->initrd_fd, &spec->export_fd, &spec->agent_listen_fd,
-		       &spec->console_fd, &spec->kvm_fd,   &spec->stop_fd };
+	int *fds[] = { &spec->kernel_fd,  &spec->initrd_fd, &spec->export_fd, &spec->agent_listen_fd,
+		       &spec->console_fd, &spec->kvm_fd,    &spec->stop_fd };
 
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
 		if (*fds[i] >= 0)

@@ -29,40 +29,40 @@
 #define VM_PORT_EXIT 1023  /* host: takes the workload's wait status */
 #define VM_GUEST_CID 3
 #define VM_NICS_MAX 8
-#define VM_FS_TAG "amphi"  /* tag of the one virtio-fs device */
+#define VM_FS_TAG "amphi" /* tag of the one virtio-fs device */
 
 struct vm_nic {
-	int tap_fd;       /* IFF_VNET_HDR | IFF_NO_PI, non-blocking not required; owned by the spec */
+	int tap_fd; /* IFF_VNET_HDR | IFF_NO_PI, non-blocking not required; owned by the spec */
 	uint8_t mac[6];
-	uint16_t mtu;     /* 0: not announced */
+	uint16_t mtu; /* 0: not announced */
 };
 
 struct virtio_fs_mount;
 
 struct vm_spec {
-	const char *name;           /* for the log: the container's id */
-	unsigned int vcpus;         /* online at boot */
-	unsigned int vcpus_max;     /* present; 0: = vcpus */
-	uint64_t memory_bytes;      /* multiple of 2 MiB */
-	int kernel_fd;              /* ELF vmlinux or bzImage */
-	int initrd_fd;              /* -1: none */
-	const char *kernel_path;    /* the same files for QEMU, and for messages; may be NULL with KVM */
+	const char *name;        /* for the log: the container's id */
+	unsigned int vcpus;      /* online at boot */
+	unsigned int vcpus_max;  /* present; 0: = vcpus */
+	uint64_t memory_bytes;   /* multiple of 2 MiB */
+	int kernel_fd;           /* ELF vmlinux or bzImage */
+	int initrd_fd;           /* -1: none */
+	const char *kernel_path; /* the same files for QEMU, and for messages; may be NULL with KVM */
 	const char *initrd_path;
-	const char *cmdline;        /* added behind our own parameters; may be NULL */
-	int export_fd;              /* directory served by virtio-fs as VM_FS_TAG; -1: no virtio-fs */
-	int fs_cache;               /* its enum virtio_fs_cache */
+	const char *cmdline;                     /* added behind our own parameters; may be NULL */
+	int export_fd;                           /* directory served by virtio-fs as VM_FS_TAG; -1: no virtio-fs */
+	int fs_cache;                            /* its enum virtio_fs_cache */
 	const struct virtio_fs_mount *fs_mounts; /* mounts in it with another one; owned by the caller */
 	size_t n_fs_mounts;
-	bool fs_shared_locks;       /* file locks are taken on the host's files */
-	int agent_listen_fd;        /* listening unix stream socket: CONNECT <port>, or a control line; -1: no vsock */
-	int console_fd;             /* the guest's console (panics, early boot) is appended here; -1: dropped */
-	bool console_verbose;       /* whole kernel log on the console instead of "quiet" */
+	bool fs_shared_locks; /* file locks are taken on the host's files */
+	int agent_listen_fd;  /* listening unix stream socket: CONNECT <port>, or a control line; -1: no vsock */
+	int console_fd;       /* the guest's console (panics, early boot) is appended here; -1: dropped */
+	bool console_verbose; /* whole kernel log on the console instead of "quiet" */
 	struct vm_nic nics[VM_NICS_MAX];
 	unsigned int n_nics;
-	bool no_rng, no_balloon;    /* leave these devices out */
-	int lockdown;               /* enum lockdown_mode */
-	int kvm_fd;                 /* /dev/kvm from prepare(); -1 */
-	int stop_fd;                /* readable: end the machine now (eventfd); -1: none */
+	bool no_rng, no_balloon; /* leave these devices out */
+	int lockdown;            /* enum lockdown_mode */
+	int kvm_fd;              /* /dev/kvm from prepare(); -1 */
+	int stop_fd;             /* readable: end the machine now (eventfd); -1: none */
 	/* Host side of guest → host vsock connections: fd of a stream for the port, or -errno. Owned by the device. */
 	int (*guest_connect)(void *arg, uint32_t port);
 	void *guest_connect_arg;
@@ -83,18 +83,18 @@ enum vm_exit_reason {
 
 struct vm_exit {
 	enum vm_exit_reason reason;
-	bool has_status;   /* the agent reported */
-	int status;        /* wait status of the workload, as from waitpid() */
+	bool has_status; /* the agent reported */
+	int status;      /* wait status of the workload, as from waitpid() */
 };
 
 /* The reason's word ("poweroff"). */
 const char *vm_exit_name(enum vm_exit_reason reason);
 
 struct vm_stats {
-	uint64_t memory_bytes;   /* RAM of the machine */
-	uint64_t balloon_bytes;  /* taken away by the balloon */
-	uint64_t rss_bytes;      /* resident on the host, monitor included */
-	unsigned int vcpus;      /* present */
+	uint64_t memory_bytes;         /* RAM of the machine */
+	uint64_t balloon_bytes;        /* taken away by the balloon */
+	uint64_t rss_bytes;            /* resident on the host, monitor included */
+	unsigned int vcpus;            /* present */
 	uint64_t exits[KVM_STATS_MAX]; /* why the guest left, by kind; all 0: not known */
 };
 

@@ -148,7 +148,8 @@ static int from_vm_object(const struct oci_vm *vm, const struct vm_config_defaul
 	int r = 0;
 
 	if (vm->hypervisor_path)
-		return err_set(err, ENOTSUP, "vm.hypervisor.path: not supported; the monitor is amphi's own (see --vmm)");
+		return err_set(err, ENOTSUP,
+			       "vm.hypervisor.path: not supported; the monitor is amphi's own (see --vmm)");
 	if (vm->hypervisor_parameters && vm->hypervisor_parameters[0])
 		return err_set(err, ENOTSUP, "vm.hypervisor.parameters: not supported");
 	if (vm->image_path)
@@ -157,8 +158,10 @@ static int from_vm_object(const struct oci_vm *vm, const struct vm_config_defaul
 		return err_set(err, ENOTSUP, "vm.hwConfig: only vcpus and memory are supported");
 	if (vm->kernel_path || vm->initrd) {
 		if (!d->allow_paths)
-			return err_set(err, EPERM, "vm.kernel.%s: host paths need annotationsMayNamePaths in amphi's configuration file",
-				       vm->kernel_path ? "path" : "initrd");
+			return err_set(
+				err, EPERM,
+				"vm.kernel.%s: host paths need annotationsMayNamePaths in amphi's configuration file",
+				vm->kernel_path ? "path" : "initrd");
 		if (!vm->kernel_path)
 			return err_set(err, EINVAL, "vm.kernel.initrd: belongs to vm.kernel.path, which is missing");
 		c->kernel_path = xstrdup(vm->kernel_path);
@@ -188,31 +191,34 @@ static int from_annotation(const struct oci_pair *a, const struct vm_config_defa
 
 	if (!strcmp(key, "vcpus")) {
 		if (parse_u64(a->value, &n) < 0)
-			return err_set(err, EINVAL, "annotations[\"%s\"]: expected a number, found \"%s\"", a->key, a->value);
+			return err_set(err, EINVAL, "annotations[\"%s\"]: expected a number, found \"%s\"", a->key,
+				       a->value);
 		return set_vcpus(c, n, "annotations[\"amphi.vm.vcpus\"]", err);
 	}
 	if (!strcmp(key, "memory")) {
 		if (parse_size(a->value, &n) < 0)
-			return err_set(err, EINVAL, "annotations[\"%s\"]: expected a size like 512m, found \"%s\"", a->key,
-				       a->value);
+			return err_set(err, EINVAL, "annotations[\"%s\"]: expected a size like 512m, found \"%s\"",
+				       a->key, a->value);
 		return set_memory(c, n, "annotations[\"amphi.vm.memory\"]", err);
 	}
 	if (!strcmp(key, "kernel")) {
 		if (!name_ok(a->value) && !(d->allow_paths && a->value[0] == '/'))
-			return err_set(err, EINVAL, "annotations[\"%s\"]: \"%s\" is not a kernel's name", a->key, a->value);
+			return err_set(err, EINVAL, "annotations[\"%s\"]: \"%s\" is not a kernel's name", a->key,
+				       a->value);
 		free(c->kernel);
 		c->kernel = xstrdup(a->value);
 		return 0;
 	}
 	if (!strcmp(key, "vmm")) {
 		if (vm_config_vmm_parse(a->value, &c->vmm) < 0)
-			return err_set(err, EINVAL, "annotations[\"%s\"]: expected auto, kvm or qemu, found \"%s\"", a->key,
-				       a->value);
+			return err_set(err, EINVAL, "annotations[\"%s\"]: expected auto, kvm or qemu, found \"%s\"",
+				       a->key, a->value);
 		return 0;
 	}
 	if (!strcmp(key, "cache") || !strcmp(key, "locks"))
 		return 0; /* vm_config_fs */
-	return err_set(err, EINVAL, "annotations[\"%s\"]: not known (amphi.vm.vcpus, memory, kernel, vmm, cache and locks are)",
+	return err_set(err, EINVAL,
+		       "annotations[\"%s\"]: not known (amphi.vm.vcpus, memory, kernel, vmm, cache and locks are)",
 		       a->key);
 }
 

@@ -33,22 +33,22 @@ enum vm_config_vmm { VM_CONFIG_VMM_AUTO, VM_CONFIG_VMM_KVM, VM_CONFIG_VMM_QEMU }
 
 /* From the configuration file and options. */
 struct vm_config_defaults {
-	unsigned int vcpus;       /* 0: 1 */
-	unsigned int vcpus_max;   /* present, offline until an update; 0: as many as vcpus */
-	uint64_t memory_bytes;    /* 0: VM_CONFIG_MEMORY_DEFAULT */
-	const char *kernel;       /* name in the store; NULL: the store's default */
+	unsigned int vcpus;     /* 0: 1 */
+	unsigned int vcpus_max; /* present, offline until an update; 0: as many as vcpus */
+	uint64_t memory_bytes;  /* 0: VM_CONFIG_MEMORY_DEFAULT */
+	const char *kernel;     /* name in the store; NULL: the store's default */
 	enum vm_config_vmm vmm;
 	bool allow_paths;
 };
 
 struct vm_config {
-	unsigned int vcpus;       /* online at boot */
-	unsigned int vcpus_max;   /* ≥ vcpus */
-	uint64_t memory_bytes;    /* RAM, multiple of 2 MiB */
-	char *kernel;             /* name in the kernel store; NULL: its default. owned */
-	char *kernel_path;        /* host path from vm.kernel.path; NULL usually. owned */
-	char *initrd_path;        /* vm.kernel.initrd, likewise */
-	char *cmdline;            /* additional kernel parameters (vm.kernel.parameters); NULL: none. owned */
+	unsigned int vcpus;     /* online at boot */
+	unsigned int vcpus_max; /* ≥ vcpus */
+	uint64_t memory_bytes;  /* RAM, multiple of 2 MiB */
+	char *kernel;           /* name in the kernel store; NULL: its default. owned */
+	char *kernel_path;      /* host path from vm.kernel.path; NULL usually. owned */
+	char *initrd_path;      /* vm.kernel.initrd, likewise */
+	char *cmdline;          /* additional kernel parameters (vm.kernel.parameters); NULL: none. owned */
 	enum vm_config_vmm vmm;
 	struct vm_config_fs fs;
 };

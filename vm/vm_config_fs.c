@@ -75,8 +75,10 @@ static int parse_cache(const struct oci_config *config, const char *value, struc
 /* Is this a mount whose files others may use at the same time? */
 static bool is_volume(const struct oci_mount *m)
 {
-	static const char *const own[] = { "/etc/resolv.conf", "/etc/hostname", "/etc/hosts", "/run/.containerenv",
-					   "/run/secrets", "/dev/termination-log", "/dev/shm" };
+	static const char *const own[] = { "/etc/resolv.conf", "/etc/hostname",
+					   "/etc/hosts",       "/run/.containerenv",
+					   "/run/secrets",     "/dev/termination-log",
+					   "/dev/shm" };
 	bool ro = false;
 
 	if (!oci_mount_is_bind(m))

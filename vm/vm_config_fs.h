@@ -23,7 +23,7 @@ struct vm_config_fs_tree {
 #define VM_CONFIG_FS_ROOT ((size_t)-1)
 
 struct vm_config_fs {
-	int cache;                       /* of what trees leaves out */
+	int cache; /* of what trees leaves out */
 	bool shared_locks;
 	struct vm_config_fs_tree *trees; /* owned */
 	size_t n_trees;

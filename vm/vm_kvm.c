@@ -81,14 +81,14 @@ struct vm {
 
 	pthread_mutex_t lock;
 	pthread_cond_t call_done;
-	int statm_fd;            /* /proc/self/statm; -1: none */
-	int event_fd;            /* wakes main */
+	int statm_fd; /* /proc/self/statm; -1: none */
+	int event_fd; /* wakes main */
 	struct call *calls;
-	bool main_runs;          /* calls are served */
+	bool main_runs; /* calls are served */
 	bool over;
 	enum vm_exit_reason reason;
 	const char *fail_text;
-	bool panicked;           /* seen on the console */
+	bool panicked; /* seen on the console */
 };
 
 static void wake_main(struct vm *vm)
@@ -206,7 +206,9 @@ static void host_pulse(void *host, int line)
 /* Takes dev (freed on failure; NULL: *err is set already). */
 static int add_device(struct vm *vm, struct virtio_device *dev, struct err *err)
 {
-	struct virtio_mmio_host host = { .call = vm_call, .ioeventfd = host_ioeventfd, .pulse = host_pulse, .host = vm };
+	struct virtio_mmio_host host = {
+		.call = vm_call, .ioeventfd = host_ioeventfd, .pulse = host_pulse, .host = vm
+	};
 	struct virtio_mmio *t = &vm->devices[vm->n_devices];
 	uint64_t base = LAYOUT_VIRTIO + vm->n_devices * LAYOUT_VIRTIO_SIZE;
 	cleanup_fd int line = -1;

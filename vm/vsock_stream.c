@@ -63,7 +63,7 @@ uint32_t vsock_stream_credit(const struct vsock_stream *s)
 
 ssize_t vsock_stream_read(struct vsock_stream *s, struct iovec *iov, int n)
 {
-	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n};
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = (size_t)n };
 	ssize_t got;
 
 	do {
@@ -75,7 +75,7 @@ ssize_t vsock_stream_read(struct vsock_stream *s, struct iovec *iov, int n)
 /* Bytes taken; 0 when it takes none now; -errno when it never will again. */
 static ssize_t write_fd(struct vsock_stream *s, struct iovec *iov, int n)
 {
-	struct msghdr msg = {.msg_iov = iov, .msg_iovlen = (size_t)n};
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = (size_t)n };
 	ssize_t got;
 
 	do {
@@ -154,7 +154,7 @@ void vsock_stream_flush(struct vsock_stream *s)
 {
 	while (s->len) {
 		size_t first = s->len < VIRTIO_VSOCK_BUF - s->head ? s->len : VIRTIO_VSOCK_BUF - s->head;
-		struct iovec iov[2] = {{s->buf + s->head, first}, {s->buf, s->len - first}};
+		struct iovec iov[2] = { { s->buf + s->head, first }, { s->buf, s->len - first } };
 		ssize_t took = write_fd(s, iov, s->len > first ? 2 : 1);
 
 		if (took < 0)

@@ -18,7 +18,7 @@ enum vsock_stream_state {
 	VSOCK_STREAM_LINE,       /* a client that has not said CONNECT yet; no ports */
 	VSOCK_STREAM_CONNECTING, /* REQUEST on its way, the guest has not answered */
 	VSOCK_STREAM_OPEN,
-	VSOCK_STREAM_DEAD,       /* the guest reset it; only what is buffered still goes to the host */
+	VSOCK_STREAM_DEAD, /* the guest reset it; only what is buffered still goes to the host */
 };
 
 /* Packets without data that the guest has to be sent, as bits. */
@@ -32,23 +32,23 @@ enum {
 
 struct vsock_stream {
 	/* identity */
-	int fd;                     /* owned */
-	bool socket;                /* recv/send with flags; else read/write on a non-blocking fd */
+	int fd;      /* owned */
+	bool socket; /* recv/send with flags; else read/write on a non-blocking fd */
 	uint32_t guest_port, host_port;
 	enum vsock_stream_state state;
 	/* to do */
-	unsigned int send;          /* VSOCK_STREAM_SEND_* */
+	unsigned int send;                 /* VSOCK_STREAM_SEND_* */
 	unsigned int shut_want, shut_sent; /* VIRTIO_VSOCK_SHUTDOWN_* the guest is or was told */
-	unsigned int shut_guest;    /* told by the guest */
+	unsigned int shut_guest;           /* told by the guest */
 	bool shut_wr_done, shut_rd_done;   /* passed on to fd */
-	bool readable, hangup;      /* edge-triggered: true until a read says EAGAIN */
+	bool readable, hangup;             /* edge-triggered: true until a read says EAGAIN */
 	bool credit_asked;
 	/* credit, all modulo 2^32 (virtio 1.2 §5.10.6.3) */
 	uint32_t peer_alloc, peer_fwd; /* guest-written */
-	uint32_t sent;              /* bytes sent to the guest */
-	uint32_t fwd, fwd_told;     /* bytes passed on to fd, and what the guest knows of that */
+	uint32_t sent;                 /* bytes sent to the guest */
+	uint32_t fwd, fwd_told;        /* bytes passed on to fd, and what the guest knows of that */
 	/* bytes from the guest that fd did not take */
-	char *buf;                  /* VIRTIO_VSOCK_BUF bytes, ring; NULL while not needed */
+	char *buf; /* VIRTIO_VSOCK_BUF bytes, ring; NULL while not needed */
 	size_t head, len;
 	/* lists of virtio_vsock.c */
 	bool queued;

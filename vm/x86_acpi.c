@@ -31,7 +31,7 @@
 struct out {
 	uint8_t *buf;
 	size_t len, used;
-	uint64_t base;  /* guest address of buf */
+	uint64_t base; /* guest address of buf */
 	int overflow;
 };
 
@@ -124,22 +124,22 @@ static uint64_t fadt(struct out *o, uint64_t dsdt)
 {
 	size_t start = begin(o, "FACP", 6);
 
-	put32(o, 0);              /* FACS: none when hardware-reduced */
+	put32(o, 0); /* FACS: none when hardware-reduced */
 	put32(o, (uint32_t)dsdt);
-	put_zero(o, 109 - 44);    /* fixed hardware: not there */
+	put_zero(o, 109 - 44); /* fixed hardware: not there */
 	put16(o, BOOT_ARCH_VGA_ABSENT | BOOT_ARCH_MSI_ABSENT | BOOT_ARCH_NO_ASPM | BOOT_ARCH_NO_CMOS);
 	put8(o, 0);
 	put32(o, FADT_HW_REDUCED | FADT_RESET_REG_SUP | FADT_PWR_BUTTON | FADT_SLP_BUTTON);
 	put_gas(o, 1, 8, 1, LAYOUT_PORT_RESET);
 	put8(o, LAYOUT_RESET_VALUE);
-	put16(o, 0);              /* ARM boot flags */
-	put8(o, 4);               /* minor version */
-	put64(o, 0);              /* X_FACS */
+	put16(o, 0); /* ARM boot flags */
+	put8(o, 4);  /* minor version */
+	put64(o, 0); /* X_FACS */
 	put64(o, dsdt);
-	put_zero(o, 244 - 148);   /* X_PM* */
+	put_zero(o, 244 - 148); /* X_PM* */
 	put_gas(o, 1, 8, 1, LAYOUT_PORT_SLEEP_CONTROL);
 	put_gas(o, 1, 8, 1, LAYOUT_PORT_SLEEP_STATUS);
-	put(o, "AMPHI\0\0", 8);   /* hypervisor vendor */
+	put(o, "AMPHI\0\0", 8); /* hypervisor vendor */
 	finish(o, start);
 	return o->base + start;
 }

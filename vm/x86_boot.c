@@ -109,13 +109,16 @@ int x86_boot_memory(const struct vm_memory *m, const struct x86_boot *b, struct 
 
 int x86_boot_registers(int vcpu_fd, gpa_t entry, struct err *err)
 {
-	struct kvm_segment code = { .base = 0, .limit = 0xffffffff, .selector = 0x10, .type = 0xb, .present = 1, .s = 1,
-				    .l = 1, .g = 1 };
-	struct kvm_segment data = { .base = 0, .limit = 0xffffffff, .selector = 0x18, .type = 0x3, .present = 1, .s = 1,
-				    .db = 1, .g = 1 };
+	struct kvm_segment code = {
+		.base = 0, .limit = 0xffffffff, .selector = 0x10, .type = 0xb, .present = 1, .s = 1, .l = 1, .g = 1
+	};
+	struct kvm_segment data = {
+		.base = 0, .limit = 0xffffffff, .selector = 0x18, .type = 0x3, .present = 1, .s = 1, .db = 1, .g = 1
+	};
 	struct kvm_segment tss = { .base = 0, .limit = 0xfffff, .selector = 0x20, .type = 0xb, .present = 1, .g = 1 };
-	struct kvm_regs regs = { .rip = entry, .rsp = LAYOUT_BOOT_STACK, .rbp = LAYOUT_BOOT_STACK,
-				 .rsi = LAYOUT_BOOT_PARAMS, .rflags = 2 };
+	struct kvm_regs regs = {
+		.rip = entry, .rsp = LAYOUT_BOOT_STACK, .rbp = LAYOUT_BOOT_STACK, .rsi = LAYOUT_BOOT_PARAMS, .rflags = 2
+	};
 	struct kvm_fpu fpu = { .fcw = 0x37f, .mxcsr = 0x1f80 };
 	struct kvm_sregs s;
 	int r = kvm_ioctl(vcpu_fd, KVM_GET_SREGS, &s);

@@ -11,9 +11,9 @@
 struct x86_boot {
 	const struct kernel_image *kernel;
 	const char *cmdline;
-	gpa_t initrd;       /* 0: none */
+	gpa_t initrd; /* 0: none */
 	uint64_t initrd_len;
-	gpa_t acpi;         /* RSDP */
+	gpa_t acpi; /* RSDP */
 };
 
 /* Writes GDT, page tables, command line and boot_params into guest memory. 0 or -errno. */

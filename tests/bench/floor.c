@@ -39,8 +39,10 @@ static void child(const char *rootfs, char **argv)
 	static const struct {
 		const char *name;
 		int major, minor;
-	} dev[] = { { "null", 1, 3 }, { "zero", 1, 5 }, { "full", 1, 7 }, { "random", 1, 8 }, { "urandom", 1, 9 }, { "tty", 5, 0 } };
-	static const char *const masked_files[] = { "proc/kcore", "proc/keys", "proc/timer_list", "proc/latency_stats", "proc/sched_debug" };
+	} dev[] = { { "null", 1, 3 },   { "zero", 1, 5 },    { "full", 1, 7 },
+		    { "random", 1, 8 }, { "urandom", 1, 9 }, { "tty", 5, 0 } };
+	static const char *const masked_files[] = { "proc/kcore", "proc/keys", "proc/timer_list", "proc/latency_stats",
+						    "proc/sched_debug" };
 	static const char *const masked_dirs[] = { "proc/acpi", "proc/scsi", "sys/firmware" };
 	static const char *const readonly[] = { "proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger" };
 	struct rlimit nofile = { 1024, 1024 };
@@ -55,7 +57,8 @@ static void child(const char *rootfs, char **argv)
 	must(mkdir("dev/pts", 0755), "mkdir");
 	must(mkdir("dev/shm", 0755), "mkdir");
 	must(mkdir("dev/mqueue", 0755), "mkdir");
-	must(mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"), "pts");
+	must(mount("devpts", "dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620,gid=5"),
+	     "pts");
 	must(mount("shm", "dev/shm", "tmpfs", MS_NOSUID | MS_NOEXEC | MS_NODEV, "mode=1777,size=65536k"), "shm");
 	must(mount("mqueue", "dev/mqueue", "mqueue", MS_NOSUID | MS_NOEXEC | MS_NODEV, NULL), "mqueue");
 	must(mount("sysfs", "sys", "sysfs", MS_NOSUID | MS_NOEXEC | MS_NODEV | MS_RDONLY, NULL), "sysfs");
@@ -64,7 +67,8 @@ static void child(const char *rootfs, char **argv)
 		char path[64];
 
 		snprintf(path, sizeof(path), "dev/%s", dev[i].name);
-		must(mknod(path, S_IFCHR | 0666, makedev((unsigned int)dev[i].major, (unsigned int)dev[i].minor)), path);
+		must(mknod(path, S_IFCHR | 0666, makedev((unsigned int)dev[i].major, (unsigned int)dev[i].minor)),
+		     path);
 	}
 	(void)!symlink("/proc/self/fd", "dev/fd");
 	(void)!symlink("/proc/self/fd/0", "dev/stdin");
@@ -91,7 +95,8 @@ static void child(const char *rootfs, char **argv)
 
 int main(int argc, char **argv)
 {
-	struct clone_args ca = { .flags = CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS | CLONE_NEWCGROUP,
+	struct clone_args ca = { .flags = CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWNS |
+					 CLONE_NEWCGROUP,
 				 .exit_signal = SIGCHLD };
 	int status = 0, fd = -1;
 	pid_t pid;

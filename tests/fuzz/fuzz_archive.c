@@ -11,7 +11,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void members(struct archive *a)
 {
-	static const char *const names[] = { "index.json", "oci-layout", "manifest.json", "a", "a/layer.tar", "../x", "" };
+	static const char *const names[] = {
+		"index.json", "oci-layout", "manifest.json", "a", "a/layer.tar", "../x", ""
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		cleanup_free char *text = NULL;

@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct err e = {0};
+	struct err e = { 0 };
 	struct cni_doc_list l;
 	struct json_doc *doc;
 
@@ -35,11 +35,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	doc = json_parse((const char *)data + 1, size - 1, "fuzz", &e);
 	if (doc) {
-		struct network_lease lease = {0};
-		int r = data[0] & 1 ? network_lease_load(json_root(doc), &lease, &e) : cni_doc_result(json_root(doc), &lease, &e);
+		struct network_lease lease = { 0 };
+		int r = data[0] & 1 ? network_lease_load(json_root(doc), &lease, &e) :
+				      cni_doc_result(json_root(doc), &lease, &e);
 
 		if (r == 0) {
-			struct json_writer w = {0};
+			struct json_writer w = { 0 };
 
 			if (lease.ref.id)
 				network_lease_save(&w, NULL, &lease);

@@ -38,9 +38,9 @@ static void clean(void)
 
 static void start(void)
 {
-	struct rlimit limit = {1 << 20, 1 << 20};
+	struct rlimit limit = { 1 << 20, 1 << 20 };
 	struct virtio_fs_params p;
-	struct err err = {0};
+	struct err err = { 0 };
 
 	setrlimit(RLIMIT_FSIZE, &limit);
 	signal(SIGXFSZ, SIG_IGN);
@@ -63,7 +63,7 @@ static void start(void)
 
 static int64_t message(uint32_t op, uint64_t node, const uint8_t *args, size_t len, size_t room)
 {
-	struct fuse_in_header h = {.len = (uint32_t)(sizeof(h) + len), .opcode = op, .unique = 1, .nodeid = node};
+	struct fuse_in_header h = { .len = (uint32_t)(sizeof(h) + len), .opcode = op, .unique = 1, .nodeid = node };
 
 	memcpy(in, &h, sizeof(h));
 	if (len)
@@ -71,14 +71,14 @@ static int64_t message(uint32_t op, uint64_t node, const uint8_t *args, size_t l
 	chain.out_n = chain.in_n = 1;
 	chain.out_len = sizeof(h) + len;
 	chain.in_len = sizeof(struct fuse_out_header) + room;
-	chain.iov[0] = (struct iovec){in, chain.out_len};
-	chain.iov[1] = (struct iovec){out, chain.in_len};
+	chain.iov[0] = (struct iovec){ in, chain.out_len };
+	chain.iov[1] = (struct iovec){ out, chain.in_len };
 	return fuse_handle(pt, th, NULL, &chain);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	static const struct fuse_init_in init = {.major = 7, .minor = 38, .flags = ~0u, .flags2 = ~0u};
+	static const struct fuse_init_in init = { .major = 7, .minor = 38, .flags = ~0u, .flags2 = ~0u };
 	struct stat st;
 	int messages = 0;
 
@@ -113,7 +113,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 		abort();
 	path_remove_tree(parent_fd, "t/.", true);
 	for (int c = 0; c < 256; c++) {
-		char name[4] = {'t', '/', (char)c, 0};
+		char name[4] = { 't', '/', (char)c, 0 };
 
 		if (c && c != '/' && c != '.')
 			path_remove_tree(parent_fd, name, true);

@@ -46,7 +46,8 @@ static int make_top(void)
 
 	umask(0);
 	fs = fsopen("tmpfs", FSOPEN_CLOEXEC);
-	if (fs >= 0 && fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0 && (mnt = fsmount(fs, FSMOUNT_CLOEXEC, 0)) >= 0)
+	if (fs >= 0 && fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0 &&
+	    (mnt = fsmount(fs, FSMOUNT_CLOEXEC, 0)) >= 0)
 		return openat(mnt, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	fd = mkdtemp(dir) ? open(dir, O_RDONLY | O_DIRECTORY) : -1;
 	snprintf(left, sizeof(left), "%s", dir);

@@ -65,11 +65,11 @@ static void lay_out(const uint8_t *data, size_t len)
 	data += 4;
 	len -= 4;
 	for (uint16_t n = 0; n < 16; n++) {
-		struct virtio_vsock_hdr h = {0};
+		struct virtio_vsock_hdr h = { 0 };
 		size_t take = len < 48 ? len : 48;
 		uint64_t at = 65536 + n * 4096u;
 
-		rx[n] = (struct vring_desc){16384 + n * 2048u, 2048, VRING_DESC_F_WRITE, 0};
+		rx[n] = (struct vring_desc){ 16384 + n * 2048u, 2048, VRING_DESC_F_WRITE, 0 };
 		rx_avail[2 + n] = tx_avail[2 + n] = n;
 		memcpy(&h, data, take < sizeof(h) ? take : sizeof(h));
 		h.src_cid = 3;
@@ -84,7 +84,7 @@ static void lay_out(const uint8_t *data, size_t len)
 		h.op &= 7;
 		h.len &= 2047;
 		memcpy(ram + at, &h, sizeof(h));
-		tx[n] = (struct vring_desc){at, (uint32_t)sizeof(h) + h.len, 0, 0};
+		tx[n] = (struct vring_desc){ at, (uint32_t)sizeof(h) + h.len, 0, 0 };
 		data += take;
 		len -= take;
 	}
@@ -94,11 +94,11 @@ static void lay_out(const uint8_t *data, size_t len)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-	struct virtio_vsock_params p = {.listen_fd = -1, .guest_cid = 3, .guest_connect = refuse_or_pair};
-	struct memory_region region = {.gpa = 0, .len = MEM, .host = ram};
+	struct virtio_vsock_params p = { .listen_fd = -1, .guest_cid = 3, .guest_connect = refuse_or_pair };
+	struct memory_region region = { .gpa = 0, .len = MEM, .host = ram };
 	struct virtio_device *dev;
 	struct virtio_vsock *v;
-	struct err err = {0};
+	struct err err = { 0 };
 	int pair[2];
 
 	if (len < 4)

@@ -93,7 +93,7 @@ static void as(uid_t uid, gid_t gid, const gid_t *groups, int n, void (*fn)(void
 
 static void basics(void)
 {
-	char buf[16] = {0};
+	char buf[16] = { 0 };
 	int fd, fd2;
 
 	puts("# files");
@@ -130,10 +130,11 @@ static void basics(void)
 	close(fd2);
 	P("O_TRUNC", close(open("log", O_WRONLY | O_TRUNC)));
 	show("log");
-	P("name of 255", close(open("nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
-				    "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
-				    "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn",
-				    O_CREAT | O_WRONLY, 0600)));
+	P("name of 255",
+	  close(open("nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
+		     "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn"
+		     "nnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnnn",
+		     O_CREAT | O_WRONLY, 0600)));
 	P("odd name", close(open("\xff\x01 *'\"\\", O_CREAT | O_WRONLY, 0600)));
 	P("lseek", lseek(open("f", O_RDONLY), 100, SEEK_SET));
 	P("fsync", fsync(open("f", O_RDWR)));
@@ -175,7 +176,7 @@ static void sparse(void)
 
 static void names(void)
 {
-	char buf[64] = {0};
+	char buf[64] = { 0 };
 
 	puts("# links, renames");
 	put("x", "x", 0);
@@ -222,7 +223,7 @@ static void names(void)
 
 static void socket_file(void)
 {
-	struct sockaddr_un a = {.sun_family = AF_UNIX, .sun_path = "sock"};
+	struct sockaddr_un a = { .sun_family = AF_UNIX, .sun_path = "sock" };
 	int s = socket(AF_UNIX, SOCK_STREAM, 0), c = socket(AF_UNIX, SOCK_STREAM, 0);
 
 	puts("# sockets");
@@ -274,7 +275,7 @@ static void memory(void)
 	fd = open("map", O_RDONLY);
 	lseek(fd, 4096, SEEK_SET);
 	{
-		char buf[7] = {0};
+		char buf[7] = { 0 };
 
 		P("read mapped", read(fd, buf, 6));
 		printf("  %s\n", buf);
@@ -309,7 +310,7 @@ static void user_part(void)
 
 static void owners(void)
 {
-	static const gid_t groups[] = {2000, 2001};
+	static const gid_t groups[] = { 2000, 2001 };
 
 	puts("# owners, modes");
 	umask(022);
@@ -343,7 +344,7 @@ static void owners(void)
 	show("tight");
 	umask(022);
 	{
-		const struct timespec ts[2] = {{1000, 5}, {2000, 7}};
+		const struct timespec ts[2] = { { 1000, 5 }, { 2000, 7 } };
 		struct stat st;
 
 		P("utimens", utimensat(AT_FDCWD, "tight", ts, 0));
@@ -409,7 +410,7 @@ static void directories(void)
 
 static void locks(void)
 {
-	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 10};
+	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 10 };
 	int fd = open("lock", O_RDWR | O_CREAT, 0600), fd2 = open("lock", O_RDWR), status;
 
 	puts("# locks");
@@ -441,8 +442,12 @@ static void attributes(void)
 			uint16_t tag, perm;
 			uint32_t id;
 		} x[5];
-	} acl = {2,
-		 {{0x01, 6, (uint32_t)-1}, {0x02, 6, 1000}, {0x04, 0, (uint32_t)-1}, {0x10, 6, (uint32_t)-1}, {0x20, 0, (uint32_t)-1}}};
+	} acl = { 2,
+		  { { 0x01, 6, (uint32_t)-1 },
+		    { 0x02, 6, 1000 },
+		    { 0x04, 0, (uint32_t)-1 },
+		    { 0x10, 6, (uint32_t)-1 },
+		    { 0x20, 0, (uint32_t)-1 } } };
 	char buf[256];
 
 	puts("# extended attributes");

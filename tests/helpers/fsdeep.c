@@ -185,13 +185,14 @@ static void fsx(void)
 	if (bad >= 0)
 		printf("  operation %d, kind %u: %s\n", bad, op, strerrorname_np(errno));
 	fstat(fd, &st);
-	printf("  all right %d, size right %d, whole right %d\n", bad < 0, (size_t)st.st_size == size, fsx_read(fd, 0, FSX_MAX));
+	printf("  all right %d, size right %d, whole right %d\n", bad < 0, (size_t)st.st_size == size,
+	       fsx_read(fd, 0, FSX_MAX));
 	close(fd);
 }
 
 static void marks(void)
 {
-	char name[32], other[32], text[32] = {0};
+	char name[32], other[32], text[32] = { 0 };
 	int made = 0, right = 0, gone = 0, fd;
 
 	puts("# small durable files");
@@ -200,7 +201,8 @@ static void marks(void)
 		snprintf(name, sizeof(name), "marks/%d.tmp", n);
 		snprintf(other, sizeof(other), "marks/%d", n);
 		fd = open(name, O_WRONLY | O_CREAT | O_EXCL, 0600);
-		made += write(fd, name, strlen(name)) == (ssize_t)strlen(name) && fsync(fd) == 0 && rename(name, other) == 0;
+		made += write(fd, name, strlen(name)) == (ssize_t)strlen(name) && fsync(fd) == 0 &&
+			rename(name, other) == 0;
 		close(fd);
 	}
 	for (int n = 0; n < 150; n++) {
@@ -227,7 +229,7 @@ static void on_bus(int sig)
 static void mappings(void)
 {
 	int fd = open("map", O_RDWR | O_CREAT, 0600), sig;
-	char *a, *b, *c, text[8] = {0};
+	char *a, *b, *c, text[8] = { 0 };
 
 	puts("# mappings");
 	P("size", ftruncate(fd, 16384));
@@ -262,7 +264,8 @@ static void mappings(void)
 	P("read-only file", close(open("ro", O_CREAT | O_RDONLY, 0400)));
 	close(fd);
 	fd = open("ro", O_RDONLY);
-	P("shared writable mapping of a read-only fd", mmap(NULL, 4096, PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED ? -1 : 0);
+	P("shared writable mapping of a read-only fd",
+	  mmap(NULL, 4096, PROT_WRITE, MAP_SHARED, fd, 0) == MAP_FAILED ? -1 : 0);
 	close(fd);
 	munmap(a, 16384);
 	munmap(b, 16384);
@@ -273,7 +276,7 @@ static void mappings(void)
 
 static void processes(void)
 {
-	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 10};
+	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 10 };
 	int status, fd, order[2], lines = 0, torn = 0;
 	char text[8200];
 	ssize_t n;
@@ -297,7 +300,7 @@ static void processes(void)
 	printf("  four append: %zd bytes, torn %d, failed %d\n", n, torn, lines);
 	/* A lock that waits until its holder lets go. */
 	for (int kind = 0; kind < 3; kind++) {
-		static const char *const names[] = {"flock", "fcntl", "open file description"};
+		static const char *const names[] = { "flock", "fcntl", "open file description" };
 		char c = 0;
 
 		if (pipe(order) < 0)
@@ -311,11 +314,13 @@ static void processes(void)
 
 			close(fd);
 			own = open("log", O_RDWR);
-			if ((kind == 0 ? flock(own, LOCK_EX | LOCK_NB) : fcntl(own, kind == 1 ? F_SETLK : F_OFD_SETLK, &l)) == 0)
+			if ((kind == 0 ? flock(own, LOCK_EX | LOCK_NB) :
+					 fcntl(own, kind == 1 ? F_SETLK : F_OFD_SETLK, &l)) == 0)
 				_exit(9);
 			if (write(order[1], "t", 1) != 1)
 				_exit(8);
-			_exit(kind == 0 ? flock(own, LOCK_EX) != 0 : fcntl(own, kind == 1 ? F_SETLKW : F_OFD_SETLKW, &l) != 0);
+			_exit(kind == 0 ? flock(own, LOCK_EX) != 0 :
+					  fcntl(own, kind == 1 ? F_SETLKW : F_OFD_SETLKW, &l) != 0);
 		}
 		if (read(order[0], &c, 1) != 1)
 			c = '?';
@@ -332,7 +337,7 @@ static void processes(void)
 
 static void limits(void)
 {
-	struct rlimit r = {4096, 4096};
+	struct rlimit r = { 4096, 4096 };
 	int fd, status;
 
 	puts("# limits, busy texts");
@@ -355,7 +360,7 @@ static void limits(void)
 
 static void specials(void)
 {
-	char text[16] = {0};
+	char text[16] = { 0 };
 	int fd, fd2, status;
 	struct stat st;
 
@@ -402,11 +407,12 @@ static void event_names(int fd)
 	static const struct {
 		uint32_t bit;
 		const char *name;
-	} bits[] = {{IN_CREATE, "create"}, {IN_MODIFY, "modify"}, {IN_ATTRIB, "attrib"}, {IN_CLOSE_WRITE, "close-write"},
-		    {IN_MOVED_FROM, "from"}, {IN_MOVED_TO, "to"}, {IN_DELETE, "delete"}, {IN_OPEN, "open"},
-		    {IN_DELETE_SELF, "self"}, {IN_CLOSE_NOWRITE, "close"}, {IN_ACCESS, "access"}};
+	} bits[] = { { IN_CREATE, "create" },           { IN_MODIFY, "modify" },   { IN_ATTRIB, "attrib" },
+		     { IN_CLOSE_WRITE, "close-write" }, { IN_MOVED_FROM, "from" }, { IN_MOVED_TO, "to" },
+		     { IN_DELETE, "delete" },           { IN_OPEN, "open" },       { IN_DELETE_SELF, "self" },
+		     { IN_CLOSE_NOWRITE, "close" },     { IN_ACCESS, "access" } };
 	char data[8192] __attribute__((aligned(8)));
-	struct pollfd p = {.fd = fd, .events = POLLIN};
+	struct pollfd p = { .fd = fd, .events = POLLIN };
 	ssize_t n;
 
 	while (poll(&p, 1, 0) == 1 && (n = read(fd, data, sizeof(data))) > 0) {

@@ -108,7 +108,7 @@ static int find(uint32_t id)
 
 static void desc(struct queue *q, unsigned int n, uint64_t addr, uint32_t len, uint16_t flags, uint16_t next)
 {
-	q->desc[n] = (struct vring_desc){addr, len, flags, next};
+	q->desc[n] = (struct vring_desc){ addr, len, flags, next };
 }
 
 static void offer(struct queue *q, uint16_t head)
@@ -162,7 +162,8 @@ static void fill(struct queue *q, unsigned int pattern)
 		break;
 	case 10: /* headers of noise, many of them */
 		for (uint16_t n = 0; n < QUEUE_SIZE; n += 2) {
-			desc(q, n, q->data_pa + n * 32, (uint32_t)rand_r(&seed) % 512, VRING_DESC_F_NEXT, (uint16_t)(n + 1));
+			desc(q, n, q->data_pa + n * 32, (uint32_t)rand_r(&seed) % 512, VRING_DESC_F_NEXT,
+			     (uint16_t)(n + 1));
 			desc(q, n + 1u, q->data_pa, 256, VRING_DESC_F_WRITE, 0);
 			offer(q, n);
 		}

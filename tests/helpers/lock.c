@@ -10,7 +10,7 @@
 
 int main(int argc, char **argv)
 {
-	struct flock l = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 5, .l_len = 10};
+	struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 5, .l_len = 10 };
 	int fd = argc > 2 ? open(argv[2], O_RDWR | O_CREAT, 0600) : -1, r;
 
 	if (fd < 0) {

@@ -20,7 +20,9 @@ static int receive(int conn, const char *file)
 {
 	char text[65536], control[CMSG_SPACE(sizeof(int) * 4)];
 	struct iovec iov = { text, sizeof(text) };
-	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+	struct msghdr msg = {
+		.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)
+	};
 	ssize_t n = recvmsg(conn, &msg, MSG_CMSG_CLOEXEC);
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 	FILE *f;

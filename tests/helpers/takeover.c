@@ -45,7 +45,7 @@ static struct user_regs_struct saved;
 /* Classic BPF as seccomp runs it. */
 static uint32_t run_filter(const struct sock_filter *f, int len, const struct seccomp_data *d)
 {
-	uint32_t a = 0, x = 0, mem[BPF_MEMWORDS] = {0};
+	uint32_t a = 0, x = 0, mem[BPF_MEMWORDS] = { 0 };
 
 	for (int pc = 0; pc < len; pc++) {
 		uint32_t k = f[pc].k, b = BPF_SRC(f[pc].code) == BPF_X ? x : k;
@@ -55,7 +55,9 @@ static uint32_t run_filter(const struct sock_filter *f, int len, const struct se
 			if (BPF_MODE(f[pc].code) == BPF_ABS)
 				memcpy(&a, (const char *)d + k, 4);
 			else
-				a = BPF_MODE(f[pc].code) == BPF_MEM ? mem[k] : BPF_MODE(f[pc].code) == BPF_LEN ? sizeof(*d) : k;
+				a = BPF_MODE(f[pc].code) == BPF_MEM     ? mem[k] :
+					BPF_MODE(f[pc].code) == BPF_LEN ? sizeof(*d) :
+									  k;
 			break;
 		case BPF_LDX:
 			x = BPF_MODE(f[pc].code) == BPF_MEM ? mem[k] : k;
@@ -68,23 +70,49 @@ static uint32_t run_filter(const struct sock_filter *f, int len, const struct se
 			break;
 		case BPF_ALU:
 			switch (BPF_OP(f[pc].code)) {
-			case BPF_AND: a &= b; break;
-			case BPF_OR: a |= b; break;
-			case BPF_ADD: a += b; break;
-			case BPF_SUB: a -= b; break;
-			case BPF_LSH: a <<= b; break;
-			case BPF_RSH: a >>= b; break;
-			case BPF_XOR: a ^= b; break;
-			case BPF_NEG: a = -a; break;
+			case BPF_AND:
+				a &= b;
+				break;
+			case BPF_OR:
+				a |= b;
+				break;
+			case BPF_ADD:
+				a += b;
+				break;
+			case BPF_SUB:
+				a -= b;
+				break;
+			case BPF_LSH:
+				a <<= b;
+				break;
+			case BPF_RSH:
+				a >>= b;
+				break;
+			case BPF_XOR:
+				a ^= b;
+				break;
+			case BPF_NEG:
+				a = -a;
+				break;
 			}
 			break;
 		case BPF_JMP:
 			switch (BPF_OP(f[pc].code)) {
-			case BPF_JA: pc += (int)k; break;
-			case BPF_JEQ: pc += a == b ? f[pc].jt : f[pc].jf; break;
-			case BPF_JGT: pc += a > b ? f[pc].jt : f[pc].jf; break;
-			case BPF_JGE: pc += a >= b ? f[pc].jt : f[pc].jf; break;
-			case BPF_JSET: pc += a & b ? f[pc].jt : f[pc].jf; break;
+			case BPF_JA:
+				pc += (int)k;
+				break;
+			case BPF_JEQ:
+				pc += a == b ? f[pc].jt : f[pc].jf;
+				break;
+			case BPF_JGT:
+				pc += a > b ? f[pc].jt : f[pc].jf;
+				break;
+			case BPF_JGE:
+				pc += a >= b ? f[pc].jt : f[pc].jf;
+				break;
+			case BPF_JSET:
+				pc += a & b ? f[pc].jt : f[pc].jf;
+				break;
 			}
 			break;
 		case BPF_RET:
@@ -117,7 +145,7 @@ static void read_filters(pid_t tid)
 /* The strictest answer of all filters, as the kernel takes it (actions order as signed numbers). */
 static uint32_t verdict(long nr, const uint64_t args[6])
 {
-	struct seccomp_data d = {.nr = (int)nr, .arch = AUDIT_ARCH_X86_64};
+	struct seccomp_data d = { .nr = (int)nr, .arch = AUDIT_ARCH_X86_64 };
 	uint32_t strictest = SECCOMP_RET_ALLOW;
 
 	memcpy(d.args, args, sizeof(d.args));
@@ -141,7 +169,8 @@ static int wait_stop(pid_t tid)
 
 static int seize(pid_t tid)
 {
-	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) < 0 || ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0 || wait_stop(tid) < 0)
+	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) < 0 || ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) < 0 ||
+	    wait_stop(tid) < 0)
 		return -1;
 	return (int)ptrace(PTRACE_GETREGS, tid, NULL, &saved);
 }
@@ -180,7 +209,7 @@ static long inject(pid_t tid, long nr, const uint64_t a[6])
 static uint64_t place(pid_t tid, const void *data, size_t len, unsigned int slot)
 {
 	uint64_t at = (saved.rsp - 16384 + slot * 2048) & ~15ULL;
-	struct iovec local = {(void *)data, len}, remote = {(void *)at, len};
+	struct iovec local = { (void *)data, len }, remote = { (void *)at, len };
 
 	return process_vm_writev(tid, &local, 1, &remote, 1, 0) == (ssize_t)len ? at : 0;
 }
@@ -190,7 +219,7 @@ static uint64_t place(pid_t tid, const void *data, size_t len, unsigned int slot
 struct attempt {
 	const char *name;
 	long nr;
-	const char *text[2];    /* strings for arguments whose value is TEXT0 or TEXT1 */
+	const char *text[2]; /* strings for arguments whose value is TEXT0 or TEXT1 */
 	uint64_t args[6];
 };
 
@@ -199,55 +228,62 @@ struct attempt {
 #define AT ((uint64_t)AT_FDCWD)
 
 static const struct attempt attempts[] = {
-	{"open /etc/shadow", SYS_openat, {"/etc/shadow"}, {AT, TEXT0, O_RDONLY}},
-	{"open /etc/shadow through ..", SYS_openat, {"/export/../../../etc/shadow"}, {AT, TEXT0, O_RDONLY}},
-	{"open /etc/shadow by the first process", SYS_openat, {"/proc/1/root/../etc/shadow"}, {AT, TEXT0, O_RDONLY}},
-	{"open the state of another container", SYS_openat, {"/run/amphi"}, {AT, TEXT0, O_RDONLY | O_DIRECTORY}},
-	{"write the core pattern", SYS_openat, {"/proc/sys/kernel/core_pattern"}, {AT, TEXT0, O_WRONLY}},
-	{"write sysrq", SYS_openat, {"/proc/sysrq-trigger"}, {AT, TEXT0, O_WRONLY}},
-	{"write a sysctl of the network", SYS_openat, {"/proc/sys/net/ipv4/ip_forward"}, {AT, TEXT0, O_WRONLY}},
-	{"open sysfs", SYS_openat, {"/sys/kernel"}, {AT, TEXT0, O_RDONLY | O_DIRECTORY}},
-	{"open memory", SYS_openat, {"/dev/mem"}, {AT, TEXT0, O_RDWR}},
-	{"open /proc/kcore", SYS_openat, {"/proc/kcore"}, {AT, TEXT0, O_RDONLY}},
-	{"open the cgroup tree", SYS_openat, {"/sys/fs/cgroup/cgroup.procs"}, {AT, TEXT0, O_WRONLY}},
-	{"make a file in the jail's root", SYS_openat, {"/intruder"}, {AT, TEXT0, O_CREAT | O_WRONLY, 0600}},
-	{"execute a shell", SYS_execve, {"/bin/sh"}, {TEXT0}},
-	{"execute by descriptor", SYS_execveat, {""}, {3, TEXT0, 0, 0, AT_EMPTY_PATH}},
-	{"internet socket", SYS_socket, {0}, {AF_INET, SOCK_STREAM}},
-	{"packet socket", SYS_socket, {0}, {AF_PACKET, SOCK_RAW}},
-	{"netlink socket", SYS_socket, {0}, {AF_NETLINK, SOCK_RAW}},
-	{"vsock socket", SYS_socket, {0}, {AF_VSOCK, SOCK_STREAM}},
-	{"mount", SYS_mount, {"none", "/proc"}, {TEXT0, TEXT1, TEXT1, MS_BIND}},
-	{"new mount API", SYS_open_tree, {"/"}, {AT, TEXT0, 1}},
-	{"umount", SYS_umount2, {"/proc"}, {TEXT0, MNT_DETACH}},
-	{"chroot", SYS_chroot, {"/export"}, {TEXT0}},
-	{"pivot_root", SYS_pivot_root, {"/export", "/export"}, {TEXT0, TEXT1}},
-	{"setns", SYS_setns, {0}, {3, 0}},
-	{"user namespace", SYS_unshare, {0}, {CLONE_NEWUSER}},
-	{"mount namespace", SYS_unshare, {0}, {CLONE_NEWNS}},
-	{"child in a user namespace", SYS_clone, {0}, {CLONE_NEWUSER | SIGCHLD}},
-	{"ptrace", SYS_ptrace, {0}, {PTRACE_ATTACH, 1}},
-	{"read another process", SYS_process_vm_readv, {0}, {1}},
-	{"take another's descriptor", SYS_pidfd_getfd, {0}, {3, 0}},
-	{"reboot", SYS_reboot, {0}, {0xfee1dead, 672274793, 0x1234567}},
-	{"load a module", SYS_finit_module, {""}, {3, TEXT0}},
-	{"kexec", SYS_kexec_load, {0}, {0}},
-	{"bpf", SYS_bpf, {0}, {0}},
-	{"perf events", SYS_perf_event_open, {0}, {0}},
-	{"io_uring", SYS_io_uring_setup, {0}, {8}},
-	{"userfaultfd", SYS_userfaultfd, {0}, {0}},
-	{"keyring", SYS_keyctl, {0}, {0}},
-	{"swap", SYS_swapon, {"/export"}, {TEXT0}},
-	{"hostname", SYS_sethostname, {"x"}, {TEXT0, 1}},
-	{"clock", SYS_settimeofday, {0}, {0}},
-	{"I/O ports", SYS_iopl, {0}, {3}},
-	{"capabilities of its own", SYS_capset, {"\x22\x05\x08\x20\0\0\0\0", "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
-			 "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"}, {TEXT0, TEXT1}},
+	{ "open /etc/shadow", SYS_openat, { "/etc/shadow" }, { AT, TEXT0, O_RDONLY } },
+	{ "open /etc/shadow through ..", SYS_openat, { "/export/../../../etc/shadow" }, { AT, TEXT0, O_RDONLY } },
+	{ "open /etc/shadow by the first process",
+	  SYS_openat,
+	  { "/proc/1/root/../etc/shadow" },
+	  { AT, TEXT0, O_RDONLY } },
+	{ "open the state of another container", SYS_openat, { "/run/amphi" }, { AT, TEXT0, O_RDONLY | O_DIRECTORY } },
+	{ "write the core pattern", SYS_openat, { "/proc/sys/kernel/core_pattern" }, { AT, TEXT0, O_WRONLY } },
+	{ "write sysrq", SYS_openat, { "/proc/sysrq-trigger" }, { AT, TEXT0, O_WRONLY } },
+	{ "write a sysctl of the network", SYS_openat, { "/proc/sys/net/ipv4/ip_forward" }, { AT, TEXT0, O_WRONLY } },
+	{ "open sysfs", SYS_openat, { "/sys/kernel" }, { AT, TEXT0, O_RDONLY | O_DIRECTORY } },
+	{ "open memory", SYS_openat, { "/dev/mem" }, { AT, TEXT0, O_RDWR } },
+	{ "open /proc/kcore", SYS_openat, { "/proc/kcore" }, { AT, TEXT0, O_RDONLY } },
+	{ "open the cgroup tree", SYS_openat, { "/sys/fs/cgroup/cgroup.procs" }, { AT, TEXT0, O_WRONLY } },
+	{ "make a file in the jail's root", SYS_openat, { "/intruder" }, { AT, TEXT0, O_CREAT | O_WRONLY, 0600 } },
+	{ "execute a shell", SYS_execve, { "/bin/sh" }, { TEXT0 } },
+	{ "execute by descriptor", SYS_execveat, { "" }, { 3, TEXT0, 0, 0, AT_EMPTY_PATH } },
+	{ "internet socket", SYS_socket, { 0 }, { AF_INET, SOCK_STREAM } },
+	{ "packet socket", SYS_socket, { 0 }, { AF_PACKET, SOCK_RAW } },
+	{ "netlink socket", SYS_socket, { 0 }, { AF_NETLINK, SOCK_RAW } },
+	{ "vsock socket", SYS_socket, { 0 }, { AF_VSOCK, SOCK_STREAM } },
+	{ "mount", SYS_mount, { "none", "/proc" }, { TEXT0, TEXT1, TEXT1, MS_BIND } },
+	{ "new mount API", SYS_open_tree, { "/" }, { AT, TEXT0, 1 } },
+	{ "umount", SYS_umount2, { "/proc" }, { TEXT0, MNT_DETACH } },
+	{ "chroot", SYS_chroot, { "/export" }, { TEXT0 } },
+	{ "pivot_root", SYS_pivot_root, { "/export", "/export" }, { TEXT0, TEXT1 } },
+	{ "setns", SYS_setns, { 0 }, { 3, 0 } },
+	{ "user namespace", SYS_unshare, { 0 }, { CLONE_NEWUSER } },
+	{ "mount namespace", SYS_unshare, { 0 }, { CLONE_NEWNS } },
+	{ "child in a user namespace", SYS_clone, { 0 }, { CLONE_NEWUSER | SIGCHLD } },
+	{ "ptrace", SYS_ptrace, { 0 }, { PTRACE_ATTACH, 1 } },
+	{ "read another process", SYS_process_vm_readv, { 0 }, { 1 } },
+	{ "take another's descriptor", SYS_pidfd_getfd, { 0 }, { 3, 0 } },
+	{ "reboot", SYS_reboot, { 0 }, { 0xfee1dead, 672274793, 0x1234567 } },
+	{ "load a module", SYS_finit_module, { "" }, { 3, TEXT0 } },
+	{ "kexec", SYS_kexec_load, { 0 }, { 0 } },
+	{ "bpf", SYS_bpf, { 0 }, { 0 } },
+	{ "perf events", SYS_perf_event_open, { 0 }, { 0 } },
+	{ "io_uring", SYS_io_uring_setup, { 0 }, { 8 } },
+	{ "userfaultfd", SYS_userfaultfd, { 0 }, { 0 } },
+	{ "keyring", SYS_keyctl, { 0 }, { 0 } },
+	{ "swap", SYS_swapon, { "/export" }, { TEXT0 } },
+	{ "hostname", SYS_sethostname, { "x" }, { TEXT0, 1 } },
+	{ "clock", SYS_settimeofday, { 0 }, { 0 } },
+	{ "I/O ports", SYS_iopl, { 0 }, { 3 } },
+	{ "capabilities of its own",
+	  SYS_capset,
+	  { "\x22\x05\x08\x20\0\0\0\0",
+	    "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"
+	    "\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff" },
+	  { TEXT0, TEXT1 } },
 };
 
 static int is_refusal(long r)
 {
-	static const int errors[] = {EPERM, EACCES, ENOENT, ESRCH, EROFS, ENOSYS, ENXIO, EAFNOSUPPORT};
+	static const int errors[] = { EPERM, EACCES, ENOENT, ESRCH, EROFS, ENOSYS, ENXIO, EAFNOSUPPORT };
 
 	for (size_t n = 0; n < sizeof(errors) / sizeof(errors[0]); n++)
 		if (r == -errors[n])
@@ -265,12 +301,15 @@ static long attempt_call(pid_t tid, long nr, const char *const text[2], const ui
 	memcpy(args, given, sizeof(args));
 	for (unsigned int n = 0; n < 6; n++) {
 		unsigned int which = args[n] == TEXT1;
-		char data[64] = {0};
+		char data[64] = { 0 };
 
 		if (args[n] != TEXT0 && args[n] != TEXT1)
 			continue;
 		if (text[which])
-			memcpy(data, text[which], which && nr == SYS_capset ? 24 : !which && nr == SYS_capset ? 8 : strlen(text[which]));
+			memcpy(data, text[which],
+			       which && nr == SYS_capset          ? 24 :
+				       !which && nr == SYS_capset ? 8 :
+								    strlen(text[which]));
 		args[n] = place(tid, data, room, which);
 	}
 	v = verdict(nr, args);
@@ -290,30 +329,34 @@ static int report(const char *thread, const char *what, long r)
 	int good = r == INT64_MAX || is_refusal(r);
 
 	printf("%s %s: %s: %s\n", good ? "ok" : "not ok", thread, what,
-	       r == INT64_MAX ? "SIGSYS" : r < 0 && r > -4096 ? strerrorname_np((int)-r) : r < 0 ? "cannot be tried" : "SUCCEEDS");
+	       r == INT64_MAX             ? "SIGSYS" :
+		       r < 0 && r > -4096 ? strerrorname_np((int)-r) :
+		       r < 0              ? "cannot be tried" :
+					    "SUCCEEDS");
 	return !good;
 }
 
 /* Another process (ours), and a disk of the host by a node in the tree that it may change. */
 static int special_attempts(pid_t tid, const char *thread)
 {
-	static const char *const none[2] = {0}, *const node[2] = {"/export/rootfs/.takeover", 0};
-	int bad = report(thread, "kill a process of the host", attempt_call(tid, SYS_kill, none, (const uint64_t[6]){(uint64_t)getpid(), 9}));
+	static const char *const none[2] = { 0 }, *const node[2] = { "/export/rootfs/.takeover", 0 };
+	int bad = report(thread, "kill a process of the host",
+			 attempt_call(tid, SYS_kill, none, (const uint64_t[6]){ (uint64_t)getpid(), 9 }));
 	long r;
 
 	/* A KVM descriptor that was left open would do. */
 	r = INT64_MAX;
 	for (uint64_t fd = 3; fd < 48; fd++) {
-		r = attempt_call(tid, SYS_ioctl, none, (const uint64_t[6]){fd, 0xae01 /* KVM_CREATE_VM */, 0});
+		r = attempt_call(tid, SYS_ioctl, none, (const uint64_t[6]){ fd, 0xae01 /* KVM_CREATE_VM */, 0 });
 		if (r >= 0)
 			break;
 		r = -EPERM;
 	}
 	bad += report(thread, "another virtual machine", r);
-	r = attempt_call(tid, SYS_mknodat, node, (const uint64_t[6]){AT, TEXT0, S_IFBLK | 0600, makedev(8, 0)});
+	r = attempt_call(tid, SYS_mknodat, node, (const uint64_t[6]){ AT, TEXT0, S_IFBLK | 0600, makedev(8, 0) });
 	if (r == 0) {
-		r = attempt_call(tid, SYS_openat, node, (const uint64_t[6]){AT, TEXT0, O_RDWR});
-		attempt_call(tid, SYS_unlinkat, node, (const uint64_t[6]){AT, TEXT0, 0});
+		r = attempt_call(tid, SYS_openat, node, (const uint64_t[6]){ AT, TEXT0, O_RDWR });
+		attempt_call(tid, SYS_unlinkat, node, (const uint64_t[6]){ AT, TEXT0, 0 });
 	}
 	return bad + report(thread, "open a disk of the host", r);
 }
@@ -322,7 +365,7 @@ static int take_over(pid_t tid, int do_kill)
 {
 	unsigned char code[2];
 	char path[64], thread[64] = "?", comm[32] = "?";
-	struct iovec local = {code, 2}, remote;
+	struct iovec local = { code, 2 }, remote;
 	int bad = 0, fd;
 
 	snprintf(path, sizeof(path), "/proc/%d/task/%d/comm", target, tid);
@@ -335,7 +378,7 @@ static int take_over(pid_t tid, int do_kill)
 		printf("not ok %s: cannot be stopped: %s\n", thread, strerror(errno));
 		return 1;
 	}
-	remote = (struct iovec){(void *)(saved.rip - 2), 2};
+	remote = (struct iovec){ (void *)(saved.rip - 2), 2 };
 	if (process_vm_readv(tid, &local, 1, &remote, 1, 0) != 2 || code[0] != 0x0f || code[1] != 0x05) {
 		printf("# %s: does not sleep in a system call\n", thread);
 		let_go(tid);
@@ -343,7 +386,7 @@ static int take_over(pid_t tid, int do_kill)
 	}
 	read_filters(tid);
 	if (do_kill) {
-		static const uint64_t nothing[6] = {0};
+		static const uint64_t nothing[6] = { 0 };
 
 		if (verdict(SYS_execve, nothing) == SECCOMP_RET_ALLOW) {
 			let_go(tid);
@@ -358,7 +401,8 @@ static int take_over(pid_t tid, int do_kill)
 		return report(thread, "no filter at all", 0);
 	}
 	for (size_t n = 0; n < sizeof(attempts) / sizeof(attempts[0]); n++)
-		bad += report(thread, attempts[n].name, attempt_call(tid, attempts[n].nr, attempts[n].text, attempts[n].args));
+		bad += report(thread, attempts[n].name,
+			      attempt_call(tid, attempts[n].nr, attempts[n].text, attempts[n].args));
 	bad += special_attempts(tid, thread);
 	let_go(tid);
 	return bad;

@@ -41,7 +41,7 @@ out:
 
 static int serve(unsigned int port)
 {
-	struct sockaddr_vm a = {.svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = port};
+	struct sockaddr_vm a = { .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = port };
 	int s = socket(AF_VSOCK, SOCK_STREAM, 0), fd;
 	pthread_attr_t attr;
 	pthread_t t;
@@ -64,9 +64,9 @@ static int serve(unsigned int port)
 
 static int dial(const char *path, const char *port)
 {
-	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
 	int s = socket(AF_UNIX, SOCK_STREAM, 0);
-	char line[64] = {0};
+	char line[64] = { 0 };
 
 	snprintf(a.sun_path, sizeof(a.sun_path), "%s", path);
 	if (connect(s, (void *)&a, sizeof(a)) < 0 || dprintf(s, "CONNECT %s\n", port) < 0) {
@@ -166,7 +166,7 @@ static int hold(const char *path, const char *port, int n)
 
 int main(int argc, char **argv)
 {
-	struct rlimit files = {4096, 4096};
+	struct rlimit files = { 4096, 4096 };
 
 	signal(SIGPIPE, SIG_IGN);
 	setrlimit(RLIMIT_NOFILE, &files);

@@ -17,17 +17,17 @@
 #include "vm/passthrough.h"
 
 struct kit {
-	char dir[64];           /* host directory that is exported */
+	char dir[64]; /* host directory that is exported */
 	int dir_fd;
 	struct passthrough *pt;
 	struct passthrough_thread *th;
 	struct virtq_chain *chain;
-	uint32_t uid, gid;      /* of the next requests */
-	uint8_t in[1 << 17];    /* request: header and arguments */
+	uint32_t uid, gid;   /* of the next requests */
+	uint8_t in[1 << 17]; /* request: header and arguments */
 	size_t in_len;
-	uint8_t out[1 << 17];   /* reply: header and payload */
-	size_t out_room;        /* bytes of payload the guest gives room for */
-	int64_t result;         /* of fuse_handle() */
+	uint8_t out[1 << 17]; /* reply: header and payload */
+	size_t out_room;      /* bytes of payload the guest gives room for */
+	int64_t result;       /* of fuse_handle() */
 	uint64_t unique;
 };
 
@@ -35,7 +35,7 @@ static inline void kit_open(struct kit *k, const struct virtio_fs_params *params
 			    void (*complete)(void *, void *, uint16_t, uint32_t), void *arg)
 {
 	struct virtio_fs_params p;
-	struct err err = {0};
+	struct err err = { 0 };
 
 	memset(k, 0, sizeof(*k));
 	strcpy(k->dir, "/tmp/amphi-fuse-XXXXXX");
@@ -101,10 +101,10 @@ static inline int kit_send(struct kit *k, uint32_t op, uint64_t node)
 	k->chain->out_n = k->chain->in_n = 2;
 	k->chain->out_len = k->in_len;
 	k->chain->in_len = sizeof(*o) + k->out_room;
-	k->chain->iov[0] = (struct iovec){k->in, half};
-	k->chain->iov[1] = (struct iovec){k->in + half, k->in_len - half};
-	k->chain->iov[2] = (struct iovec){k->out, 5};
-	k->chain->iov[3] = (struct iovec){k->out + 5, k->chain->in_len - 5};
+	k->chain->iov[0] = (struct iovec){ k->in, half };
+	k->chain->iov[1] = (struct iovec){ k->in + half, k->in_len - half };
+	k->chain->iov[2] = (struct iovec){ k->out, 5 };
+	k->chain->iov[3] = (struct iovec){ k->out + 5, k->chain->in_len - 5 };
 	memset(k->out, 0xee, sizeof(k->out));
 	k->result = fuse_handle(k->pt, k->th, k, k->chain);
 	if (k->result <= 0)
@@ -127,7 +127,7 @@ static inline size_t kit_reply_len(struct kit *k)
 
 static inline int kit_init(struct kit *k)
 {
-	struct fuse_init_in in = {.major = 7, .minor = 38, .max_readahead = 65536, .flags = ~0u, .flags2 = ~0u};
+	struct fuse_init_in in = { .major = 7, .minor = 38, .max_readahead = 65536, .flags = ~0u, .flags2 = ~0u };
 
 	kit_begin(k);
 	kit_add(k, &in, sizeof(in));
@@ -160,7 +160,7 @@ static inline uint64_t kit_lookup(struct kit *k, uint64_t node, const char *name
 static inline uint64_t kit_create(struct kit *k, uint64_t dir, const char *name, uint32_t mode, uint32_t flags,
 				  uint64_t *fh)
 {
-	struct fuse_create_in in = {.flags = flags, .mode = S_IFREG | mode, .umask = 022};
+	struct fuse_create_in in = { .flags = flags, .mode = S_IFREG | mode, .umask = 022 };
 	struct {
 		struct fuse_entry_out e;
 		struct fuse_open_out o;
@@ -175,7 +175,7 @@ static inline uint64_t kit_create(struct kit *k, uint64_t dir, const char *name,
 
 static inline int kit_write(struct kit *k, uint64_t node, uint64_t fh, uint64_t off, const char *data, uint32_t flags)
 {
-	struct fuse_write_in in = {.fh = fh, .offset = off, .size = (uint32_t)strlen(data), .flags = flags};
+	struct fuse_write_in in = { .fh = fh, .offset = off, .size = (uint32_t)strlen(data), .flags = flags };
 
 	kit_begin(k);
 	kit_add(k, &in, sizeof(in));
@@ -186,7 +186,7 @@ static inline int kit_write(struct kit *k, uint64_t node, uint64_t fh, uint64_t 
 /* Reads up to size bytes as text. */
 static inline const char *kit_read(struct kit *k, uint64_t node, uint64_t fh, uint64_t off, uint32_t size)
 {
-	struct fuse_read_in in = {.fh = fh, .offset = off, .size = size};
+	struct fuse_read_in in = { .fh = fh, .offset = off, .size = size };
 
 	if (kit_call(k, FUSE_READ, node, &in, sizeof(in), NULL, NULL) != 0)
 		return NULL;

@@ -17,9 +17,9 @@
 #include "vm/virtio.h"
 
 /* A check that is a line only when it fails, and then the last. */
-#define must(cond)                  \
-	do {                        \
-		if (!(cond))        \
+#define must(cond) \
+	do { \
+		if (!(cond)) \
 			need(!#cond); \
 	} while (0)
 
@@ -34,7 +34,7 @@ struct ring_queue {
 	uint16_t *avail, *used; /* flags, idx, entries */
 	uint8_t *bufs;          /* RING_SIZE of RING_BUF bytes */
 	uint64_t bufs_gpa;
-	uint16_t next, seen;    /* avail index given out, used index taken */
+	uint16_t next, seen; /* avail index given out, used index taken */
 	uint16_t free[RING_SIZE], n_free;
 	uint16_t answer[RING_SIZE]; /* of a chain of two by its head: the second + 1 */
 };
@@ -74,9 +74,9 @@ static inline void ring_config_changed(struct virtio_device *dev)
 /* Lays the queues out and activates dev (not with EVENT_IDX: every buffer kicks and interrupts). */
 static inline void ring_start(struct ring_kit *k, struct virtio_device *dev, unsigned int nqueues)
 {
-	struct memory_region region = {.gpa = RING_GPA, .len = RING_MEM};
+	struct memory_region region = { .gpa = RING_GPA, .len = RING_MEM };
 	uint64_t at = RING_GPA;
-	struct err err = {0};
+	struct err err = { 0 };
 
 	memset(k, 0, sizeof(*k));
 	k->dev = dev;
@@ -141,7 +141,7 @@ static inline bool ring_add(struct ring_kit *k, unsigned int queue, const void *
 	d = r->free[--r->n_free];
 	if (out)
 		memcpy(r->bufs + d * RING_BUF, data, out);
-	r->desc[d] = (struct vring_desc){r->bufs_gpa + d * RING_BUF, out ? out : in, out ? 0 : VRING_DESC_F_WRITE, 0};
+	r->desc[d] = (struct vring_desc){ r->bufs_gpa + d * RING_BUF, out ? out : in, out ? 0 : VRING_DESC_F_WRITE, 0 };
 	r->avail[2 + r->next % RING_SIZE] = d;
 	r->next++;
 	__atomic_store_n(&r->avail[1], r->next, __ATOMIC_SEQ_CST);
@@ -162,8 +162,8 @@ static inline bool ring_add_both(struct ring_kit *k, unsigned int queue, const v
 	d = r->free[--r->n_free];
 	e = r->free[--r->n_free];
 	memcpy(r->bufs + d * RING_BUF, data, out);
-	r->desc[d] = (struct vring_desc){r->bufs_gpa + d * RING_BUF, out, VRING_DESC_F_NEXT, e};
-	r->desc[e] = (struct vring_desc){r->bufs_gpa + e * RING_BUF, in, VRING_DESC_F_WRITE, 0};
+	r->desc[d] = (struct vring_desc){ r->bufs_gpa + d * RING_BUF, out, VRING_DESC_F_NEXT, e };
+	r->desc[e] = (struct vring_desc){ r->bufs_gpa + e * RING_BUF, in, VRING_DESC_F_WRITE, 0 };
 	r->answer[d] = (uint16_t)(e + 1);
 	r->avail[2 + r->next % RING_SIZE] = d;
 	r->next++;
@@ -197,7 +197,7 @@ static inline uint8_t *ring_used(struct ring_kit *k, unsigned int queue, uint32_
 /* Waits for an interrupt or a second; false after RING_TIMEOUT_MS without any. */
 static inline bool ring_wait(struct ring_kit *k)
 {
-	struct pollfd p = {.fd = k->call_fd, .events = POLLIN};
+	struct pollfd p = { .fd = k->call_fd, .events = POLLIN };
 	uint64_t n;
 
 	if (poll(&p, 1, RING_TIMEOUT_MS) != 1)

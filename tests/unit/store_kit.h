@@ -69,10 +69,13 @@ static inline void kit_image(struct store *s, const char *name, char (*diffs)[DI
 	cleanup_free char *text = NULL;
 
 	m.layers = xcalloc(n + 1, sizeof(*m.layers));
-	str_add(&config, "{\"os\":\"linux\",\"architecture\":\"amd64\",\"config\":{\"Cmd\":[\"x\"]},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[");
+	str_add(&config,
+		"{\"os\":\"linux\",\"architecture\":\"amd64\",\"config\":{\"Cmd\":[\"x\"]},\"rootfs\":{\"type\":"
+		"\"layers\",\"diff_ids\":[");
 	for (size_t i = 0; i < n; i++) {
 		str_addf(&config, "%s\"%s\"", i ? "," : "", diffs[i]);
-		m.layers[i] = (struct oci_descriptor){ .media_type = (char *)OCI_MT_LAYER, .digest = diffs[i], .size = 1 };
+		m.layers[i] =
+			(struct oci_descriptor){ .media_type = (char *)OCI_MT_LAYER, .digest = diffs[i], .size = 1 };
 		store_has_blob(s, diffs[i], &m.layers[i].size);
 	}
 	m.n_layers = n;

@@ -51,21 +51,21 @@ static inline int tap_done(void)
 #define ok(cond) tap_ok(!!(cond), #cond, __FILE__, __LINE__)
 #define is_str(got, want) tap_str(got, want, #got, __FILE__, __LINE__)
 #define is_int(got, want) tap_int((long long)(got), (long long)(want), #got, __FILE__, __LINE__)
-#define has_str(got, part)                                                         \
-	do {                                                                       \
-		const char *got_ = (got);                                          \
+#define has_str(got, part) \
+	do { \
+		const char *got_ = (got); \
 		if (!tap_ok(got_ && strstr(got_, part), #got " has " #part, __FILE__, __LINE__)) \
 			printf("# got:  %s\n# part: %s\n", got_ ? got_ : "(null)", part); \
 	} while (0)
-#define skip(why)                                                    \
-	do {                                                         \
-		tap_count++;                                         \
-		printf("ok %d # SKIP %s\n", tap_count, why);         \
+#define skip(why) \
+	do { \
+		tap_count++; \
+		printf("ok %d # SKIP %s\n", tap_count, why); \
 	} while (0)
-#define need(cond)                              \
-	do {                                    \
-		if (!ok(cond))                  \
-			exit(tap_done());       \
+#define need(cond) \
+	do { \
+		if (!ok(cond)) \
+			exit(tap_done()); \
 	} while (0)
 
 #endif

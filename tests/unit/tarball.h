@@ -20,8 +20,12 @@ static inline int tarball_put(void *arg, const void *buf, size_t len, struct err
 static inline void tarball_add(struct str *b, enum tar_type type, const char *path, uint32_t mode, const char *text)
 {
 	bool file = type == TAR_FILE;
-	struct tar_entry e = { .type = type, .path = (char *)path, .mode = mode, .mtime = 1000000000,
-			       .link = file ? NULL : (char *)text, .size = file && text ? strlen(text) : 0 };
+	struct tar_entry e = { .type = type,
+			       .path = (char *)path,
+			       .mode = mode,
+			       .mtime = 1000000000,
+			       .link = file ? NULL : (char *)text,
+			       .size = file && text ? strlen(text) : 0 };
 
 	tar_write_entry(tarball_put, b, &e, NULL);
 	if (file && text) {

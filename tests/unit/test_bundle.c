@@ -11,7 +11,8 @@
 
 static void config(int dir, const char *rest)
 {
-	cleanup_free char *text = xasprintf("{\"ociVersion\":\"1.0.2\",\"process\":{\"cwd\":\"/\",\"args\":[\"x\"]}%s}", rest);
+	cleanup_free char *text =
+		xasprintf("{\"ociVersion\":\"1.0.2\",\"process\":{\"cwd\":\"/\",\"args\":[\"x\"]}%s}", rest);
 
 	is_int(path_write_atomic(dir, "config.json", text, strlen(text), 0644), 0);
 }
@@ -20,7 +21,8 @@ int main(void)
 {
 	char tmp[] = "/tmp/amphi-bundle-XXXXXX";
 	cleanup_fd int dir = mkdtemp(tmp) ? open(tmp, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-	cleanup_free char *real = realpath(tmp, NULL), *rootfs = path_join(real, "rootfs"), *vol = path_join(real, "vol");
+	cleanup_free char *real = realpath(tmp, NULL), *rootfs = path_join(real, "rootfs"),
+			  *vol = path_join(real, "vol");
 	struct oci_bundle *b = NULL;
 	struct err err = { 0 };
 
@@ -32,8 +34,10 @@ int main(void)
 	is_int(oci_bundle_load(tmp, NULL, &b, &err), -ENOENT);
 	has_str(err.msg, "root.path: rootfs (");
 	is_int(mkdirat(dir, "rootfs", 0755), 0);
-	config(dir, ",\"root\":{\"path\":\"rootfs\"},\"mounts\":[{\"destination\":\"/v\",\"source\":\"vol\",\"options\":[\"bind\"]},"
-		    "{\"destination\":\"/t\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"}]");
+	config(dir,
+	       ",\"root\":{\"path\":\"rootfs\"},\"mounts\":[{\"destination\":\"/"
+	       "v\",\"source\":\"vol\",\"options\":[\"bind\"]},"
+	       "{\"destination\":\"/t\",\"type\":\"tmpfs\",\"source\":\"tmpfs\"}]");
 	is_int(oci_bundle_load(tmp, NULL, &b, &err), 0);
 	need(b);
 	is_str(b->rootfs, rootfs);

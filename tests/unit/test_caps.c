@@ -47,8 +47,11 @@ static int child(const struct oci_process *p)
 int main(void)
 {
 	struct oci_process p = { .has_capabilities = true,
-				 .capabilities = { .bounding = KILL | CHOWN, .permitted = KILL, .effective = KILL | CHOWN,
-						   .inheritable = KILL, .ambient = KILL | CHOWN } };
+				 .capabilities = { .bounding = KILL | CHOWN,
+						   .permitted = KILL,
+						   .effective = KILL | CHOWN,
+						   .inheritable = KILL,
+						   .ambient = KILL | CHOWN } };
 	struct err err = { 0 };
 	struct caps c;
 	int status;

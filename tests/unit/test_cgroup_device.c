@@ -9,14 +9,16 @@
 #include "tests/unit/tap.h"
 
 /* Runs the program's few instructions as the kernel would; -1: it went wrong. */
-static int run(const struct bpf_insn *p, size_t n, int type, unsigned int access, unsigned int major, unsigned int minor)
+static int run(const struct bpf_insn *p, size_t n, int type, unsigned int access, unsigned int major,
+	       unsigned int minor)
 {
 	unsigned int ctx[3] = { (access << 16) | (unsigned int)type, major, minor };
 	unsigned long long r[11] = { 0 };
 
 	for (size_t pc = 0, steps = 0; pc < n && steps < 100000; pc++, steps++) {
 		const struct bpf_insn *i = &p[pc];
-		unsigned long long src = BPF_SRC(i->code) == BPF_X ? r[i->src_reg] : (unsigned long long)(long long)i->imm;
+		unsigned long long src =
+			BPF_SRC(i->code) == BPF_X ? r[i->src_reg] : (unsigned long long)(long long)i->imm;
 		int jump = 0;
 
 		switch (BPF_CLASS(i->code)) {
@@ -62,9 +64,15 @@ static int run(const struct bpf_insn *p, size_t n, int type, unsigned int access
 
 static struct oci_device_rule rule(bool allow, char type, long major, long minor, const char *access)
 {
-	return (struct oci_device_rule){ .allow = allow, .type = type, .has_major = major >= 0, .major = major,
-					 .has_minor = minor >= 0, .minor = minor, .r = strchr(access, 'r'),
-					 .w = strchr(access, 'w'), .m = strchr(access, 'm') };
+	return (struct oci_device_rule){ .allow = allow,
+					 .type = type,
+					 .has_major = major >= 0,
+					 .major = major,
+					 .has_minor = minor >= 0,
+					 .minor = minor,
+					 .r = strchr(access, 'r'),
+					 .w = strchr(access, 'w'),
+					 .m = strchr(access, 'm') };
 }
 
 /* Program and decision agree for every number, kind and access around the rules. */
@@ -82,11 +90,12 @@ static int agree(const struct oci_resources *res)
 			for (unsigned int access = 1; access < 8; access++)
 				for (int type = 1; type <= 2; type++)
 					good = good &&
-					       run(p, n, type, access, major, minor) ==
-						       cgroup_device_allowed(&rules, type == BPF_DEVCG_DEV_BLOCK ? 'b' : 'c', major,
-									     minor, access & BPF_DEVCG_ACC_READ,
-									     access & BPF_DEVCG_ACC_WRITE,
-									     access & BPF_DEVCG_ACC_MKNOD);
+						run(p, n, type, access, major, minor) ==
+							cgroup_device_allowed(&rules,
+									      type == BPF_DEVCG_DEV_BLOCK ? 'b' : 'c',
+									      major, minor, access & BPF_DEVCG_ACC_READ,
+									      access & BPF_DEVCG_ACC_WRITE,
+									      access & BPF_DEVCG_ACC_MKNOD);
 	free(p);
 	cgroup_device_free(&rules);
 	return good;

@@ -5,16 +5,15 @@
 #include "base/str.h"
 #include "tests/unit/tap.h"
 
-static const char mounts[] =
-	"30 23 0:26 / /sys/fs/cgroup/cpu,cpuacct rw,nosuid - cgroup cgroup rw,cpu,cpuacct\n"
-	"31 23 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
-	"32 23 0:28 / /sys/fs/cgroup/systemd rw shared:9 - cgroup cgroup rw,xattr,name=systemd\n"
-	"33 23 0:29 / /elsewhere rw shared:1 master:2 - cgroup2 cgroup2 rw\n";
+static const char mounts[] = "30 23 0:26 / /sys/fs/cgroup/cpu,cpuacct rw,nosuid - cgroup cgroup rw,cpu,cpuacct\n"
+			     "31 23 0:27 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n"
+			     "32 23 0:28 / /sys/fs/cgroup/systemd rw shared:9 - cgroup cgroup rw,xattr,name=systemd\n"
+			     "33 23 0:29 / /elsewhere rw shared:1 master:2 - cgroup2 cgroup2 rw\n";
 
 int main(void)
 {
-	struct cgroup_host *h = cgroup_host_parse("4:memory:/a/b\n3:cpu,cpuacct:/\n2:freezer:/x\n1:name=systemd:/../out\n0::/u\n",
-						  mounts);
+	struct cgroup_host *h = cgroup_host_parse(
+		"4:memory:/a/b\n3:cpu,cpuacct:/\n2:freezer:/x\n1:name=systemd:/../out\n0::/u\n", mounts);
 	const struct cgroup_hier *c;
 
 	is_int(h->mode, CGROUP_MODE_HYBRID);

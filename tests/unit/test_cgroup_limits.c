@@ -8,17 +8,30 @@
 #include "tests/unit/tap.h"
 
 static struct cgroup_hier v1_hiers[] = {
-	{ .name = (char *)"memory", .mount = (char *)"/m", .own = (char *)"/", .controllers = (char *[]){ (char *)"memory", NULL } },
-	{ .name = (char *)"cpu,cpuacct", .mount = (char *)"/c", .own = (char *)"/",
+	{ .name = (char *)"memory",
+	  .mount = (char *)"/m",
+	  .own = (char *)"/",
+	  .controllers = (char *[]){ (char *)"memory", NULL } },
+	{ .name = (char *)"cpu,cpuacct",
+	  .mount = (char *)"/c",
+	  .own = (char *)"/",
 	  .controllers = (char *[]){ (char *)"cpu", (char *)"cpuacct", NULL } },
-	{ .name = (char *)"rest", .mount = (char *)"/r", .own = (char *)"/",
+	{ .name = (char *)"rest",
+	  .mount = (char *)"/r",
+	  .own = (char *)"/",
 	  .controllers = (char *[]){ (char *)"pids", (char *)"cpuset", (char *)"blkio", (char *)"net_cls",
 				     (char *)"net_prio", (char *)"rdma", NULL } },
-	{ .name = (char *)"", .v2 = true, .mount = (char *)"/u", .own = (char *)"/",
+	{ .name = (char *)"",
+	  .v2 = true,
+	  .mount = (char *)"/u",
+	  .own = (char *)"/",
 	  .controllers = (char *[]){ (char *)"hugetlb", NULL } },
 };
 static struct cgroup_hier v2_hiers[] = {
-	{ .name = (char *)"", .v2 = true, .mount = (char *)"/u", .own = (char *)"/",
+	{ .name = (char *)"",
+	  .v2 = true,
+	  .mount = (char *)"/u",
+	  .own = (char *)"/",
 	  .controllers = (char *[]){ (char *)"memory", (char *)"cpu", (char *)"pids", (char *)"cpuset", (char *)"io",
 				     (char *)"hugetlb", (char *)"rdma", NULL } },
 };
@@ -46,17 +59,17 @@ static char *writes(const char *json, const struct cgroup_host *host, const stru
 	return str_steal(&out);
 }
 
-#define is_writes(host, json, want)                     \
-	do {                                            \
-		char *text_ = writes(json, host, NULL);  \
-		is_str(text_, want);                     \
-		free(text_);                             \
+#define is_writes(host, json, want) \
+	do { \
+		char *text_ = writes(json, host, NULL); \
+		is_str(text_, want); \
+		free(text_); \
 	} while (0)
-#define refused(host, json, part)                       \
-	do {                                            \
-		char *text_ = writes(json, host, NULL);  \
-		has_str(text_, part);                    \
-		free(text_);                             \
+#define refused(host, json, part) \
+	do { \
+		char *text_ = writes(json, host, NULL); \
+		has_str(text_, part); \
+		free(text_); \
 	} while (0)
 
 static void test_conversions(void)
@@ -86,14 +99,16 @@ static void test_memory(void)
 	is_writes(&v2, "{\"memory\":{\"limit\":4096,\"swap\":-1}}", "memory.swap.max=max;memory.max=4096;");
 	is_writes(&v2, "{\"memory\":{\"limit\":0,\"swap\":0}}", "");
 	is_writes(&v2, "{\"memory\":{\"disableOOMKiller\":false}}", "");
-	is_writes(&v1, "{\"memory\":{\"disableOOMKiller\":true,\"swappiness\":0}}", "memory.oom_control=1;memory.swappiness=0;");
-	refused(&v2, "{\"memory\":{\"swap\":4096}}", "linux.resources.memory.swap: unable to set swap limit without memory");
+	is_writes(&v1, "{\"memory\":{\"disableOOMKiller\":true,\"swappiness\":0}}",
+		  "memory.oom_control=1;memory.swappiness=0;");
+	refused(&v2, "{\"memory\":{\"swap\":4096}}",
+		"linux.resources.memory.swap: unable to set swap limit without memory");
 	refused(&v2, "{\"memory\":{\"limit\":8192,\"swap\":4096}}", "memory+swap limit should be >= memory limit");
 	refused(&v1, "{\"memory\":{\"limit\":8192,\"swap\":4096}}", "memory+swap limit should be >= memory limit");
-	refused(&v2, "{\"memory\":{\"swappiness\":10}}", "linux.resources.memory.swappiness: not supported by cgroup v2");
+	refused(&v2, "{\"memory\":{\"swappiness\":10}}",
+		"linux.resources.memory.swappiness: not supported by cgroup v2");
 	refused(&v2, "{\"memory\":{\"disableOOMKiller\":true}}", "memory.disableOOMKiller: not supported");
-	refused(&none, "{\"memory\":{\"limit\":4096}}",
-		"this host has no memory controller");
+	refused(&none, "{\"memory\":{\"limit\":4096}}", "this host has no memory controller");
 
 	/* an update of swap alone counts from the limit in force */
 	struct cgroup_limits_now now = { true, 1048576, 5000, 20000 };
@@ -111,24 +126,29 @@ static void test_memory(void)
 
 static void test_cpu(void)
 {
-	const char *all = "{\"cpu\":{\"shares\":1024,\"quota\":50000,\"period\":100000,\"cpus\":\"0-1\",\"mems\":\"0\"}}";
+	const char *all =
+		"{\"cpu\":{\"shares\":1024,\"quota\":50000,\"period\":100000,\"cpus\":\"0-1\",\"mems\":\"0\"}}";
 
-	is_writes(&v1, all, "cpu.shares=1024;cpu.cfs_period_us=100000;cpu.cfs_quota_us=50000;cpuset.cpus=0-1;cpuset.mems=0;");
+	is_writes(&v1, all,
+		  "cpu.shares=1024;cpu.cfs_period_us=100000;cpu.cfs_quota_us=50000;cpuset.cpus=0-1;cpuset.mems=0;");
 	is_writes(&v2, all, "cpu.weight=100;cpu.max=50000 100000;cpuset.cpus=0-1;cpuset.mems=0;");
 	is_writes(&v2, "{\"cpu\":{\"quota\":7000,\"burst\":100}}", "cpu.max=7000 100000;cpu.max.burst=100;");
 	is_writes(&v2, "{\"cpu\":{\"idle\":1,\"shares\":5}}", "cpu.idle=1;");
-	is_writes(&v1, "{\"cpu\":{\"realtimeRuntime\":9,\"realtimePeriod\":10}}", "cpu.rt_period_us=10;cpu.rt_runtime_us=9;");
+	is_writes(&v1, "{\"cpu\":{\"realtimeRuntime\":9,\"realtimePeriod\":10}}",
+		  "cpu.rt_period_us=10;cpu.rt_runtime_us=9;");
 	refused(&v2, "{\"cpu\":{\"realtimeRuntime\":9}}", "cpu.realtimeRuntime: not supported by cgroup v2");
 }
 
 static void test_io(void)
 {
-	const char *all = "{\"blockIO\":{\"weight\":500,\"throttleReadBpsDevice\":[{\"major\":8,\"minor\":0,\"rate\":1000}],"
-			  "\"throttleWriteIOPSDevice\":[{\"major\":8,\"minor\":16,\"rate\":0}]}}";
+	const char *all =
+		"{\"blockIO\":{\"weight\":500,\"throttleReadBpsDevice\":[{\"major\":8,\"minor\":0,\"rate\":1000}],"
+		"\"throttleWriteIOPSDevice\":[{\"major\":8,\"minor\":16,\"rate\":0}]}}";
 
 	is_writes(&v2, all, "io.bfq.weight=500;io.max=8:0 rbps=1000;io.max=8:16 wiops=max;");
-	is_writes(&v1, all, "blkio.weight=500;blkio.throttle.read_bps_device=8:0 1000;"
-			    "blkio.throttle.write_iops_device=8:16 0;");
+	is_writes(&v1, all,
+		  "blkio.weight=500;blkio.throttle.read_bps_device=8:0 1000;"
+		  "blkio.throttle.write_iops_device=8:16 0;");
 	refused(&v2, "{\"blockIO\":{\"leafWeight\":500}}", "blockIO.leafWeight: not supported by cgroup v2");
 	refused(&v1, "{\"blockIO\":{\"weight\":5}}", "blockIO.weight: ");
 }

@@ -47,8 +47,10 @@ static void test_v2(void)
 	cleanup_cgroup_stats struct cgroup_stats s = { 0 };
 	struct err err = { 0 };
 
-	put(&d, "cpu.stat", "usage_usec 5000\nuser_usec 3000\nsystem_usec 2000\nnr_periods 4\nnr_throttled 2\nthrottled_usec 7\n");
-	put(&d, "cpu.pressure", "some avg10=1.50 avg60=0.00 avg300=0.00 total=99\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=5\n");
+	put(&d, "cpu.stat",
+	    "usage_usec 5000\nuser_usec 3000\nsystem_usec 2000\nnr_periods 4\nnr_throttled 2\nthrottled_usec 7\n");
+	put(&d, "cpu.pressure",
+	    "some avg10=1.50 avg60=0.00 avg300=0.00 total=99\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=5\n");
 	put(&d, "cpuset.cpus.effective", "0-2,5\n");
 	put(&d, "memory.stat", "anon 10\nfile 4096\n");
 	put(&d, "memory.current", "8192\n");

@@ -137,7 +137,8 @@ int main(void)
 		      "MemoryMax:t=18446744073709551615;TasksMax:t=18446744073709551615;");
 	is_properties("{\"cpu\":{\"shares\":1024,\"quota\":12345,\"period\":50000,\"cpus\":\"0-1,9\"}}", true,
 		      "CPUWeight:t=100;CPUQuotaPeriodUSec:t=50000;CPUQuotaPerSecUSec:t=250000;AllowedCPUs:ay=0302;");
-	is_properties("{\"cpu\":{\"shares\":1024},\"memory\":{\"limit\":5}}", false, "MemoryLimit:t=5;CPUShares:t=1024;");
+	is_properties("{\"cpu\":{\"shares\":1024},\"memory\":{\"limit\":5}}", false,
+		      "MemoryLimit:t=5;CPUShares:t=1024;");
 	is_properties("{}", true, "");
 
 	is_annotation("org.systemd.property.CollectMode", "'inactive-or-failed'", "CollectMode:s=inactive-or-failed;");

@@ -38,10 +38,16 @@ int main(void)
 	change(NULL, "USER  web\nUSER root", "{\"config\":{\"User\":\"root\"}}", NULL);
 	change("{\"Env\":[\"A=1\",\"B=2\"],\"X\":{\"y\":[1,null,true]}}", "ENV B=x=y\nENV C=3\nENV C=4",
 	       "{\"config\":{\"X\":{\"y\":[1,null,true]},\"Env\":[\"A=1\",\"B=x=y\",\"C=4\"]}}", NULL);
-	change("{\"Labels\":{\"a\":\"1\",\"b\":\"2\"}}", "LABEL b=two words\nLABEL c=", "{\"config\":{\"Labels\":{\"a\":\"1\",\"b\":\"two words\",\"c\":\"\"}}}", NULL);
-	change("{\"ExposedPorts\":{\"80/tcp\":{}}}", "EXPOSE 80/tcp\nEXPOSE 53/udp\nVOLUME /data\nSTOPSIGNAL SIGINT\nWORKDIR /w",
-	       "{\"config\":{\"WorkingDir\":\"/w\",\"StopSignal\":\"SIGINT\",\"ExposedPorts\":{\"80/tcp\":{},\"53/udp\":{}},\"Volumes\":{\"/data\":{}}}}", NULL);
-	change("{\"User\":\"kept\"}", "CMD x", "{\"config\":{\"User\":\"kept\",\"Cmd\":[\"/bin/sh\",\"-c\",\"x\"]}}", NULL);
+	change("{\"Labels\":{\"a\":\"1\",\"b\":\"2\"}}",
+	       "LABEL b=two words\nLABEL c=", "{\"config\":{\"Labels\":{\"a\":\"1\",\"b\":\"two words\",\"c\":\"\"}}}",
+	       NULL);
+	change("{\"ExposedPorts\":{\"80/tcp\":{}}}",
+	       "EXPOSE 80/tcp\nEXPOSE 53/udp\nVOLUME /data\nSTOPSIGNAL SIGINT\nWORKDIR /w",
+	       "{\"config\":{\"WorkingDir\":\"/w\",\"StopSignal\":\"SIGINT\",\"ExposedPorts\":{\"80/tcp\":{},\"53/"
+	       "udp\":{}},\"Volumes\":{\"/data\":{}}}}",
+	       NULL);
+	change("{\"User\":\"kept\"}", "CMD x", "{\"config\":{\"User\":\"kept\",\"Cmd\":[\"/bin/sh\",\"-c\",\"x\"]}}",
+	       NULL);
 	change(NULL, "RUN x", NULL, "--change RUN x: expected CMD");
 	change(NULL, "CMD", NULL, "--change CMD: expected CMD");
 	change(NULL, "ENV A", NULL, "--change ENV A: expected NAME=VALUE");

@@ -21,7 +21,8 @@ static int end_with(struct loop_source *src, uint32_t events, void *arg)
 static void test_run(void)
 {
 	struct err err = { 0 };
-	char *cat[] = { "cat", NULL }, *no[] = { "/no/such/program", NULL }, *exit3[] = { "sh", "-c", "echo bad >&2; exit 3", NULL };
+	char *cat[] = { "cat", NULL }, *no[] = { "/no/such/program", NULL },
+	     *exit3[] = { "sh", "-c", "echo bad >&2; exit 3", NULL };
 	char *sleeper[] = { "sleep", "600", NULL }, *ignore[] = { "true", NULL };
 	static char big[300000];
 	struct child_io io = { .in = "hello", .in_len = 5, .want_out = 1 };

@@ -86,11 +86,15 @@ static void with(const char *process, const char *rest, const char *want)
 static void rules(void)
 {
 	with("", "", NULL);
-	with("", ",\"future\":{\"x\":[1]},\"windows\":{\"a\":1},\"linux\":{\"namespaces\":[{\"type\":\"pid\",\"path\":\"\"}]}", NULL);
+	with("",
+	     ",\"future\":{\"x\":[1]},\"windows\":{\"a\":1},\"linux\":{\"namespaces\":[{\"type\":\"pid\",\"path\":\"\"}"
+	     "]}",
+	     NULL);
 	with(",\"rlimits\":[{\"type\":\"RLIMIT_CPU\",\"soft\":-1,\"hard\":2}]", "",
 	     "process.rlimits[0].soft: expected an unsigned 64-bit integer");
-	with(",\"rlimits\":[{\"type\":\"RLIMIT_CPU\",\"soft\":1,\"hard\":2},{\"type\":\"RLIMIT_CPU\",\"soft\":1,\"hard\":2}]", "",
-	     "process.rlimits[1].type: duplicated RLIMIT_CPU");
+	with(",\"rlimits\":[{\"type\":\"RLIMIT_CPU\",\"soft\":1,\"hard\":2},{\"type\":\"RLIMIT_CPU\",\"soft\":1,"
+	     "\"hard\":2}]",
+	     "", "process.rlimits[1].type: duplicated RLIMIT_CPU");
 	with(",\"rlimits\":[{\"type\":\"RLIMIT_FOO\",\"soft\":1,\"hard\":2}]", "",
 	     "process.rlimits[0].type: invalid rlimit type: RLIMIT_FOO");
 	with(",\"scheduler\":{\"policy\":\"SCHED_OTHER\",\"priority\":3}", "",
@@ -106,28 +110,41 @@ static void rules(void)
 	     "linux.uidMappings: user namespace mappings specified, but USER namespace isn't enabled in the config");
 	with("", ",\"linux\":{\"namespaces\":[{\"type\":\"user\"}]}",
 	     "linux.uidMappings: a new user namespace needs mappings");
-	with("", ",\"linux\":{\"namespaces\":[{\"type\":\"user\"}],\"uidMappings\":[{\"containerID\":0,\"hostID\":0,\"size\":4294967295},"
-		 "{\"containerID\":9,\"hostID\":9,\"size\":1}],\"gidMappings\":[{\"containerID\":0,\"hostID\":0,\"size\":1}]}",
+	with("",
+	     ",\"linux\":{\"namespaces\":[{\"type\":\"user\"}],\"uidMappings\":[{\"containerID\":0,\"hostID\":0,"
+	     "\"size\":4294967295},"
+	     "{\"containerID\":9,\"hostID\":9,\"size\":1}],\"gidMappings\":[{\"containerID\":0,\"hostID\":0,\"size\":1}"
+	     "]}",
 	     "linux.uidMappings[1].containerID: overlaps entry 0");
 	with("", ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"}],\"sysctl\":{\"net.core.somaxconn\":\"1\"}}",
 	     "linux.sysctl.net.core.somaxconn: sysctl \"net.core.somaxconn\" not allowed in host network namespace");
 	with("", ",\"linux\":{\"sysctl\":{\"vm.swappiness\":\"1\"}}",
 	     "linux.sysctl.vm.swappiness: sysctl \"vm.swappiness\" is not in a separate kernel namespace");
-	with("", ",\"linux\":{\"namespaces\":[{\"type\":\"network\"}],\"sysctl\":{\"net/ipv4/conf/eth0.1/forwarding\":\"1\"}}", NULL);
+	with("",
+	     ",\"linux\":{\"namespaces\":[{\"type\":\"network\"}],\"sysctl\":{\"net/ipv4/conf/eth0.1/"
+	     "forwarding\":\"1\"}}",
+	     NULL);
 	with("", ",\"linux\":{\"maskedPaths\":[\"/proc/kcore\"]}",
 	     "linux.maskedPaths: unable to restrict sys entries without a private MNT namespace");
 	with("", ",\"linux\":{\"maskedPaths\":[],\"readonlyPaths\":[]}", NULL);
-	with("", ",\"mounts\":[{\"destination\":\"/m\",\"source\":\"/s\",\"options\":[\"bind\",\"idmap=uids=0-1-1#1-7-10;gids=0-1-1\"]}]", NULL);
-	with("", ",\"mounts\":[{\"destination\":\"/m\",\"source\":\"/s\",\"options\":[\"bind\",\"idmap=uids=0-1;gids=0-1-1\"]}]",
+	with("",
+	     ",\"mounts\":[{\"destination\":\"/m\",\"source\":\"/"
+	     "s\",\"options\":[\"bind\",\"idmap=uids=0-1-1#1-7-10;gids=0-1-1\"]}]",
+	     NULL);
+	with("",
+	     ",\"mounts\":[{\"destination\":\"/m\",\"source\":\"/"
+	     "s\",\"options\":[\"bind\",\"idmap=uids=0-1;gids=0-1-1\"]}]",
 	     "mounts[0].options: \"idmap=uids=0-1;gids=0-1-1\": \"0-1\" is not FIRST-HOST-COUNT");
 	with("", ",\"mounts\":[{\"destination\":\"/m\",\"source\":\"/s\",\"options\":[\"bind\",\"idmap=x=0-1-1\"]}]",
 	     "mounts[0].options: \"idmap=x=0-1-1\": neither uids= nor gids=");
-	with("", ",\"mounts\":[{\"destination\":\"/m\",\"source\":\"/s\",\"options\":[\"bind\",\"ridmap=uids=@5-5-5\"]}]",
+	with("",
+	     ",\"mounts\":[{\"destination\":\"/m\",\"source\":\"/s\",\"options\":[\"bind\",\"ridmap=uids=@5-5-5\"]}]",
 	     "mounts[0].options: \"ridmap=uids=@5-5-5\": \"@5-5-5\" is not mapped in the container's user namespace");
 	with("", ",\"mounts\":[{\"destination\":\"/m\",\"source\":\"/s\",\"options\":[\"bind\",\"idmap=uids=0-1-1\"]}]",
 	     "mounts[0]: id-mapped mounts need both uidMappings and gidMappings");
 	with("", ",\"linux\":{\"memoryPolicy\":{}}", NULL);
-	with("", ",\"linux\":{\"memoryPolicy\":{\"nodes\":\"0\"}}", "linux.memoryPolicy: invalid memory policy mode: required");
+	with("", ",\"linux\":{\"memoryPolicy\":{\"nodes\":\"0\"}}",
+	     "linux.memoryPolicy: invalid memory policy mode: required");
 	with("", ",\"linux\":{\"memoryPolicy\":{\"mode\":\"INTERLEAVE\",\"nodes\":\"0\"}}",
 	     "invalid memory policy mode: linux.memoryPolicy.mode: unknown value \"INTERLEAVE\"");
 	with("", ",\"linux\":{\"memoryPolicy\":{\"mode\":\"MPOL_BIND\",\"nodes\":\"0\",\"flags\":[\"x\"]}}",
@@ -140,7 +157,8 @@ static void rules(void)
 	     "linux.resources.unified.../x: unified resource must be a file name, without /");
 	with("", ",\"linux\":{\"resources\":{\"blockIO\":{\"weight\":65536}}}",
 	     "linux.resources.blockIO.weight: expected an unsigned 16-bit integer");
-	with("", ",\"mounts\":[{\"destination\":\"/a\",\"type\":\"bind\"}]", "mounts[0].source: required for a bind mount");
+	with("", ",\"mounts\":[{\"destination\":\"/a\",\"type\":\"bind\"}]",
+	     "mounts[0].source: required for a bind mount");
 	with("", ",\"mounts\":[{\"source\":\"/a\"}]", "mounts[0].destination: required");
 	with("", ",\"hooks\":{\"poststart\":[{\"path\":\"/a\",\"timeout\":0}]}",
 	     "hooks.poststart[0].timeout: must be greater than zero");
@@ -163,7 +181,8 @@ static void documents(void)
 		{ "{\"ociVersion\":\"2.0.0\"}", "ociVersion: version 2.0.0 is not supported" },
 		{ "{\"ociVersion\":\"one\"}", "ociVersion: \"one\" is not a version" },
 		{ "{\"ociVersion\":\"1.0.0\",\"process\":{\"cwd\":\"/\"}}", "process.args: args must not be empty" },
-		{ "{\"ociVersion\":\"1.0.0\",\"process\":{\"args\":[\"a\"],\"cwd\":\"a\"}}", "process.cwd: Cwd must be an absolute path" },
+		{ "{\"ociVersion\":\"1.0.0\",\"process\":{\"args\":[\"a\"],\"cwd\":\"a\"}}",
+		  "process.cwd: Cwd must be an absolute path" },
 	};
 	struct err err;
 
@@ -178,9 +197,10 @@ static void documents(void)
 
 static void warnings(void)
 {
-	static const char text[] = "{\"ociVersion\":\"1.0.2-dev\",\"process\":{\"cwd\":\"/\",\"args\":[\"x\"],\"capabilities\":"
-				   "{\"bounding\":[\"CAP_NEW_ONE\",\"CAP_KILL\"],\"permitted\":[\"CAP_NEW_ONE\"]}},"
-				   "\"mounts\":[{\"destination\":\"rel\",\"type\":\"tmpfs\"}]}";
+	static const char text[] =
+		"{\"ociVersion\":\"1.0.2-dev\",\"process\":{\"cwd\":\"/\",\"args\":[\"x\"],\"capabilities\":"
+		"{\"bounding\":[\"CAP_NEW_ONE\",\"CAP_KILL\"],\"permitted\":[\"CAP_NEW_ONE\"]}},"
+		"\"mounts\":[{\"destination\":\"rel\",\"type\":\"tmpfs\"}]}";
 	cleanup_oci_config struct oci_config *c = NULL;
 
 	is_int(oci_config_parse(text, strlen(text), &c, NULL), 0);
@@ -234,17 +254,23 @@ static void resources(void)
 
 static void rewriting(void)
 {
-	static const char text[] = "{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"r\",\"x\":1},\"mounts\":[{\"destination\":\"/a\",\"source\":\"s\"},"
-				   "{\"destination\":\"/b\"},{\"destination\":\"/c\",\"source\":\"keep\"},"
-				   "{\"destination\":\"/d\",\"type\":\"overlay\",\"source\":\"o\",\"options\":[\"lowerdir=/l\"]}],\"own\":[18446744073709551615]}";
+	static const char text[] =
+		"{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"r\",\"x\":1},\"mounts\":[{\"destination\":\"/"
+		"a\",\"source\":\"s\"},"
+		"{\"destination\":\"/b\"},{\"destination\":\"/c\",\"source\":\"keep\"},"
+		"{\"destination\":\"/d\",\"type\":\"overlay\",\"source\":\"o\",\"options\":[\"lowerdir=/"
+		"l\"]}],\"own\":[18446744073709551615]}";
 	char *sources[] = { (char *)"/m/0", (char *)"/m/1", NULL, (char *)"/m/3" };
 	cleanup_free char *out = NULL;
 	struct err err = { 0 };
 
 	is_int(oci_config_rewrite(text, strlen(text), "/rootfs", sources, 4, &out, &err), 0);
-	is_str(out, "{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"/rootfs\",\"x\":1},\"mounts\":[{\"destination\":\"/a\",\"source\":\"/m/0\"},"
-		    "{\"destination\":\"/b\",\"source\":\"/m/1\"},{\"destination\":\"/c\",\"source\":\"keep\"},"
-		    "{\"destination\":\"/d\",\"type\":\"bind\",\"source\":\"/m/3\",\"options\":[\"rbind\"]}],\"own\":[18446744073709551615]}");
+	is_str(out,
+	       "{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"/rootfs\",\"x\":1},\"mounts\":[{\"destination\":\"/"
+	       "a\",\"source\":\"/m/0\"},"
+	       "{\"destination\":\"/b\",\"source\":\"/m/1\"},{\"destination\":\"/c\",\"source\":\"keep\"},"
+	       "{\"destination\":\"/d\",\"type\":\"bind\",\"source\":\"/m/"
+	       "3\",\"options\":[\"rbind\"]}],\"own\":[18446744073709551615]}");
 	is_int(oci_config_rewrite(text, strlen(text), NULL, sources, 2, &out, &err), -EINVAL);
 }
 

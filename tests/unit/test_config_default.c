@@ -9,7 +9,8 @@
 int main(void)
 {
 	cleanup_free char *root = oci_config_default(false, true, 0, 0),
-			   *user = oci_config_default(true, true, 1000, 1001), *v1 = oci_config_default(false, false, 0, 0);
+			  *user = oci_config_default(true, true, 1000, 1001),
+			  *v1 = oci_config_default(false, false, 0, 0);
 	cleanup_oci_config struct oci_config *a = NULL, *b = NULL, *c = NULL;
 	struct err err = { 0 };
 

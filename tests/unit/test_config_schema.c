@@ -12,7 +12,8 @@ static const struct json *root;
 static unsigned int tried;
 
 /* Writes v with the value target replaced (by with; NULL leaves it out). */
-static void write_replaced(struct json_writer *w, const struct json *v, const struct json *target, const struct json *with)
+static void write_replaced(struct json_writer *w, const struct json *v, const struct json *target,
+			   const struct json *with)
 {
 	const char *key = v->parent && v->parent->type == JSON_OBJECT ? v->key : NULL;
 
@@ -68,7 +69,7 @@ static void wrong_values(const struct json *v)
 		enum json_type type;
 		const char *text;
 	} samples[] = {
-		{ JSON_BOOL, "true" }, { JSON_NUMBER, "7" },	     { JSON_STRING, "\"text\"" },
+		{ JSON_BOOL, "true" }, { JSON_NUMBER, "7" },         { JSON_STRING, "\"text\"" },
 		{ JSON_ARRAY, "[7]" }, { JSON_OBJECT, "{\"k\":7}" },
 	};
 

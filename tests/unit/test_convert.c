@@ -124,15 +124,26 @@ static const char *note(struct json_doc *doc, const char *key)
 int main(void)
 {
 	char dir[] = "/tmp/amphi-convert-XXXXXX";
-	char *env[] = { (char *)"A=1", (char *)"PATH=/bin", NULL }, *entry[] = { (char *)"/e", NULL }, *cmd[] = { (char *)"c", (char *)"d", NULL };
+	char *env[] = { (char *)"A=1", (char *)"PATH=/bin", NULL }, *entry[] = { (char *)"/e", NULL },
+	     *cmd[] = { (char *)"c", (char *)"d", NULL };
 	char *ports[] = { (char *)"80/tcp", (char *)"53/udp", NULL };
-	struct oci_pair labels[] = { { (char *)"org.opencontainers.image.os", (char *)"mine" }, { (char *)"k", (char *)"v" } };
-	struct oci_image i = { .os = (char *)"linux", .architecture = (char *)"amd64", .author = (char *)"me", .user = (char *)"web", .env = env,
-			       .entrypoint = entry, .cmd = cmd, .stop_signal = (char *)"SIGINT", .exposed_ports = ports,
-			       .labels = labels, .n_labels = 2 };
+	struct oci_pair labels[] = { { (char *)"org.opencontainers.image.os", (char *)"mine" },
+				     { (char *)"k", (char *)"v" } };
+	struct oci_image i = { .os = (char *)"linux",
+			       .architecture = (char *)"amd64",
+			       .author = (char *)"me",
+			       .user = (char *)"web",
+			       .env = env,
+			       .entrypoint = entry,
+			       .cmd = cmd,
+			       .stop_signal = (char *)"SIGINT",
+			       .exposed_ports = ports,
+			       .labels = labels,
+			       .n_labels = 2 };
 	struct convert_options o = { .args = (char **)no_words };
-	char *args[] = { (char *)"x", NULL }, *more[] = { (char *)"A=2", (char *)"B=3", NULL }, *other[] = { (char *)"/other", NULL },
-	     *bad[] = { (char *)"rel:/x", NULL }, *volume[] = { (char *)"/tmp:/mnt:ro", NULL };
+	char *args[] = { (char *)"x", NULL }, *more[] = { (char *)"A=2", (char *)"B=3", NULL },
+	     *other[] = { (char *)"/other", NULL }, *bad[] = { (char *)"rel:/x", NULL },
+	     *volume[] = { (char *)"/tmp:/mnt:ro", NULL };
 	struct json_doc *doc;
 
 	root = mkdtemp(dir) ? open(dir, O_RDONLY | O_DIRECTORY) : -1;

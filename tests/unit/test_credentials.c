@@ -34,10 +34,12 @@ int main(void)
 {
 	struct credentials c;
 	struct err err = { 0 };
-	cleanup_free char *coded = credentials_base64("a:b:c", 5), *plain = credentials_unbase64("YTpiOmM="), *bad = credentials_unbase64("a");
+	cleanup_free char *coded = credentials_base64("a:b:c", 5), *plain = credentials_unbase64("YTpiOmM="),
+			  *bad = credentials_unbase64("a");
 	/* "u1:p", "u2:p" */
-	static const char auths[] = "{\"auths\":{\"r.example\":{\"auth\":\"dTE6cA==\"},\"r.example/team\":{\"auth\":\"dTI6cA==\"},"
-				    "\"https://index.docker.io/v1/\":{\"auth\":\"dTE6cA==\"}}}";
+	static const char auths[] =
+		"{\"auths\":{\"r.example\":{\"auth\":\"dTE6cA==\"},\"r.example/team\":{\"auth\":\"dTI6cA==\"},"
+		"\"https://index.docker.io/v1/\":{\"auth\":\"dTE6cA==\"}}}";
 
 	close(mkstemp(file));
 	is_str(coded, "YTpiOmM=");
@@ -51,7 +53,8 @@ int main(void)
 	look(auths, "r.example", "team/app", "u2", NULL);
 	look(auths, "docker.io", "library/busybox", "u1", NULL);
 	look(auths, "elsewhere.example", "a", NULL, NULL);
-	look("{\"auths\":{\"r.example\":{\"auth\":\"????\"}}}", "r.example", "a", NULL, "auth: not base64 of USER:PASSWORD");
+	look("{\"auths\":{\"r.example\":{\"auth\":\"????\"}}}", "r.example", "a", NULL,
+	     "auth: not base64 of USER:PASSWORD");
 	look("{", "r.example", "a", NULL, file);
 	look("{\"credHelpers\":{\"r.example\":\"../evil\"}}", "r.example", "a", NULL, "not a name");
 	unlink(file);

@@ -26,7 +26,9 @@ static int has(const struct str *m, unsigned int field, const char *text, int64_
 
 static void test_messages(void)
 {
-	static const unsigned char version[] = { 0x08, 0x0a, 0x10, 0x01, 0x52, 0x06, 0x08, 0x03, 0x10, 0x11, 0x20, 0x01 };
+	static const unsigned char version[] = {
+		0x08, 0x0a, 0x10, 0x01, 0x52, 0x06, 0x08, 0x03, 0x10, 0x11, 0x20, 0x01
+	};
 	static const unsigned char cut[] = { 0x08, 0x0a, 0x52, 0x06, 0x08 };
 	static const unsigned char endless[] = { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff };
 	struct criu_rpc_reply r;
@@ -69,9 +71,11 @@ static struct oci_config *config(const char *linux_part)
 {
 	cleanup_free char *text = xasprintf(
 		"{\"ociVersion\":\"1.0.2\",\"process\":{\"cwd\":\"/\",\"args\":[\"x\"],\"user\":{\"uid\":0,\"gid\":0}},"
-		"\"root\":{\"path\":\"/\"},\"mounts\":[{\"destination\":\"/proc\",\"source\":\"/srv/p\",\"options\":[\"bind\"]},"
+		"\"root\":{\"path\":\"/\"},\"mounts\":[{\"destination\":\"/proc\",\"source\":\"/srv/"
+		"p\",\"options\":[\"bind\"]},"
 		"{\"destination\":\"/usr\",\"source\":\"/srv/u\",\"options\":[\"rbind\"]},"
-		"{\"destination\":\"/tmp\",\"type\":\"tmpfs\"}],\"linux\":%s}", linux_part);
+		"{\"destination\":\"/tmp\",\"type\":\"tmpfs\"}],\"linux\":%s}",
+		linux_part);
 	struct oci_config *c = NULL;
 	struct err err = { 0 };
 
@@ -84,8 +88,9 @@ static struct oci_config *config(const char *linux_part)
 static void test_dump(void)
 {
 	struct criu_options o = CRIU_OPTIONS_INIT;
-	struct oci_config *c = config("{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"network\",\"path\":\"/proc/self/ns/net\"}],"
-				      "\"maskedPaths\":[\"/nowhere\"]}");
+	struct oci_config *c =
+		config("{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"network\",\"path\":\"/proc/self/ns/net\"}],"
+		       "\"maskedPaths\":[\"/nowhere\"]}");
 	struct criu_dump_params p = { .config = c, .rootfs = "/root/fs", .pid = getpid(), .options = &o };
 	cleanup_free char *streams = NULL;
 	struct str m = { 0 };
@@ -104,7 +109,7 @@ static void test_dump(void)
 	ok(has(&m, CRIU_OPT_LEAVE_RUNNING, NULL, 1));
 	ok(has(&m, CRIU_OPT_TRACK_MEM, NULL, 1));
 	ok(has(&m, CRIU_OPT_PARENT, "../before", 0));
-	ok(has(&m, 34, NULL, 0)); /* IGNORE */
+	ok(has(&m, 34, NULL, 0));          /* IGNORE */
 	ok(has(&m, 38, NULL, 0x40000000)); /* CLONE_NEWNET */
 	ok(has(&m, 1, "127.0.0.1", 0));
 	ok(has(&m, 37, "mnt[/proc]:/proc", 0));
@@ -120,14 +125,15 @@ static void test_dump(void)
 static void test_restore(void)
 {
 	struct criu_options o = CRIU_OPTIONS_INIT;
-	struct oci_config *c = config("{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"network\",\"path\":\"/run/ns\"}],\"maskedPaths\":[\"/proc/kcore\"]}");
+	struct oci_config *c = config("{\"namespaces\":[{\"type\":\"mount\"},{\"type\":\"network\",\"path\":\"/run/"
+				      "ns\"}],\"maskedPaths\":[\"/proc/kcore\"]}");
 	struct criu_restore_params p = { .config = c, .rootfs = "/root/fs", .options = &o, .console_socket = -1 };
 	struct str m = { 0 }, inherit = { 0 }, root = { 0 };
 	struct err err = { 0 };
 
 	o.lsm_profile = "apparmor:other";
-	ok(criu_restore_opts(&p, "[\"/dev/null\",\"pipe:[77]\",\"file[1c:9]\"]", "1:name=systemd:/a\n4:memory,cpu:/b\n0::/c\n", &m,
-			     &err) == 0);
+	ok(criu_restore_opts(&p, "[\"/dev/null\",\"pipe:[77]\",\"file[1c:9]\"]",
+			     "1:name=systemd:/a\n4:memory,cpu:/b\n0::/c\n", &m, &err) == 0);
 	ok(has(&m, CRIU_OPT_SIBLING, NULL, 1));
 	ok(has(&m, 37, "mnt[/usr]:/srv/u", 0));
 	ok(has(&m, 37, "mnt[/proc/kcore]:/dev/null", 0));

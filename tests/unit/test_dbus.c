@@ -139,7 +139,8 @@ static void receive(int fd, struct dbus_message *m)
 		_exit(4);
 }
 
-static void answer(int fd, int type, uint32_t reply, const char *name, const char *signature, const struct dbus_body *body)
+static void answer(int fd, int type, uint32_t reply, const char *name, const char *signature,
+		   const struct dbus_body *body)
 {
 	struct dbus_body m = { 0 };
 
@@ -217,7 +218,8 @@ static void test_conversation(void)
 	is_int(dbus_call(&d, "some.service", "/x", "some.face", "Fail", "s", &body, NULL, NULL, NULL, &err), -ENOENT);
 	has_str(err.msg, "NoSuchUnit: :1.5");
 	d.timeout_ms = 50;
-	is_int(dbus_call(&d, "some.service", "/x", "some.face", "Hang", "s", &body, NULL, NULL, NULL, &err), -ETIMEDOUT);
+	is_int(dbus_call(&d, "some.service", "/x", "some.face", "Hang", "s", &body, NULL, NULL, NULL, &err),
+	       -ETIMEDOUT);
 	dbus_close(&d);
 	str_free(&body.data);
 	kill(pid, SIGKILL);

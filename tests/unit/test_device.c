@@ -37,8 +37,16 @@ static bool is_node(int root, const char *path, unsigned int maj, unsigned int m
 static void test_setup(int top)
 {
 	struct oci_device d[] = {
-		{ .type = 'c', .path = "/dev/x/fuse", .major = 10, .minor = 229, .has_file_mode = true, .file_mode = 0600,
-		  .has_uid = true, .uid = 7, .has_gid = true, .gid = 8 },
+		{ .type = 'c',
+		  .path = "/dev/x/fuse",
+		  .major = 10,
+		  .minor = 229,
+		  .has_file_mode = true,
+		  .file_mode = 0600,
+		  .has_uid = true,
+		  .uid = 7,
+		  .has_gid = true,
+		  .gid = 8 },
 		{ .type = 'p', .path = "/run/pipe" },
 	};
 	struct oci_config c = { .linux_ = { .devices = d, .n_devices = 2 } };

@@ -81,7 +81,8 @@ int main(void)
 	tarball_add(&b, TAR_HARDLINK, "hard", 0644, "target");
 	tarball_add(&b, TAR_HARDLINK, "d/old", 0644, "bin/old");
 	is_int(above(s, low, &b, &hard, &err), 3);
-	ok(look(s, hard, "hard", &st) == 0 && look(s, hard, "target", &st2) == 0 && st.st_size == 6 && st.st_mode == st2.st_mode);
+	ok(look(s, hard, "hard", &st) == 0 && look(s, hard, "target", &st2) == 0 && st.st_size == 6 &&
+	   st.st_mode == st2.st_mode);
 	ok(look(s, hard, "d/old", &st) == 0 && st.st_size == 3);
 
 	/* a target that no layer has */

@@ -6,8 +6,8 @@ static struct kit k;
 
 static void test_init(void)
 {
-	struct fuse_getattr_in ga = {0};
-	struct fuse_init_in in = {.major = 8, .minor = 1};
+	struct fuse_getattr_in ga = { 0 };
+	struct fuse_init_in in = { .major = 8, .minor = 1 };
 	struct fuse_init_out *out = kit_reply(&k);
 
 	is_int(kit_call(&k, FUSE_GETATTR, 1, &ga, sizeof(ga), NULL, NULL), -EIO);
@@ -31,7 +31,7 @@ static void test_init(void)
 static void test_malformed(void)
 {
 	struct fuse_in_header *h = (void *)k.in;
-	struct fuse_getattr_in ga = {0};
+	struct fuse_getattr_in ga = { 0 };
 
 	/* Shorter than a header, a length beyond the chain, a length below the header: dropped. */
 	kit_begin(&k);
@@ -39,8 +39,8 @@ static void test_malformed(void)
 	k.chain->in_n = 1;
 	k.chain->out_len = 10;
 	k.chain->in_len = 64;
-	k.chain->iov[0] = (struct iovec){k.in, 10};
-	k.chain->iov[1] = (struct iovec){k.out, 64};
+	k.chain->iov[0] = (struct iovec){ k.in, 10 };
+	k.chain->iov[1] = (struct iovec){ k.out, 64 };
 	is_int(fuse_handle(k.pt, k.th, NULL, k.chain), 0);
 	memset(h, 0, sizeof(*h));
 	h->opcode = FUSE_GETATTR;
@@ -88,9 +88,9 @@ static void test_every_opcode(void)
 
 static void test_names(void)
 {
-	static const char *const bad[] = {"", ".", "..", "a/b", "/", "../x", "/etc/passwd"};
-	struct fuse_mkdir_in md = {.mode = 0755};
-	struct fuse_rename2_in rn = {.newdir = 1};
+	static const char *const bad[] = { "", ".", "..", "a/b", "/", "../x", "/etc/passwd" };
+	struct fuse_mkdir_in md = { .mode = 0755 };
+	struct fuse_rename2_in rn = { .newdir = 1 };
 	char longest[300];
 
 	for (size_t n = 0; n < ARRAY_SIZE(bad); n++) {
@@ -114,7 +114,7 @@ static void test_names(void)
 
 static void test_destroy(void)
 {
-	struct fuse_getattr_in ga = {0};
+	struct fuse_getattr_in ga = { 0 };
 
 	is_int(kit_call(&k, FUSE_DESTROY, 0, NULL, 0, NULL, NULL), 0);
 	is_int(kit_call(&k, FUSE_GETATTR, 1, &ga, sizeof(ga), NULL, NULL), -EIO);

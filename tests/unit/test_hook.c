@@ -16,10 +16,12 @@ static struct oci_config with(struct oci_hook *h, size_t n)
 int main(void)
 {
 	char *env[] = { "PATH=/bin:/usr/bin", "WANT=hello", NULL };
-	char *good[] = { "named", "-c", "read x; [ \"$x\" = '{\"id\":\"x\"}' ] && [ \"$WANT\" = hello ] && [ -z \"$HOME\" ]", NULL };
+	char *good[] = { "named", "-c",
+			 "read x; [ \"$x\" = '{\"id\":\"x\"}' ] && [ \"$WANT\" = hello ] && [ -z \"$HOME\" ]", NULL };
 	char *bad[] = { "sh", "-c", "echo out; echo complaint >&2; exit 4", NULL };
 	char *slow[] = { "sleep", "1000", NULL };
-	struct oci_hook h[] = { { .path = "/bin/sh", .args = good, .env = env }, { .path = "/bin/sh", .args = bad },
+	struct oci_hook h[] = { { .path = "/bin/sh", .args = good, .env = env },
+				{ .path = "/bin/sh", .args = bad },
 				{ .path = "/bin/sleep", .args = slow, .has_timeout = true, .timeout = 1 },
 				{ .path = "/no/such/hook" } };
 	struct oci_config c = with(h, 1);

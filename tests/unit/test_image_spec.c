@@ -20,12 +20,28 @@ static void refused_manifest(const char *text, const char *part)
 
 static void choose(const char *platform, size_t want)
 {
-	static const char text[] = "{\"schemaVersion\":2,\"manifests\":["
-		DESC(OCI_MT_MANIFEST, PLATFORM("arm64", ",\"variant\":\"v8\"")) ","
-		DESC(OCI_MT_MANIFEST, PLATFORM("amd64", "")) ","
-		DESC(OCI_MT_MANIFEST, PLATFORM("arm", ",\"variant\":\"v7\"")) ","
-		DESC(OCI_MT_MANIFEST, PLATFORM("arm", ",\"variant\":\"v6\"")) ","
-		DESC("application/unknown", PLATFORM("s390x", "")) "]}";
+	static const char text[] =
+		"{\"schemaVersion\":2,\"manifests\":[" DESC(OCI_MT_MANIFEST, PLATFORM("arm64", ",\"variant\":\"v8\"")) "," DESC(
+			OCI_MT_MANIFEST,
+			PLATFORM(
+				"amd64",
+				"")) "," DESC(OCI_MT_MANIFEST,
+					      PLATFORM(
+						      "arm",
+						      ",\"variant\":\"v7\"")) "," DESC(OCI_MT_MANIFEST,
+										       PLATFORM(
+											       "arm",
+											       ",\"variant\":"
+											       "\"v6\"")) "," DESC("app"
+														   "lic"
+														   "ati"
+														   "on/"
+														   "unk"
+														   "now"
+														   "n",
+														   PLATFORM(
+															   "s390x",
+															   "")) "]}";
 	struct oci_platform p;
 	struct oci_index *i = NULL;
 	struct err err = { 0 };
@@ -42,11 +58,14 @@ static void choose(const char *platform, size_t want)
 
 int main(void)
 {
-	static const char image_text[] = "{\"os\":\"linux\",\"architecture\":\"amd64\",\"unknown\":{},\"config\":{\"User\":\"u\",\"Env\":[\"A=b\"],"
-		"\"Cmd\":null,\"ExposedPorts\":{\"80/tcp\":{}},\"Volumes\":{\"/v\":{}},\"Labels\":{\"k\":\"v\"},\"Healthcheck\":{}},"
-		"\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"sha256:" HEX "\"]}}";
-	static const char manifest_text[] = "{\"schemaVersion\":2,\"config\":" DESC(OCI_MT_DOCKER_CONFIG, "") ",\"layers\":["
-		DESC(OCI_MT_DOCKER_LAYER_GZIP, ",\"annotations\":{\"" OCI_ANN_REF_NAME "\":\"n\"}") "]}";
+	static const char image_text[] = "{\"os\":\"linux\",\"architecture\":\"amd64\",\"unknown\":{},\"config\":{"
+					 "\"User\":\"u\",\"Env\":[\"A=b\"],"
+					 "\"Cmd\":null,\"ExposedPorts\":{\"80/tcp\":{}},\"Volumes\":{\"/"
+					 "v\":{}},\"Labels\":{\"k\":\"v\"},\"Healthcheck\":{}},"
+					 "\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"sha256:" HEX "\"]}}";
+	static const char manifest_text[] =
+		"{\"schemaVersion\":2,\"config\":" DESC(OCI_MT_DOCKER_CONFIG, "") ",\"layers\":[" DESC(
+			OCI_MT_DOCKER_LAYER_GZIP, ",\"annotations\":{\"" OCI_ANN_REF_NAME "\":\"n\"}") "]}";
 	struct oci_platform p;
 	struct oci_image *image = NULL;
 	struct oci_manifest *m = NULL;
@@ -70,7 +89,8 @@ int main(void)
 	refused_manifest("{\"manifests\":[],\"layers\":[]}", "both an index and a manifest");
 	refused_manifest("{\"config\":{}}", "m: config.digest: required");
 	refused_manifest("{\"config\":{\"digest\":\"sha256:abc\",\"size\":1}}", "is not a digest we know");
-	refused_manifest("{\"config\":" DESC("x", "") ",\"layers\":[{\"digest\":\"sha256:" HEX "\",\"size\":-1}]}", "layers[0].size");
+	refused_manifest("{\"config\":" DESC("x", "") ",\"layers\":[{\"digest\":\"sha256:" HEX "\",\"size\":-1}]}",
+			 "layers[0].size");
 	choose("linux/amd64", 1);
 	choose("linux/arm64", 0);
 	choose("linux/arm64/v8", 0);

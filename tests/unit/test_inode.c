@@ -116,7 +116,7 @@ static void test_growth(struct inode_table *t)
 static void test_told(struct inode_table *t)
 {
 	struct inode *a = enter(t, "a");
-	struct statx stx = {.stx_size = 7, .stx_mtime = {.tv_sec = 5, .tv_nsec = 6}};
+	struct statx stx = { .stx_size = 7, .stx_mtime = { .tv_sec = 5, .tv_nsec = 6 } };
 
 	ok(!inode_unchanged(t, a, &stx));
 	inode_told(t, a, &stx);
@@ -166,7 +166,7 @@ static int open_fds(void)
 static void test_bounded(void)
 {
 	static uint64_t ids[500];
-	struct err err = {0};
+	struct err err = { 0 };
 	struct inode_table *t = inode_table_new(dir_fd, VIRTIO_FS_CACHE_AUTO, proc_fd, 32, &err);
 	struct inode *i, *root;
 	int before = open_fds(), bad = 0;
@@ -243,7 +243,7 @@ static void test_bounded(void)
 
 int main(void)
 {
-	struct err err = {0};
+	struct err err = { 0 };
 	struct inode_table *t;
 
 	need(mkdtemp(dir));

@@ -67,8 +67,10 @@ static void test_check(void)
 
 static void test_existing(void)
 {
-	struct oci_intel_rdt rdt = { .clos_id = (char *)"gold", .l3_cache_schema = (char *)"L3:0=f",
-				     .mem_bw_schema = (char *)"MB:0=20", .enable_monitoring = true };
+	struct oci_intel_rdt rdt = { .clos_id = (char *)"gold",
+				     .l3_cache_schema = (char *)"L3:0=f",
+				     .mem_bw_schema = (char *)"MB:0=20",
+				     .enable_monitoring = true };
 	char *lines[] = { (char *)"L2:0=3", NULL };
 	struct intelrdt_group g = { 0 };
 	struct err err = { 0 };

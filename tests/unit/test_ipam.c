@@ -13,12 +13,12 @@ static struct err e;
 static char dir[] = "/tmp/amphi-test-ipam-XXXXXX";
 static int dfd;
 static char text[RTNL_ADDR_TEXT];
-static const struct ipam_owner owner = {.key = "0123456789abcdef", .owner = "/o", .files_dir = "/f", .names = "a b"};
-static const struct ipam_owner other = {.key = "fedcba9876543210", .owner = "/p", .files_dir = "", .names = ""};
+static const struct ipam_owner owner = { .key = "0123456789abcdef", .owner = "/o", .files_dir = "/f", .names = "a b" };
+static const struct ipam_owner other = { .key = "fedcba9876543210", .owner = "/p", .files_dir = "", .names = "" };
 
 static struct network_subnet subnet(const char *net)
 {
-	struct network_subnet s = {0};
+	struct network_subnet s = { 0 };
 
 	rtnl_addr_parse(net, true, &s.net);
 	ipam_defaults(&s, &e);
@@ -27,11 +27,11 @@ static struct network_subnet subnet(const char *net)
 
 static const char *lease(const struct network_subnet *s, const char *want, const struct ipam_owner *o)
 {
-	struct rtnl_addr w = {0}, got;
+	struct rtnl_addr w = { 0 }, got;
 
 	if (want)
 		rtnl_addr_parse(want, false, &w);
-	e = (struct err){0};
+	e = (struct err){ 0 };
 	return ipam_lease(dfd, s, &w, o, &got, &e) < 0 ? e.msg : rtnl_addr_text(&got, true, text);
 }
 
@@ -46,10 +46,10 @@ static void test_defaults(void)
 	s = subnet("fd00::/64");
 	is_str(rtnl_addr_text(&s.gateway, false, text), "fd00::1");
 	is_str(rtnl_addr_text(&s.last, false, text), "fd00::ffff:ffff:ffff:ffff");
-	s = (struct network_subnet){0};
+	s = (struct network_subnet){ 0 };
 	rtnl_addr_parse("10.0.0.1/32", true, &s.net);
 	is_int(ipam_defaults(&s, &e), -EINVAL);
-	s = (struct network_subnet){0};
+	s = (struct network_subnet){ 0 };
 	rtnl_addr_parse("10.0.0.0/24", true, &s.net);
 	rtnl_addr_parse("10.0.1.1", false, &s.gateway);
 	is_int(ipam_defaults(&s, &e), -EINVAL);

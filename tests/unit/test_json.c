@@ -16,8 +16,9 @@ static void refused(const char *text, const char *part)
 
 int main(void)
 {
-	static const char text[] = "{\"a\":{\"list\":[{\"n\":18446744073709551615},{\"n\":-1,\"s\":\"\\u00e4\"}]},\"z\":null,\"t\":true,"
-				   "\"words\":[\"x\",\"y\"]}";
+	static const char text[] =
+		"{\"a\":{\"list\":[{\"n\":18446744073709551615},{\"n\":-1,\"s\":\"\\u00e4\"}]},\"z\":null,\"t\":true,"
+		"\"words\":[\"x\",\"y\"]}";
 	struct err err = { 0 };
 	cleanup_json_doc struct json_doc *d = json_parse(text, strlen(text), "doc", &err);
 	struct json_writer w = { .indent = 0 };
@@ -50,8 +51,9 @@ int main(void)
 	is_str(err.msg, "missing: required");
 	json_w_value(&w, NULL, root);
 	out = json_w_steal(&w);
-	is_str(out, "{\"a\":{\"list\":[{\"n\":18446744073709551615},{\"n\":-1,\"s\":\"\xc3\xa4\"}]},\"z\":null,\"t\":true,"
-		    "\"words\":[\"x\",\"y\"]}");
+	is_str(out,
+	       "{\"a\":{\"list\":[{\"n\":18446744073709551615},{\"n\":-1,\"s\":\"\xc3\xa4\"}]},\"z\":null,\"t\":true,"
+	       "\"words\":[\"x\",\"y\"]}");
 
 	refused("", "doc: ");
 	refused("{", "doc: ");

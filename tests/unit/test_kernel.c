@@ -34,8 +34,11 @@ static struct tiny make(void)
 	t.eh.e_phnum = 2;
 	t.eh.e_phoff = sizeof(t.eh);
 	t.eh.e_entry = MIB;
-	t.ph[0] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_offset = offsetof(struct tiny, text), .p_paddr = MIB,
-				.p_filesz = 64, .p_memsz = 8192 };
+	t.ph[0] = (Elf64_Phdr){ .p_type = PT_LOAD,
+				.p_offset = offsetof(struct tiny, text),
+				.p_paddr = MIB,
+				.p_filesz = 64,
+				.p_memsz = 8192 };
 	t.ph[1].p_type = PT_NOTE;
 	strcpy(t.text, "kernel text");
 	return t;

@@ -26,16 +26,22 @@ static void make_module(struct str *out, const char *depends)
 	static const char names[] = "\0.shstrtab\0.modinfo";
 	cleanup_free char *info = xasprintf("license=GPL%cdepends=%s%c", 0, depends, 0);
 	size_t info_len = strlen("license=GPL") + 1 + strlen("depends=") + strlen(depends) + 1;
-	Elf64_Ehdr eh = { .e_type = ET_REL, .e_machine = EM_X86_64, .e_version = 1, .e_ehsize = sizeof(eh),
-			  .e_shentsize = sizeof(Elf64_Shdr), .e_shnum = 3, .e_shstrndx = 1 };
+	Elf64_Ehdr eh = { .e_type = ET_REL,
+			  .e_machine = EM_X86_64,
+			  .e_version = 1,
+			  .e_ehsize = sizeof(eh),
+			  .e_shentsize = sizeof(Elf64_Shdr),
+			  .e_shnum = 3,
+			  .e_shstrndx = 1 };
 	Elf64_Shdr sh[3] = { 0 };
 
 	memcpy(eh.e_ident, ELFMAG, SELFMAG);
 	eh.e_ident[EI_CLASS] = ELFCLASS64;
 	eh.e_shoff = sizeof(eh) + sizeof(names) + info_len;
 	sh[1] = (Elf64_Shdr){ .sh_name = 1, .sh_type = SHT_STRTAB, .sh_offset = sizeof(eh), .sh_size = sizeof(names) };
-	sh[2] = (Elf64_Shdr){ .sh_name = 11, .sh_type = SHT_PROGBITS, .sh_offset = sizeof(eh) + sizeof(names),
-			      .sh_size = info_len };
+	sh[2] = (Elf64_Shdr){
+		.sh_name = 11, .sh_type = SHT_PROGBITS, .sh_offset = sizeof(eh) + sizeof(names), .sh_size = info_len
+	};
 	str_addn(out, &eh, sizeof(eh));
 	str_addn(out, names, sizeof(names));
 	str_addn(out, "license=GPL", sizeof("license=GPL"));
@@ -74,7 +80,10 @@ static void deb_add(struct str *out, const char *name, const struct str *data)
 
 static void make_elf(struct str *out)
 {
-	Elf64_Ehdr eh = { .e_type = ET_EXEC, .e_machine = EM_X86_64, .e_phentsize = sizeof(Elf64_Phdr), .e_phnum = 1,
+	Elf64_Ehdr eh = { .e_type = ET_EXEC,
+			  .e_machine = EM_X86_64,
+			  .e_phentsize = sizeof(Elf64_Phdr),
+			  .e_phnum = 1,
 			  .e_phoff = sizeof(Elf64_Ehdr) };
 	Elf64_Phdr ph = { .p_type = PT_LOAD, .p_filesz = 200 };
 
@@ -101,9 +110,12 @@ static char *write_file(const char *name, const struct str *data)
 static void make_deb(struct str *deb, bool with_vsock)
 {
 	static const char *const mods[][2] = {
-		{ "drivers/virtio/virtio_ring.ko", "" },	{ "drivers/virtio/virtio.ko", "virtio_ring" },
-		{ "drivers/virtio/virtio_mmio.ko", "virtio,virtio_ring" }, { "fs/fuse/fuse.ko", "" },
-		{ "fs/fuse/virtiofs.ko", "virtio,fuse" },	{ "net/vmw_vsock/vmw_vsock_virtio_transport.ko", "virtio" },
+		{ "drivers/virtio/virtio_ring.ko", "" },
+		{ "drivers/virtio/virtio.ko", "virtio_ring" },
+		{ "drivers/virtio/virtio_mmio.ko", "virtio,virtio_ring" },
+		{ "fs/fuse/fuse.ko", "" },
+		{ "fs/fuse/virtiofs.ko", "virtio,fuse" },
+		{ "net/vmw_vsock/vmw_vsock_virtio_transport.ko", "virtio" },
 	};
 	struct str tar = { 0 }, elf = { 0 }, version = { 0 };
 

@@ -201,7 +201,8 @@ static void xattrs(void)
 	cleanup_fd int d = openat(root, "d", O_RDONLY);
 
 	ok(fgetxattr(d, "user.note", v, sizeof(v)) == 2 || errno == EOPNOTSUPP);
-	ok(fgetxattr(d, "trusted.overlay.opaque", v, sizeof(v)) < 0 && fgetxattr(d, "user.overlay.opaque", v, sizeof(v)) < 0);
+	ok(fgetxattr(d, "trusted.overlay.opaque", v, sizeof(v)) < 0 &&
+	   fgetxattr(d, "user.overlay.opaque", v, sizeof(v)) < 0);
 	layer_meta_clear(&meta);
 	str_free(&b);
 }

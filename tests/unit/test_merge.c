@@ -56,12 +56,23 @@ static void lookups(const struct merge *m)
 		int r;
 		size_t layer;
 	} cases[] = {
-		{ "", 0, 1 }, { "etc", 0, 1 }, { "etc/low", 0, 0 }, { "etc/both", 0, 1 }, { "etc/gone", -ENOENT, 99 },
-		{ "opaque/old", -ENOENT, 99 }, { "opaque/new", 0, 1 }, { "becomes-dir/in", 0, 1 }, { "becomes-file", 0, 1 },
-		{ "becomes-file/in", -ENOTDIR, 99 }, { "abs", 0, 0 }, { "abs/low", -ELOOP, 99 }, { "no", -ENOENT, 99 },
+		{ "", 0, 1 },
+		{ "etc", 0, 1 },
+		{ "etc/low", 0, 0 },
+		{ "etc/both", 0, 1 },
+		{ "etc/gone", -ENOENT, 99 },
+		{ "opaque/old", -ENOENT, 99 },
+		{ "opaque/new", 0, 1 },
+		{ "becomes-dir/in", 0, 1 },
+		{ "becomes-file", 0, 1 },
+		{ "becomes-file/in", -ENOTDIR, 99 },
+		{ "abs", 0, 0 },
+		{ "abs/low", -ELOOP, 99 },
+		{ "no", -ENOENT, 99 },
 	};
 	static const char *const real[][2] = {
-		{ "abs/low", "etc/low" }, { "up", "etc/both" }, { "loop", NULL }, { "dangling", NULL }, { "abs", "etc" }, { "etc/low/x", NULL },
+		{ "abs/low", "etc/low" }, { "up", "etc/both" }, { "loop", NULL },
+		{ "dangling", NULL },     { "abs", "etc" },     { "etc/low/x", NULL },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -94,14 +105,17 @@ static void walks(const struct merge *m)
 	struct err err = { 0 };
 
 	is_int(merge_walk(m, note, &s, &err), 0);
-	is_str(s.s, "/ abs becomes-dir/ becomes-dir/in becomes-file dangling etc/ etc/both etc/hard etc/low loop opaque/ opaque/new up ");
+	is_str(s.s,
+	       "/ abs becomes-dir/ becomes-dir/in becomes-file dangling etc/ etc/both etc/hard etc/low loop opaque/ "
+	       "opaque/new up ");
 	is_int(merge_walk(m, stop, NULL, &err), -EINTR);
 	str_free(&s);
 }
 
 static void copies(const struct merge *m)
 {
-	cleanup_fd int top = open(kit_dir, O_RDONLY | O_DIRECTORY), out = tarball_dir(top, "out"), again = tarball_dir(top, "again");
+	cleanup_fd int top = open(kit_dir, O_RDONLY | O_DIRECTORY), out = tarball_dir(top, "out"),
+		       again = tarball_dir(top, "again");
 	struct layer_options o = { .rootless = m->rootless };
 	struct layer_meta meta;
 	struct stat a, b;

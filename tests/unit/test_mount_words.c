@@ -81,8 +81,9 @@ int main(void)
 	ok(w.idmap && !w.idmap_rec);
 	w = parse("none", WORDS("rbind", "ridmap"));
 	ok(w.idmap && w.idmap_rec);
-	w = parse("tmpfs", WORDS("tmpcopyup", "", "sync", "async", "dirsync", "iversion", "noiversion", "lazytime", "silent",
-				 "loud", "nosymfollow"));
+	w = parse("tmpfs",
+		  WORDS("tmpcopyup", "", "sync", "async", "dirsync", "iversion", "noiversion", "lazytime", "silent",
+			"loud", "nosymfollow"));
 	ok(w.tmpcopyup);
 	is_int(w.flags, MS_DIRSYNC | MS_LAZYTIME | 256);
 

@@ -13,7 +13,7 @@ static struct err e;
 
 static struct network net(const char *name, const char *bridge, const char *s4, const char *s6)
 {
-	struct network n = {.name = xstrdup(name), .bridge = xstrdup(bridge), .masquerade = true};
+	struct network n = { .name = xstrdup(name), .bridge = xstrdup(bridge), .masquerade = true };
 
 	rtnl_addr_parse(s4, true, &n.subnets[0].net);
 	n.n_subnets = 1;
@@ -42,11 +42,11 @@ static void lease(struct network_lease *l, const char *spec[])
 
 static void test_text(void)
 {
-	struct network n[] = {net("a", "br0", "10.0.0.0/24", "fd00::/64"), net("b", "br1", "10.0.1.0/24", NULL),
-			      net("c", "br2", "10.0.2.0/24", NULL)};
-	struct network_lease l = {0};
-	const char *ports[] = {"8080:80", "53:53/udp", "192.0.2.1:90-92:70-72", "[fd00:9::1]:99:99/sctp", NULL};
-	struct str s = {0};
+	struct network n[] = { net("a", "br0", "10.0.0.0/24", "fd00::/64"), net("b", "br1", "10.0.1.0/24", NULL),
+			       net("c", "br2", "10.0.2.0/24", NULL) };
+	struct network_lease l = { 0 };
+	const char *ports[] = { "8080:80", "53:53/udp", "192.0.2.1:90-92:70-72", "[fd00:9::1]:99:99/sctp", NULL };
+	struct str s = { 0 };
 	int r;
 
 	n[1].internal = true;
@@ -64,10 +64,11 @@ static void test_text(void)
 	has_str(s.s, "udp . 53 : fd00::2 . 53");
 	has_str(s.s, "192.0.2.1 . tcp . 92 : 10.0.0.2 . 72");
 	has_str(s.s, "fd00:9::1 . sctp . 99 : fd00::2 . 99");
-	if (getuid() != 0 || unshare(CLONE_NEWNET) < 0 || (access("/usr/sbin/nft", X_OK) && access("/sbin/nft", X_OK))) {
+	if (getuid() != 0 || unshare(CLONE_NEWNET) < 0 ||
+	    (access("/usr/sbin/nft", X_OK) && access("/sbin/nft", X_OK))) {
 		skip("needs root and nft");
 	} else {
-		struct str d = {0};
+		struct str d = { 0 };
 
 		is_int(nat_present(&e), 0);
 		r = nat_run(s.s, &e);
@@ -87,8 +88,19 @@ static void test_text(void)
 
 static void test_ports(void)
 {
-	static const char *const bad[] = {"", "x", "0", "65536", "80:", "80-70", "1-2:3", "1:2:3:4", "[::1]:80:80", "[fd00::1:80", "80/icmp",
-					  "300.0.0.1:80:80", "1-65535:1-65535"};
+	static const char *const bad[] = { "",
+					   "x",
+					   "0",
+					   "65536",
+					   "80:",
+					   "80-70",
+					   "1-2:3",
+					   "1:2:3:4",
+					   "[::1]:80:80",
+					   "[fd00::1:80",
+					   "80/icmp",
+					   "300.0.0.1:80:80",
+					   "1-65535:1-65535" };
 	struct network_request q;
 
 	network_request_init(&q, "c", "/c", NETWORK_CONTAINER);
@@ -107,8 +119,20 @@ static void test_ports(void)
 
 static void test_networks(void)
 {
-	static const char *const bad[] = {"", "none", "host", "pasta", "a:ip", "a:ip=x", "a:ip6=10.0.0.1", "a:mac=01:00:00:00:00:00", "a:foo=1",
-					  "a:interface=lo", "a:interface=waytoolongforalink", "a:rate-in=0", "a:alias=a b", "a:alias="};
+	static const char *const bad[] = { "",
+					   "none",
+					   "host",
+					   "pasta",
+					   "a:ip",
+					   "a:ip=x",
+					   "a:ip6=10.0.0.1",
+					   "a:mac=01:00:00:00:00:00",
+					   "a:foo=1",
+					   "a:interface=lo",
+					   "a:interface=waytoolongforalink",
+					   "a:rate-in=0",
+					   "a:alias=a b",
+					   "a:alias=" };
 	struct network_request q;
 
 	network_request_init(&q, "c", "/c", NETWORK_CONTAINER);
@@ -122,7 +146,11 @@ static void test_networks(void)
 	}
 	is_int(network_request_add_network(&q, "bridge", &e), 0);
 	is_str(q.nets[0].network, "default");
-	is_int(network_request_add_network(&q, "b:ip=10.0.0.9,ip6=fd00::9,mac=02:00:00:00:00:01,alias=x,alias=y,interface=net1,rate-in=10mbit", &e), 0);
+	is_int(network_request_add_network(
+		       &q,
+		       "b:ip=10.0.0.9,ip6=fd00::9,mac=02:00:00:00:00:01,alias=x,alias=y,interface=net1,rate-in=10mbit",
+		       &e),
+	       0);
 	is_int(q.nets[1].rate_in, 10000000);
 	is_str(q.nets[1].ifname, "net1");
 	is_int(network_request_add_network(&q, "b", &e), -EINVAL);

@@ -81,7 +81,7 @@ static int attach(const char *id, int ns, const char *net, const char *port, str
 
 	network_request_init(&q, id, owner, ns >= 0 ? NETWORK_CONTAINER : NETWORK_MACHINE);
 	q.netns_fd = ns;
-	e = (struct err){0};
+	e = (struct err){ 0 };
 	r = network_request_add_network(&q, net, &e);
 	if (!r && port)
 		r = network_request_add_port(&q, port, &e);
@@ -94,15 +94,15 @@ static int attach(const char *id, int ns, const char *net, const char *port, str
 static int detach(const char *id)
 {
 	cleanup_free char *owner = owner_of(id);
-	struct network_ref ref = {.id = id, .owner = owner};
+	struct network_ref ref = { .id = id, .owner = owner };
 
-	e = (struct err){0};
+	e = (struct err){ 0 };
 	return network_detach(&ref, &e);
 }
 
 static void test_container(void)
 {
-	struct network_lease a = {0}, b = {0};
+	struct network_lease a = { 0 }, b = { 0 };
 	int ns_a = new_netns(), ns_b = new_netns();
 	cleanup_free char *owner_a = owner_of("a"), *hosts = NULL, *again = NULL, *text = NULL;
 	char t[RTNL_ADDR_TEXT];
@@ -139,7 +139,7 @@ static void test_container(void)
 
 static void test_machine(void)
 {
-	struct network_lease m = {0};
+	struct network_lease m = { 0 };
 	size_t before = count_links();
 	cleanup_free char *guest = NULL;
 
@@ -163,7 +163,7 @@ static void test_many(void)
 	int bad = 0;
 
 	for (int i = 0; i < 50; i++) {
-		struct network_lease l = {0};
+		struct network_lease l = { 0 };
 		int ns = new_netns();
 
 		bad += attach("loop", ns, "default", NULL, &l) < 0;
@@ -186,7 +186,7 @@ static void test_parallel(void)
 		if (!pids[i]) {
 			for (int k = 0; k < 5; k++) {
 				cleanup_free char *id = xasprintf("p%d-%d", i, k);
-				struct network_lease l = {0};
+				struct network_lease l = { 0 };
 
 				if (attach(id, -1, "default", NULL, &l) < 0)
 					_exit(1);

@@ -37,10 +37,20 @@ static int parse(struct opts *o, enum options_mode mode, const char *words, char
 static void spellings(void)
 {
 	static const char *const words[] = {
-		"create --bundle /b id", "create --bundle=/b id", "create -bundle /b id", "create -bundle=/b id",
-		"create -b /b id",	 "create -b=/b id",	  "create -b/b id",	  "create id --bundle /b",
-		"create id -b /b",	 "create -a -b /b id",	  "create -ab /b id",	  "create -atb/b id",
-		"create -no-subreaper -b /b id", "create --no-subreaper=true -b /b id",
+		"create --bundle /b id",
+		"create --bundle=/b id",
+		"create -bundle /b id",
+		"create -bundle=/b id",
+		"create -b /b id",
+		"create -b=/b id",
+		"create -b/b id",
+		"create id --bundle /b",
+		"create id -b /b",
+		"create -a -b /b id",
+		"create -ab /b id",
+		"create -atb/b id",
+		"create -no-subreaper -b /b id",
+		"create --no-subreaper=true -b /b id",
 	};
 	struct opts o;
 	struct err err;

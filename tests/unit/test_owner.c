@@ -40,8 +40,8 @@ int main(void)
 	static const char dir[] = "/nonexistent/state/c1";
 	int go[2];
 	pid_t pid;
-	cleanup_free char *none = text_of(NULL, 0), *alive = text_of(dir, getpid()), *here = NULL, *dead = NULL, *reused = NULL, *boot = NULL,
-		     *ns = NULL;
+	cleanup_free char *none = text_of(NULL, 0), *alive = text_of(dir, getpid()), *here = NULL, *dead = NULL,
+			  *reused = NULL, *boot = NULL, *ns = NULL;
 
 	ok(pipe(go) == 0);
 	pid = fork();

@@ -19,7 +19,7 @@ static int host_stat(const char *name)
 static void test_lookup_forget(void)
 {
 	struct fuse_entry_out *e = kit_reply(&k);
-	struct fuse_forget_in f = {.nlookup = 2};
+	struct fuse_forget_in f = { .nlookup = 2 };
 	uint64_t a, b;
 	int fd = openat(k.dir_fd, "file", O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
 
@@ -49,8 +49,8 @@ static void test_lookup_forget(void)
 
 static void test_batch_forget(void)
 {
-	struct fuse_batch_forget_in b = {.count = 3};
-	struct fuse_forget_one one[2] = {{0, 1}, {123456, 1}};
+	struct fuse_batch_forget_in b = { .count = 3 };
+	struct fuse_forget_one one[2] = { { 0, 1 }, { 123456, 1 } };
 
 	one[0].nodeid = kit_lookup(&k, 1, "file");
 	kit_begin(&k);
@@ -62,9 +62,9 @@ static void test_batch_forget(void)
 
 static void test_nodes(void)
 {
-	struct fuse_mkdir_in md = {.mode = 01777, .umask = 022};
-	struct fuse_mknod_in mk = {.mode = S_IFIFO | 0666, .umask = 027};
-	struct fuse_open_in op = {.flags = O_RDONLY};
+	struct fuse_mkdir_in md = { .mode = 01777, .umask = 022 };
+	struct fuse_mknod_in mk = { .mode = S_IFIFO | 0666, .umask = 027 };
+	struct fuse_open_in op = { .flags = O_RDONLY };
 	struct fuse_entry_out *e = kit_reply(&k);
 	uint64_t fifo;
 
@@ -97,8 +97,8 @@ static void test_nodes(void)
 
 static void test_ids(void)
 {
-	struct fuse_mkdir_in md = {.mode = 0755};
-	struct fuse_mknod_in mk = {.mode = S_IFREG | 0600};
+	struct fuse_mkdir_in md = { .mode = 0755 };
+	struct fuse_mknod_in mk = { .mode = S_IFREG | 0600 };
 
 	if (geteuid() != 0) {
 		skip("owners of new files: needs root");
@@ -147,7 +147,7 @@ static void test_ids(void)
 
 static void test_links(void)
 {
-	struct fuse_link_in ln = {0};
+	struct fuse_link_in ln = { 0 };
 	uint64_t sym;
 
 	is_int(kit_call(&k, FUSE_SYMLINK, 1, NULL, 0, "out", "/etc/passwd"), 0);
@@ -172,9 +172,9 @@ static void test_links(void)
 
 static void test_rename(void)
 {
-	struct fuse_mkdir_in md = {.mode = 0755};
-	struct fuse_rename_in r1 = {.newdir = 1};
-	struct fuse_rename2_in r2 = {.newdir = 1};
+	struct fuse_mkdir_in md = { .mode = 0755 };
+	struct fuse_rename_in r1 = { .newdir = 1 };
+	struct fuse_rename2_in r2 = { .newdir = 1 };
 	struct fuse_entry_out *e = kit_reply(&k);
 	uint64_t d, node = kit_lookup(&k, 1, "file");
 
@@ -200,8 +200,8 @@ static void test_rename(void)
 static void test_read_only(void)
 {
 	struct virtio_fs_params p;
-	struct fuse_mkdir_in md = {.mode = 0755};
-	struct fuse_open_in op = {.flags = O_RDWR};
+	struct fuse_mkdir_in md = { .mode = 0755 };
+	struct fuse_open_in op = { .flags = O_RDWR };
 	static struct kit ro;
 	uint64_t f;
 	int fd;
@@ -229,8 +229,8 @@ static void test_read_only(void)
 static void test_reset(void)
 {
 	uint64_t f = kit_lookup(&k, 1, "file");
-	struct fuse_open_in op = {.flags = O_RDONLY};
-	struct fuse_getattr_in ga = {0};
+	struct fuse_open_in op = { .flags = O_RDONLY };
+	struct fuse_getattr_in ga = { 0 };
 
 	is_int(kit_call(&k, FUSE_OPEN, f, &op, sizeof(op), NULL, NULL), 0);
 	passthrough_reset(k.pt);
@@ -242,11 +242,11 @@ static void test_reset(void)
 /* Policies go by mounts; what is mounted below one takes it over. */
 static void test_cache(void)
 {
-	static const struct virtio_fs_mount none = {.path = "m", .cache = VIRTIO_FS_CACHE_NONE};
+	static const struct virtio_fs_mount none = { .path = "m", .cache = VIRTIO_FS_CACHE_NONE };
 	struct fuse_entry_out *e = kit_reply(&k);
-	struct fuse_init_in in = {.major = 7, .minor = 38, .flags = ~0u};
+	struct fuse_init_in in = { .major = 7, .minor = 38, .flags = ~0u };
 	struct virtio_fs_params p;
-	struct err err = {0};
+	struct err err = { 0 };
 	uint64_t m;
 
 	if (unshare(CLONE_NEWNS) < 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0) {
@@ -281,7 +281,7 @@ static void test_cache(void)
 	is_int(kit_call(&k, FUSE_LOOKUP, m, NULL, 0, "nothing", NULL), -ENOENT);
 	m = kit_lookup(&k, m, "deep");
 	ok(m && kit_lookup(&k, m, "f") && e->attr_valid == 0);
-	p.mounts = &(struct virtio_fs_mount){.path = "not there"};
+	p.mounts = &(struct virtio_fs_mount){ .path = "not there" };
 	ok(!passthrough_new(&p, NULL, NULL, &err));
 	passthrough_reset(k.pt);
 	need(fchdir(k.dir_fd) == 0);

@@ -21,30 +21,32 @@ static void test_setattr(void)
 {
 	struct fuse_attr_out *out = kit_reply(&k);
 	uint64_t fh, f = kit_create(&k, 1, "f", 0600, O_RDWR, &fh), l;
-	struct fuse_setattr_in in = {.valid = FATTR_MODE, .mode = S_IFREG | 04751};
+	struct fuse_setattr_in in = { .valid = FATTR_MODE, .mode = S_IFREG | 04751 };
 
 	is_int(setattr(f, &in), 0);
 	is_int(out->attr.mode, S_IFREG | 04751);
-	in = (struct fuse_setattr_in){.valid = FATTR_SIZE, .size = 12345};
+	in = (struct fuse_setattr_in){ .valid = FATTR_SIZE, .size = 12345 };
 	is_int(setattr(f, &in), 0);
 	is_int(out->attr.size, 12345);
-	in = (struct fuse_setattr_in){.valid = FATTR_SIZE | FATTR_FH, .fh = fh, .size = 5};
+	in = (struct fuse_setattr_in){ .valid = FATTR_SIZE | FATTR_FH, .fh = fh, .size = 5 };
 	is_int(setattr(f, &in), 0);
 	is_int(out->attr.size, 5);
 	in.fh = 999;
 	is_int(setattr(f, &in), -EBADF);
-	in = (struct fuse_setattr_in){.valid = FATTR_ATIME | FATTR_MTIME, .atime = 1000, .mtime = 2000, .mtimensec = 7};
+	in = (struct fuse_setattr_in){
+		.valid = FATTR_ATIME | FATTR_MTIME, .atime = 1000, .mtime = 2000, .mtimensec = 7
+	};
 	is_int(setattr(f, &in), 0);
 	ok(out->attr.atime == 1000 && out->attr.mtime == 2000 && out->attr.mtimensec == 7);
-	in = (struct fuse_setattr_in){.valid = FATTR_MTIME | FATTR_MTIME_NOW};
+	in = (struct fuse_setattr_in){ .valid = FATTR_MTIME | FATTR_MTIME_NOW };
 	is_int(setattr(f, &in), 0);
 	ok(out->attr.atime == 1000 && out->attr.mtime > 1000000000);
 	if (geteuid() == 0) {
-		in = (struct fuse_setattr_in){.valid = FATTR_UID | FATTR_GID, .uid = 11, .gid = 12};
+		in = (struct fuse_setattr_in){ .valid = FATTR_UID | FATTR_GID, .uid = 11, .gid = 12 };
 		is_int(setattr(f, &in), 0);
 		ok(out->attr.uid == 11 && out->attr.gid == 12);
 		is_int(out->attr.mode, S_IFREG | 0751); /* the change of owner took setuid away */
-		in = (struct fuse_setattr_in){.valid = FATTR_GID, .gid = 13};
+		in = (struct fuse_setattr_in){ .valid = FATTR_GID, .gid = 13 };
 		is_int(setattr(f, &in), 0);
 		ok(out->attr.uid == 11 && out->attr.gid == 13);
 	} else {
@@ -53,13 +55,13 @@ static void test_setattr(void)
 	/* A symlink's own attributes. */
 	is_int(symlinkat("f", k.dir_fd, "l"), 0);
 	l = kit_lookup(&k, 1, "l");
-	in = (struct fuse_setattr_in){.valid = FATTR_MTIME, .mtime = 77};
+	in = (struct fuse_setattr_in){ .valid = FATTR_MTIME, .mtime = 77 };
 	is_int(setattr(l, &in), 0);
 	is_int(host_stat("l"), 0);
 	is_int(st.st_mtime, 77);
-	in = (struct fuse_setattr_in){.valid = FATTR_MODE, .mode = 0700};
+	in = (struct fuse_setattr_in){ .valid = FATTR_MODE, .mode = 0700 };
 	is_int(setattr(l, &in), -EOPNOTSUPP);
-	in = (struct fuse_setattr_in){.valid = FATTR_SIZE, .size = 1};
+	in = (struct fuse_setattr_in){ .valid = FATTR_SIZE, .size = 1 };
 	is_int(setattr(l, &in), -ELOOP);
 	is_int(setattr(1, &in), -EISDIR);
 	in.size = UINT64_MAX;
@@ -68,7 +70,7 @@ static void test_setattr(void)
 
 static void test_access_statfs(void)
 {
-	struct fuse_access_in in = {.mask = R_OK | W_OK};
+	struct fuse_access_in in = { .mask = R_OK | W_OK };
 	struct fuse_statfs_out *out = kit_reply(&k);
 	int fd = openat(k.dir_fd, "acc", O_CREAT | O_WRONLY | O_CLOEXEC, 0640);
 	uint64_t f = kit_lookup(&k, 1, "acc");
@@ -84,7 +86,7 @@ static void test_access_statfs(void)
 
 static int set_x(uint64_t node, const char *name, const char *value, size_t len, uint32_t flags)
 {
-	struct fuse_setxattr_in in = {.size = (uint32_t)len, .flags = flags};
+	struct fuse_setxattr_in in = { .size = (uint32_t)len, .flags = flags };
 
 	kit_begin(&k);
 	kit_add(&k, &in, sizeof(in));
@@ -95,14 +97,14 @@ static int set_x(uint64_t node, const char *name, const char *value, size_t len,
 
 static int get_x(uint64_t node, const char *name, uint32_t size)
 {
-	struct fuse_getxattr_in in = {.size = size};
+	struct fuse_getxattr_in in = { .size = size };
 
 	return kit_call(&k, FUSE_GETXATTR, node, &in, sizeof(in), name, NULL);
 }
 
 static void test_xattr(void)
 {
-	struct fuse_getxattr_in ls = {.size = 0};
+	struct fuse_getxattr_in ls = { .size = 0 };
 	struct fuse_getxattr_out *size = kit_reply(&k);
 	uint64_t fh, f = kit_create(&k, 1, "x", 0600, O_RDWR, &fh), l;
 	char name[300];
@@ -141,7 +143,7 @@ static void test_xattr(void)
 	is_int(get_x(f, "system.posix_acl_access", 100), -ENODATA);
 	/* Claims of size. */
 	{
-		struct fuse_setxattr_in in = {.size = 1 << 30};
+		struct fuse_setxattr_in in = { .size = 1 << 30 };
 
 		is_int(kit_call(&k, FUSE_SETXATTR, f, &in, sizeof(in), "user.big", NULL), -E2BIG);
 		in.size = 60000;

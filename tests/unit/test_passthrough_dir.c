@@ -8,11 +8,11 @@ static struct kit k;
 
 static uint64_t open_dir(uint64_t node)
 {
-	struct fuse_open_in in = {.flags = O_RDONLY | O_DIRECTORY};
+	struct fuse_open_in in = { .flags = O_RDONLY | O_DIRECTORY };
 
 	return kit_call(&k, FUSE_OPENDIR, node, &in, sizeof(in), NULL, NULL) == 0 ?
-		       ((struct fuse_open_out *)kit_reply(&k))->fh :
-		       0;
+		((struct fuse_open_out *)kit_reply(&k))->fh :
+		0;
 }
 
 /* Counts the entries "f<n>" of one reply in seen[], returns how many entries of any name, sets *off to go on from. */
@@ -40,9 +40,9 @@ static int count(bool plus, int *seen, uint64_t *off)
 
 static void walk(uint64_t dir, bool plus, uint32_t size)
 {
-	struct fuse_read_in in = {.fh = open_dir(dir), .size = size};
-	struct fuse_release_in rel = {.fh = in.fh};
-	int seen[FILES] = {0}, bad = 0, rounds = 0, n;
+	struct fuse_read_in in = { .fh = open_dir(dir), .size = size };
+	struct fuse_release_in rel = { .fh = in.fh };
+	int seen[FILES] = { 0 }, bad = 0, rounds = 0, n;
 
 	do {
 		need(kit_call(&k, plus ? FUSE_READDIRPLUS : FUSE_READDIR, dir, &in, sizeof(in), NULL, NULL) == 0);
@@ -57,8 +57,8 @@ static void walk(uint64_t dir, bool plus, uint32_t size)
 
 static void test_seek(uint64_t dir)
 {
-	struct fuse_read_in in = {.fh = open_dir(dir), .size = 300};
-	int all[FILES] = {0}, again[FILES] = {0}, same = 1;
+	struct fuse_read_in in = { .fh = open_dir(dir), .size = 300 };
+	int all[FILES] = { 0 }, again[FILES] = { 0 }, same = 1;
 	uint64_t middle;
 
 	/* A piece, the next, then the next once more. */
@@ -88,7 +88,7 @@ static void test_seek(uint64_t dir)
 
 int main(void)
 {
-	struct fuse_open_in op = {0};
+	struct fuse_open_in op = { 0 };
 	char name[32];
 	uint64_t dir;
 	int fd, n;
@@ -114,7 +114,7 @@ int main(void)
 	is_int(kit_call(&k, FUSE_OPENDIR, kit_lookup(&k, dir, "f1"), &op, sizeof(op), NULL, NULL), -ENOTDIR);
 	/* The root's ".." is the root. */
 	{
-		struct fuse_read_in in = {.fh = open_dir(1), .size = 4096};
+		struct fuse_read_in in = { .fh = open_dir(1), .size = 4096 };
 		const char *p, *end;
 		uint64_t self = 0, up = 1;
 

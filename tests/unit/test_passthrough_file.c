@@ -14,14 +14,14 @@ static int host_stat(const char *name)
 
 static int release(uint64_t node, uint64_t fh)
 {
-	struct fuse_release_in in = {.fh = fh};
+	struct fuse_release_in in = { .fh = fh };
 
 	return kit_call(&k, FUSE_RELEASE, node, &in, sizeof(in), NULL, NULL);
 }
 
 static int open_file(uint64_t node, uint32_t flags, uint64_t *fh)
 {
-	struct fuse_open_in in = {.flags = flags};
+	struct fuse_open_in in = { .flags = flags };
 	int err = kit_call(&k, FUSE_OPEN, node, &in, sizeof(in), NULL, NULL);
 
 	if (err == 0)
@@ -50,7 +50,7 @@ static void test_data(void)
 	k.out_room = 65536;
 	/* A write that claims more than it brings. */
 	{
-		struct fuse_write_in w = {.fh = fh, .size = 1000};
+		struct fuse_write_in w = { .fh = fh, .size = 1000 };
 
 		is_int(kit_call(&k, FUSE_WRITE, f, &w, sizeof(w), "x", NULL), -EINVAL);
 	}
@@ -63,21 +63,21 @@ static void test_data(void)
 	ok(!kit_read(&k, f, fh2, 0, 5));
 	/* Holes. */
 	is_int(kit_write(&k, f, fh, 1 << 20, "end", 0), 0);
-	ls = (struct fuse_lseek_in){.fh = fh, .offset = 0, .whence = SEEK_HOLE};
+	ls = (struct fuse_lseek_in){ .fh = fh, .offset = 0, .whence = SEEK_HOLE };
 	is_int(kit_call(&k, FUSE_LSEEK, f, &ls, sizeof(ls), NULL, NULL), 0);
 	ls.whence = SEEK_SET;
 	is_int(kit_call(&k, FUSE_LSEEK, f, &ls, sizeof(ls), NULL, NULL), -EINVAL);
-	fa = (struct fuse_fallocate_in){.fh = fh, .offset = 0, .length = 2 << 20};
+	fa = (struct fuse_fallocate_in){ .fh = fh, .offset = 0, .length = 2 << 20 };
 	is_int(kit_call(&k, FUSE_FALLOCATE, f, &fa, sizeof(fa), NULL, NULL), 0);
 	is_int(host_stat("data"), 0);
 	is_int(st.st_size, 2 << 20);
-	fs = (struct fuse_fsync_in){.fh = fh, .fsync_flags = 1};
+	fs = (struct fuse_fsync_in){ .fh = fh, .fsync_flags = 1 };
 	is_int(kit_call(&k, FUSE_FSYNC, f, &fs, sizeof(fs), NULL, NULL), 0);
 	is_int(kit_call(&k, FUSE_SYNCFS, f, NULL, 0, NULL, NULL), 0);
 	is_int(kit_call(&k, FUSE_SYNCFS, 1, NULL, 0, NULL, NULL), 0);
 	/* Without shared locks the guest need not say when it closes. */
 	{
-		struct fuse_flush_in fl = {.fh = fh};
+		struct fuse_flush_in fl = { .fh = fh };
 
 		is_int(kit_call(&k, FUSE_FLUSH, f, &fl, sizeof(fl), NULL, NULL), -ENOSYS);
 	}
@@ -87,7 +87,7 @@ static void test_data(void)
 static void test_append(void)
 {
 	uint64_t fh, f = kit_create(&k, 1, "log", 0600, O_WRONLY | O_APPEND, &fh);
-	struct fuse_write_in cached = {.size = 1, .write_flags = FUSE_WRITE_CACHE, .flags = O_APPEND};
+	struct fuse_write_in cached = { .size = 1, .write_flags = FUSE_WRITE_CACHE, .flags = O_APPEND };
 	int fd;
 
 	need(f);
@@ -112,7 +112,7 @@ static void test_append(void)
 
 static void test_create(void)
 {
-	struct fuse_create_in in = {.flags = O_RDWR | O_EXCL, .mode = S_IFREG | 0644};
+	struct fuse_create_in in = { .flags = O_RDWR | O_EXCL, .mode = S_IFREG | 0644 };
 	uint64_t fh, f;
 
 	is_int(symlinkat("/tmp/amphi-must-not-appear", k.dir_fd, "trap"), 0);
@@ -158,7 +158,7 @@ static void test_create(void)
 
 static void test_tmpfile(void)
 {
-	struct fuse_create_in in = {.flags = O_RDWR, .mode = S_IFREG | 0600};
+	struct fuse_create_in in = { .flags = O_RDWR, .mode = S_IFREG | 0600 };
 	struct {
 		struct fuse_entry_out e;
 		struct fuse_open_out o;
@@ -184,7 +184,7 @@ static void test_tmpfile(void)
 
 static void test_unlinked(void)
 {
-	struct fuse_getattr_in ga = {0};
+	struct fuse_getattr_in ga = { 0 };
 	uint64_t fh, f = kit_create(&k, 1, "gone", 0600, O_RDWR, &fh);
 
 	is_int(kit_write(&k, f, fh, 0, "still here", 0), 0);
@@ -198,7 +198,7 @@ static void test_unlinked(void)
 static void test_copy(void)
 {
 	uint64_t fa, fb, a = kit_create(&k, 1, "a", 0600, O_RDWR, &fa), b = kit_create(&k, 1, "b", 0600, O_RDWR, &fb);
-	struct fuse_copy_file_range_in in = {.fh_in = fa, .nodeid_out = b, .fh_out = fb, .len = 3, .off_in = 2};
+	struct fuse_copy_file_range_in in = { .fh_in = fa, .nodeid_out = b, .fh_out = fb, .len = 3, .off_in = 2 };
 
 	is_int(kit_write(&k, a, fa, 0, "abcdef", 0), 0);
 	is_int(kit_call(&k, FUSE_COPY_FILE_RANGE, a, &in, sizeof(in), NULL, NULL), 0);
@@ -212,7 +212,7 @@ static void test_copy(void)
 /* The guest's pages may stay as long as the file is what the guest was told. */
 static void test_keep_cache(void)
 {
-	struct fuse_open_in in = {.flags = O_RDONLY};
+	struct fuse_open_in in = { .flags = O_RDONLY };
 	struct fuse_open_out *o = kit_reply(&k);
 	uint64_t fh, f = kit_create(&k, 1, "cached", 0600, O_RDWR, &fh);
 	int fd;
@@ -232,8 +232,8 @@ static void test_keep_cache(void)
 
 static void test_killpriv(void)
 {
-	struct fuse_write_in w = {.size = 1, .write_flags = FUSE_WRITE_KILL_SUIDGID};
-	struct fuse_setattr_in sa = {.valid = FATTR_SIZE | FATTR_KILL_SUIDGID, .size = 0};
+	struct fuse_write_in w = { .size = 1, .write_flags = FUSE_WRITE_KILL_SUIDGID };
+	struct fuse_setattr_in sa = { .valid = FATTR_SIZE | FATTR_KILL_SUIDGID, .size = 0 };
 	uint64_t fh, f = kit_create(&k, 1, "suid", 0755, O_RDWR, &fh);
 
 	if (geteuid() != 0) {

@@ -39,7 +39,7 @@ static int wait_completed(int n)
 static int lk(uint32_t op, uint64_t node, uint64_t fh, uint64_t owner, uint32_t type, uint64_t start, uint64_t end,
 	      uint32_t flags)
 {
-	struct fuse_lk_in in = {.fh = fh, .owner = owner, .lk = {start, end, type, 1}, .lk_flags = flags};
+	struct fuse_lk_in in = { .fh = fh, .owner = owner, .lk = { start, end, type, 1 }, .lk_flags = flags };
 
 	return kit_call(&k, op, node, &in, sizeof(in), NULL, NULL);
 }
@@ -47,8 +47,8 @@ static int lk(uint32_t op, uint64_t node, uint64_t fh, uint64_t owner, uint32_t 
 static void test_posix(uint64_t f, uint64_t fh)
 {
 	struct fuse_lk_out *out = kit_reply(&k);
-	struct fuse_flush_in fl = {.fh = fh, .lock_owner = 1};
-	struct flock host = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 10};
+	struct fuse_flush_in fl = { .fh = fh, .lock_owner = 1 };
+	struct flock host = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 10 };
 	int fd = openat(k.dir_fd, "f", O_RDWR | O_CLOEXEC);
 
 	is_int(lk(FUSE_SETLK, f, fh, 1, F_WRLCK, 0, 9, 0), 0);
@@ -76,10 +76,10 @@ static void test_posix(uint64_t f, uint64_t fh)
 /* The lock of an open file description: no FLUSH names its owner, the end of its handle is its end. */
 static void test_description(uint64_t f)
 {
-	struct flock host = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 100, .l_len = 10};
-	struct fuse_open_in op = {.flags = O_RDWR};
-	struct fuse_flush_in fl = {.lock_owner = 77};
-	struct fuse_release_in rel = {0};
+	struct flock host = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 100, .l_len = 10 };
+	struct fuse_open_in op = { .flags = O_RDWR };
+	struct fuse_flush_in fl = { .lock_owner = 77 };
+	struct fuse_release_in rel = { 0 };
 	int fd = openat(k.dir_fd, "f", O_RDWR | O_CLOEXEC);
 
 	is_int(kit_call(&k, FUSE_OPEN, f, &op, sizeof(op), NULL, NULL), 0);
@@ -95,7 +95,7 @@ static void test_description(uint64_t f)
 static void test_wait(uint64_t f, uint64_t fh)
 {
 	struct fuse_out_header *o = (void *)k.out;
-	struct fuse_getattr_in ga = {0};
+	struct fuse_getattr_in ga = { 0 };
 	static uint8_t saved[sizeof(k.out)];
 
 	is_int(lk(FUSE_SETLK, f, fh, 1, F_WRLCK, 0, 9, 0), 0);
@@ -115,8 +115,8 @@ static void test_wait(uint64_t f, uint64_t fh)
 
 static void test_flock(uint64_t f, uint64_t fh)
 {
-	struct fuse_open_in op = {.flags = O_RDONLY};
-	struct fuse_release_in rel = {.fh = fh, .release_flags = FUSE_RELEASE_FLOCK_UNLOCK};
+	struct fuse_open_in op = { .flags = O_RDONLY };
+	struct fuse_release_in rel = { .fh = fh, .release_flags = FUSE_RELEASE_FLOCK_UNLOCK };
 	uint64_t fh2;
 	int fd = openat(k.dir_fd, "f", O_RDONLY | O_CLOEXEC);
 

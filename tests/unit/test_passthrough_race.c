@@ -44,10 +44,10 @@ static int outside_entries(void)
 
 static void change_in(uint64_t d, int n)
 {
-	struct fuse_mkdir_in md = {.mode = 0755};
-	struct fuse_mknod_in mn = {.mode = S_IFREG | 0644};
-	struct fuse_rename2_in rn = {.newdir = d};
-	struct fuse_link_in ln = {.oldnodeid = 1};
+	struct fuse_mkdir_in md = { .mode = 0755 };
+	struct fuse_mknod_in mn = { .mode = S_IFREG | 0644 };
+	struct fuse_rename2_in rn = { .newdir = d };
+	struct fuse_link_in ln = { .oldnodeid = 1 };
 	uint64_t fh = 0, f;
 	char name[32];
 
@@ -84,8 +84,8 @@ static void change_in(uint64_t d, int n)
 
 static void open_and_read(uint64_t f, int *leaked)
 {
-	struct fuse_open_in in = {.flags = O_RDWR};
-	struct fuse_setattr_in sa = {.valid = FATTR_SIZE | FATTR_MODE, .mode = 0777};
+	struct fuse_open_in in = { .flags = O_RDWR };
+	struct fuse_setattr_in sa = { .valid = FATTR_SIZE | FATTR_MODE, .mode = 0777 };
 	struct fuse_open_out *o = kit_reply(&k);
 	const char *text;
 
@@ -98,7 +98,7 @@ static void open_and_read(uint64_t f, int *leaked)
 
 static void test_swaps(void)
 {
-	char text[16] = {0};
+	char text[16] = { 0 };
 	pthread_t t;
 	int leaked = 0, fd;
 	struct stat st;
@@ -122,7 +122,7 @@ static void test_swaps(void)
 		if (f)
 			open_and_read(f, &leaked);
 		if (n % 64 == 0)
-			kit_create(&k, 1, "f", 0644, O_RDWR | O_TRUNC, &(uint64_t){0});
+			kit_create(&k, 1, "f", 0644, O_RDWR | O_TRUNC, &(uint64_t){ 0 });
 		f = d ? kit_lookup(&k, d, "canary") : 0;
 		if (f)
 			open_and_read(f, &leaked);
@@ -145,12 +145,12 @@ static void test_swaps(void)
 /* A name is one name, whatever operation it comes with. */
 static void test_names(void)
 {
-	static const char *const names[] = {"..", ".", "", "../x", "a/b", "/etc/passwd", "d/../../x"};
-	struct fuse_mkdir_in md = {.mode = 0755};
-	struct fuse_mknod_in mn = {.mode = S_IFREG | 0644};
-	struct fuse_rename_in rn = {.newdir = 1};
-	struct fuse_link_in ln = {.oldnodeid = 1};
-	struct fuse_create_in cr = {.flags = O_RDWR, .mode = S_IFREG | 0644};
+	static const char *const names[] = { "..", ".", "", "../x", "a/b", "/etc/passwd", "d/../../x" };
+	struct fuse_mkdir_in md = { .mode = 0755 };
+	struct fuse_mknod_in mn = { .mode = S_IFREG | 0644 };
+	struct fuse_rename_in rn = { .newdir = 1 };
+	struct fuse_link_in ln = { .oldnodeid = 1 };
+	struct fuse_create_in cr = { .flags = O_RDWR, .mode = S_IFREG | 0644 };
 	int let_through = 0;
 
 	for (size_t n = 0; n < ARRAY_SIZE(names); n++) {
@@ -173,9 +173,9 @@ static void test_names(void)
 /* Nodes and handles that nobody gave out. */
 static void test_invented(void)
 {
-	struct fuse_read_in rd = {.size = 100};
-	struct fuse_getattr_in ga = {0};
-	struct fuse_rename_in rn = {0};
+	struct fuse_read_in rd = { .size = 100 };
+	struct fuse_getattr_in ga = { 0 };
+	struct fuse_rename_in rn = { 0 };
 	int let_through = 0;
 
 	for (uint64_t n = 1; n; n <<= 1) {

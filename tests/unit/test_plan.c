@@ -135,7 +135,8 @@ static void configuration(void)
 	struct err err = { 0 };
 
 	is_int(facts("{\"isolation\":\"vm\",\"vmm\":\"qemu\",\"kernels\":[\"a\"],\"annotationsMayNamePaths\":true}", &f,
-		     &err), 0);
+		     &err),
+	       0);
 	is_int(f.default_isolation, ISOLATION_VM);
 	is_int(f.default_vmm, VMM_QEMU);
 	is_str(f.kernels ? f.kernels[0] : NULL, "a");

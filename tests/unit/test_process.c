@@ -23,8 +23,8 @@ static void test_home(void)
 	struct {
 		unsigned int uid;
 		const char *home;
-	} t[] = { { 0, "/root" }, { 1000, "/home/user" }, { 7, "/" },	     { 8, "/" },
-		  { 9, "/" },	  { 10, "/ten" },	  { 4294967295U, "/" } };
+	} t[] = { { 0, "/root" }, { 1000, "/home/user" }, { 7, "/" },          { 8, "/" },
+		  { 9, "/" },     { 10, "/ten" },         { 4294967295U, "/" } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(t); i++) {
 		cleanup_free char *home = process_home(passwd, t[i].uid);
@@ -50,7 +50,8 @@ static void test_env(int root)
 
 static void test_find(const char *dir)
 {
-	cleanup_free char *path = xasprintf("PATH=relative::%s/bin:/usr/bin", dir), *exe = xasprintf("%s/bin/tool", dir);
+	cleanup_free char *path = xasprintf("PATH=relative::%s/bin:/usr/bin", dir),
+			  *exe = xasprintf("%s/bin/tool", dir);
 	cleanup_free char *plain = xasprintf("%s/bin/plain", dir), *gone = xasprintf("%s/gone", dir);
 	char *env[] = { path, NULL }, *found = NULL;
 	struct err err = { 0 };

@@ -30,8 +30,10 @@ static void spec_init(struct vm_spec *s)
 
 static void test_all(void)
 {
-	struct qemu_args a = {.binary = "/qemu", .tsc_khz = 2000000, .qmp_fd = 7, .fs_fd = 8, .vsock_fd = 9, .sandbox = true};
-	struct err err = {0};
+	struct qemu_args a = {
+		.binary = "/qemu", .tsc_khz = 2000000, .qmp_fd = 7, .fs_fd = 8, .vsock_fd = 9, .sandbox = true
+	};
+	struct err err = { 0 };
 	struct vm_spec s;
 	char **v;
 
@@ -67,8 +69,8 @@ static void test_all(void)
 
 static void test_less(void)
 {
-	struct qemu_args a = {.binary = "/qemu", .kvm = true, .qmp_fd = 7, .fs_fd = -1, .vsock_fd = -1};
-	struct err err = {0};
+	struct qemu_args a = { .binary = "/qemu", .kvm = true, .qmp_fd = 7, .fs_fd = -1, .vsock_fd = -1 };
+	struct err err = { 0 };
 	struct vm_spec s;
 	char **v;
 
@@ -93,8 +95,8 @@ static void test_less(void)
 
 static void test_refused(void)
 {
-	struct qemu_args a = {.binary = "/qemu", .fs_fd = -1, .vsock_fd = -1};
-	struct err err = {0};
+	struct qemu_args a = { .binary = "/qemu", .fs_fd = -1, .vsock_fd = -1 };
+	struct err err = { 0 };
 	char text[3000];
 	struct vm_spec s;
 

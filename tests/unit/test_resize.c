@@ -13,8 +13,9 @@ static const struct resize_machine machine = { .memory = 512 * MIB, .vcpus_max =
 
 static int plan(const char *resources, const struct resize_machine *m, struct resize *z, struct err *err)
 {
-	static const char doc[] = "{\"ociVersion\":\"1.2.0\",\"root\":{\"path\":\"r\"},\"linux\":{\"resources\":{\"cpu\":"
-				  "{\"period\":50000}}}}";
+	static const char doc[] =
+		"{\"ociVersion\":\"1.2.0\",\"root\":{\"path\":\"r\"},\"linux\":{\"resources\":{\"cpu\":"
+		"{\"period\":50000}}}}";
 	struct oci_config *config = NULL;
 	struct oci_resources *res = NULL;
 	int r = oci_config_parse(doc, strlen(doc), &config, err);
@@ -59,7 +60,8 @@ int main(void)
 	ok(plan("{\"memory\":{\"limit\":536870913}}", &machine, &z, &err) < 0);
 	has_str(err.msg, "linux.resources.memory.limit: the machine has 512 MiB and cannot grow");
 	/* a pod's member */
-	is_int(plan("{\"memory\":{\"limit\":-1},\"cpu\":{\"quota\":1000}}", &(struct resize_machine){ 0 }, &z, &err), 0);
+	is_int(plan("{\"memory\":{\"limit\":-1},\"cpu\":{\"quota\":1000}}", &(struct resize_machine){ 0 }, &z, &err),
+	       0);
 	ok(!z.vcpus && !z.has_memory);
 	return tap_done();
 }

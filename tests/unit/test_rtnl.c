@@ -18,9 +18,15 @@ static void test_values(void)
 	struct rtnl_addr a, b;
 	uint8_t mac[RTNL_MAC_LEN];
 	char t[RTNL_ADDR_TEXT], m[RTNL_MAC_TEXT];
-	static const char *const bad[] = {"", "/", "10.0.0.1/33", "10.0.0/8", "::1/129", "10.0.0.1/", "10.0.0.1/-1", "x", "1.2.3.4/ 8"};
-	static const char *const bad_mac[] = {"", "02:00:00:00:00", "02:00:00:00:00:0g", "01:00:00:00:00:01", "00:00:00:00:00:00",
-					      "02-00-00-00-00-01", "02:00:00:00:00:011"};
+	static const char *const bad[] = { "",          "/",           "10.0.0.1/33", "10.0.0/8",  "::1/129",
+					   "10.0.0.1/", "10.0.0.1/-1", "x",           "1.2.3.4/ 8" };
+	static const char *const bad_mac[] = { "",
+					       "02:00:00:00:00",
+					       "02:00:00:00:00:0g",
+					       "01:00:00:00:00:01",
+					       "00:00:00:00:00:00",
+					       "02-00-00-00-00-01",
+					       "02:00:00:00:00:011" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		ok(rtnl_addr_parse(bad[i], false, &a) < 0);
@@ -42,8 +48,8 @@ static void test_values(void)
 static char *round_trip(const char *json)
 {
 	cleanup_json_doc struct json_doc *d = json_parse(json, strlen(json), "test", &e);
-	struct json_writer w = {.indent = 0};
-	struct rtnl_iface i = {0};
+	struct json_writer w = { .indent = 0 };
+	struct rtnl_iface i = { 0 };
 
 	if (!d || rtnl_iface_load(json_root(d), &i, &e) < 0)
 		return xstrdup(e.msg);
@@ -55,7 +61,8 @@ static char *round_trip(const char *json)
 static void test_json(void)
 {
 	static const char full[] =
-		"{\"name\":\"eth0\",\"mac\":\"02:00:00:00:00:01\",\"mtu\":1400,\"noIpv6\":true,\"addresses\":[\"10.0.0.2/24\"],"
+		"{\"name\":\"eth0\",\"mac\":\"02:00:00:00:00:01\",\"mtu\":1400,\"noIpv6\":true,\"addresses\":[\"10.0.0."
+		"2/24\"],"
 		"\"routes\":[{\"dst\":\"10.1.0.0/16\",\"src\":\"10.0.0.2\",\"metric\":5,\"scope\":253},"
 		"{\"dst\":\"0.0.0.0/0\",\"gateway\":\"10.0.0.1\"}],"
 		"\"neighbours\":[{\"address\":\"10.0.0.1\",\"mac\":\"02:00:00:00:00:09\"}]}";
@@ -74,9 +81,9 @@ static void test_kernel(void)
 {
 	struct rtnl nl = RTNL_INIT, in = RTNL_INIT;
 	struct rtnl_link l, *all = NULL;
-	struct rtnl_iface want = {.name = "eth0", .mtu = 1400, .mac = {2, 0, 0, 0, 0, 7}}, got = {0};
+	struct rtnl_iface want = { .name = "eth0", .mtu = 1400, .mac = { 2, 0, 0, 0, 0, 7 } }, got = { 0 };
 	struct rtnl_addr a;
-	struct rtnl_route rt = {0};
+	struct rtnl_route rt = { 0 };
 	int host = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC), ns, fds[NETWORK_TAPS_MAX];
 	size_t n = 0;
 
@@ -124,7 +131,7 @@ static void test_kernel(void)
 
 		is_int(tap_open("ttest0", ns, 1, fds, &e), 0);
 		is_int(rtnl_link_get(&in, "ttest0", 0, &tap, &e), 0);
-		is_int(rtnl_link_change(&in, tap.index, &(struct rtnl_change){.up = 1}, &e), 0);
+		is_int(rtnl_link_change(&in, tap.index, &(struct rtnl_change){ .up = 1 }, &e), 0);
 		is_int(tc_join(&in, l.index, tap.index, &e), 0);
 		is_int(tc_join(&in, l.index, tap.index, &e), 0);
 		is_int(tc_unjoin(&in, l.index, &e), 0);

@@ -22,9 +22,10 @@ static struct oci_config *config(const char *seccomp)
 {
 	struct oci_config *c = NULL;
 	struct err err = { 0 };
-	cleanup_free char *text = xasprintf("{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"/x\"},\"process\":{\"cwd\":\"/\","
-					    "\"args\":[\"x\"],\"user\":{\"uid\":0,\"gid\":0}},\"linux\":{\"seccomp\":%s}}",
-					    seccomp);
+	cleanup_free char *text =
+		xasprintf("{\"ociVersion\":\"1.0.0\",\"root\":{\"path\":\"/x\"},\"process\":{\"cwd\":\"/\","
+			  "\"args\":[\"x\"],\"user\":{\"uid\":0,\"gid\":0}},\"linux\":{\"seccomp\":%s}}",
+			  seccomp);
 
 	if (oci_config_parse(text, strlen(text), &c, &err) < 0)
 		printf("# %s\n", err.msg);
@@ -87,7 +88,8 @@ static void test_actions(void)
 static void test_repeated_argument(void)
 {
 	const char *p = "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"personality\"],"
-			"\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":7,\"args\":[{\"index\":0,\"value\":1,\"op\":\"SCMP_CMP_EQ\"},"
+			"\"action\":\"SCMP_ACT_ERRNO\",\"errnoRet\":7,\"args\":[{\"index\":0,\"value\":1,\"op\":\"SCMP_"
+			"CMP_EQ\"},"
 			"{\"index\":0,\"value\":2,\"op\":\"SCMP_CMP_EQ\"}]}]}";
 
 	is_int(under(p, SYS_personality, 1, 0), 7);
@@ -97,9 +99,10 @@ static void test_repeated_argument(void)
 
 static void __attribute__((unused)) test_newer_calls(void)
 {
-	const char *p = "{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":1,\"architectures\":[\"SCMP_ARCH_X86_64\","
-			"\"SCMP_ARCH_X86\",\"SCMP_ARCH_X32\"],\"syscalls\":[{\"names\":[" COMMON
-			",\"openat2\"],\"action\":\"SCMP_ACT_ALLOW\"}]}";
+	const char *p =
+		"{\"defaultAction\":\"SCMP_ACT_ERRNO\",\"defaultErrnoRet\":1,\"architectures\":[\"SCMP_ARCH_X86_64\","
+		"\"SCMP_ARCH_X86\",\"SCMP_ARCH_X32\"],\"syscalls\":[{\"names\":[" COMMON
+		",\"openat2\"],\"action\":\"SCMP_ACT_ALLOW\"}]}";
 
 	is_int(under(p, SYS_getcwd, 0, 0), EPERM); /* older than openat2: refused */
 	is_int(under(p, 4000, 0, 0), ENOSYS);      /* the profile's author could not know it */
@@ -119,9 +122,11 @@ static void test_refusals(void)
 		const char *json, *part;
 	} bad[] = {
 		{ "{\"defaultAction\":\"SCMP_ACT_NOTIFY\"}", "cannot be used as default action" },
-		{ "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"write\"],\"action\":\"SCMP_ACT_NOTIFY\"}]}",
+		{ "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"write\"],\"action\":\"SCMP_ACT_"
+		  "NOTIFY\"}]}",
 		  "cannot be used for the write syscall" },
-		{ "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"mkdir\"],\"action\":\"SCMP_ACT_NOTIFY\"}]}",
+		{ "{\"defaultAction\":\"SCMP_ACT_ALLOW\",\"syscalls\":[{\"names\":[\"mkdir\"],\"action\":\"SCMP_ACT_"
+		  "NOTIFY\"}]}",
 		  "linux.seccomp.listenerPath" },
 	};
 

@@ -7,8 +7,15 @@
 int main(void)
 {
 	struct oci_pair notes[] = { { (char *)"a", (char *)"b" } };
-	struct oci_state s = { .id = "c1", .status = OCI_STATUS_RUNNING, .pid = 42, .bundle = "/b", .rootfs = "/b/rootfs",
-			       .created = { 1700000000, 120000000 }, .owner = "", .annotations = notes, .n_annotations = 1 };
+	struct oci_state s = { .id = "c1",
+			       .status = OCI_STATUS_RUNNING,
+			       .pid = 42,
+			       .bundle = "/b",
+			       .rootfs = "/b/rootfs",
+			       .created = { 1700000000, 120000000 },
+			       .owner = "",
+			       .annotations = notes,
+			       .n_annotations = 1 };
 	cleanup_free char *one = NULL, *lines = NULL, *hook = NULL;
 	struct oci_state_doc *d = NULL;
 	struct err err = { 0 };
@@ -16,8 +23,10 @@ int main(void)
 	char buf[OCI_TIME_MAX];
 
 	one = oci_state_write(&s, false);
-	is_str(one, "{\"ociVersion\":\"1.3.0\",\"id\":\"c1\",\"pid\":42,\"status\":\"running\",\"bundle\":\"/b\",\"rootfs\":\"/b/rootfs\","
-		    "\"created\":\"2023-11-14T22:13:20.12Z\",\"annotations\":{\"a\":\"b\"},\"owner\":\"\"}");
+	is_str(one,
+	       "{\"ociVersion\":\"1.3.0\",\"id\":\"c1\",\"pid\":42,\"status\":\"running\",\"bundle\":\"/"
+	       "b\",\"rootfs\":\"/b/rootfs\","
+	       "\"created\":\"2023-11-14T22:13:20.12Z\",\"annotations\":{\"a\":\"b\"},\"owner\":\"\"}");
 	lines = oci_state_write(&s, true);
 	ok(lines[strlen(lines) - 1] == '}');
 	has_str(lines, "\n  \"id\": \"c1\",\n");

@@ -8,8 +8,16 @@ static void round_trip(size_t step)
 {
 	struct tar_xattr x = { (char *)"user.a", (void *)"v\0w", 3 };
 	struct tar_entry in[] = {
-		{ .type = TAR_FILE, .path = long_name, .mode = 0644, .uid = 4000000000u, .gid = 7, .size = 5, .mtime = -5,
-		  .mtime_nsec = 500000000, .xattrs = &x, .n_xattrs = 1 },
+		{ .type = TAR_FILE,
+		  .path = long_name,
+		  .mode = 0644,
+		  .uid = 4000000000u,
+		  .gid = 7,
+		  .size = 5,
+		  .mtime = -5,
+		  .mtime_nsec = 500000000,
+		  .xattrs = &x,
+		  .n_xattrs = 1 },
 		{ .type = TAR_SYMLINK, .path = (char *)"s", .link = long_name, .mode = 0777 },
 		{ .type = TAR_CHAR, .path = (char *)"c", .mode = 0600, .major = 5, .minor = 300 },
 		{ .type = TAR_DIR, .path = (char *)"d/", .mode = 01777, .mtime = 1700000000, .mtime_nsec = 1 },

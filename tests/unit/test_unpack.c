@@ -79,7 +79,8 @@ static void test_gzip(uint8_t *to)
 {
 	z_stream z = { .next_in = elf, .avail_in = ELF_SIZE, .next_out = to, .avail_out = PACKED_MAX };
 
-	ok(deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) == Z_OK && deflate(&z, Z_FINISH) == Z_STREAM_END);
+	ok(deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) == Z_OK &&
+	   deflate(&z, Z_FINISH) == Z_STREAM_END);
 	good("gzip", to, z.total_out);
 	deflateEnd(&z);
 }

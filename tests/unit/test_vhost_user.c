@@ -75,11 +75,12 @@ static void free_dev(struct virtio_device *dev)
 }
 
 static const struct virtio_device_ops ops = {
-	.name = "fake", .id = 1, .queue_size = 16, .activate = activate, .reset = reset, .free = free_dev};
+	.name = "fake", .id = 1, .queue_size = 16, .activate = activate, .reset = reset, .free = free_dev
+};
 
 static struct vhost_user *start(int *ret_sock)
 {
-	struct err err = {0};
+	struct err err = { 0 };
 	int fds[2];
 
 	need(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
@@ -92,7 +93,7 @@ static struct vhost_user *start(int *ret_sock)
 
 static void send_msg(int sock, uint32_t request, uint32_t flags, const void *data, uint32_t size, int fd)
 {
-	struct wire w = {request, 1 | flags, size, {0}};
+	struct wire w = { request, 1 | flags, size, { 0 } };
 	char buf[sizeof(w)];
 
 	memcpy(buf, &w, 12);
@@ -141,7 +142,7 @@ static void handshake(int sock)
 
 static int set_memory(int sock, int memfd, uint64_t size)
 {
-	uint64_t table[5] = {1, GPA_BASE, size, USER_BASE, 0};
+	uint64_t table[5] = { 1, GPA_BASE, size, USER_BASE, 0 };
 
 	return (int)acked(sock, 5, table, sizeof(table), memfd);
 }
@@ -151,9 +152,10 @@ static void test_whole_life(void)
 	struct vring_desc *desc;
 	struct pollfd p;
 	uint16_t *avail, *used;
-	uint64_t addr[5] = {0, USER_BASE, USER_BASE + 8192, USER_BASE + 4096, 0}, v, one = 1;
-	uint32_t state[2] = {0, 16}, config[5] = {4, 4, 0, 0, 0};
-	int sock, memfd = memfd_create("guest", MFD_CLOEXEC), kick = eventfd(0, EFD_CLOEXEC), call = eventfd(0, EFD_CLOEXEC);
+	uint64_t addr[5] = { 0, USER_BASE, USER_BASE + 8192, USER_BASE + 4096, 0 }, v, one = 1;
+	uint32_t state[2] = { 0, 16 }, config[5] = { 4, 4, 0, 0, 0 };
+	int sock, memfd = memfd_create("guest", MFD_CLOEXEC), kick = eventfd(0, EFD_CLOEXEC),
+		  call = eventfd(0, EFD_CLOEXEC);
 	struct vhost_user *vu = start(&sock);
 	uint8_t *ram;
 
@@ -186,12 +188,12 @@ static void test_whole_life(void)
 	avail = (void *)(ram + 4096);
 	used = (void *)(ram + 8192);
 	ram[65536] = 41;
-	desc[0] = (struct vring_desc){GPA_BASE + 65536, 1, VRING_DESC_F_NEXT, 1};
-	desc[1] = (struct vring_desc){GPA_BASE + 65600, 1, VRING_DESC_F_WRITE, 0};
+	desc[0] = (struct vring_desc){ GPA_BASE + 65536, 1, VRING_DESC_F_NEXT, 1 };
+	desc[1] = (struct vring_desc){ GPA_BASE + 65600, 1, VRING_DESC_F_WRITE, 0 };
 	avail[2] = 0;
 	__atomic_store_n(&avail[1], 1, __ATOMIC_SEQ_CST);
 	need(write(kick, &one, 8) == 8);
-	p = (struct pollfd){.fd = call, .events = POLLIN};
+	p = (struct pollfd){ .fd = call, .events = POLLIN };
 	need(poll(&p, 1, 60000) == 1);
 	is_int(ram[65600], 42);
 	is_int(used[1], 1);
@@ -218,16 +220,16 @@ static void test_nonsense(void)
 		uint32_t request, size;
 		uint64_t words[5];
 	} bad[] = {
-		{99, 8, {0}},                          /* unknown */
-		{5, 40, {1, GPA_BASE, MEM, USER_BASE}}, /* memory without fd */
-		{5, 8, {200}},                         /* too many regions */
-		{9, 40, {0, USER_BASE, 1, 2}},         /* addresses before memory */
-		{9, 40, {7, USER_BASE, 1, 2}},         /* no such queue */
-		{8, 8, {5ULL << 32 | 3}},              /* no such queue */
-		{8, 8, {1ULL << 60}},                  /* size */
-		{12, 8, {0}},                          /* kick without fd */
-		{12, 8, {0x1ff}},                      /* kick of queue 255 */
-		{24, 12, {5000ULL << 32}},             /* configuration beyond the message */
+		{ 99, 8, { 0 } },                           /* unknown */
+		{ 5, 40, { 1, GPA_BASE, MEM, USER_BASE } }, /* memory without fd */
+		{ 5, 8, { 200 } },                          /* too many regions */
+		{ 9, 40, { 0, USER_BASE, 1, 2 } },          /* addresses before memory */
+		{ 9, 40, { 7, USER_BASE, 1, 2 } },          /* no such queue */
+		{ 8, 8, { 5ULL << 32 | 3 } },               /* no such queue */
+		{ 8, 8, { 1ULL << 60 } },                   /* size */
+		{ 12, 8, { 0 } },                           /* kick without fd */
+		{ 12, 8, { 0x1ff } },                       /* kick of queue 255 */
+		{ 24, 12, { 5000ULL << 32 } },              /* configuration beyond the message */
 	};
 	int sock;
 
@@ -244,7 +246,7 @@ static void test_nonsense(void)
 	/* A size beyond any message, half a header, half a payload: and stop() in the middle of it. */
 	for (int n = 0; n < 3; n++) {
 		struct vhost_user *vu = start(&sock);
-		uint32_t head[3] = {1, 1, n == 0 ? 1u << 30 : 8};
+		uint32_t head[3] = { 1, 1, n == 0 ? 1u << 30 : 8 };
 
 		need(vu);
 		need(fd_write_all(sock, head, n == 1 ? 5 : 12) == 0);

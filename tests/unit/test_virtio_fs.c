@@ -19,7 +19,7 @@ static struct ring_kit k;
 static struct virtio_device *create(void)
 {
 	struct virtio_fs_params p;
-	struct err err = {0};
+	struct err err = { 0 };
 
 	virtio_fs_params_init(&p);
 	p.export_fd = dir_fd;
@@ -34,7 +34,7 @@ static bool ask(unsigned int queue, uint32_t op, uint64_t node, uint64_t unique,
 	struct {
 		struct fuse_in_header h;
 		uint8_t arg[256];
-	} m = {.h = {.len = (uint32_t)(sizeof(m.h) + len), .opcode = op, .unique = unique, .nodeid = node}};
+	} m = { .h = { .len = (uint32_t)(sizeof(m.h) + len), .opcode = op, .unique = unique, .nodeid = node } };
 
 	memcpy(m.arg, arg, len);
 	return ring_add_both(&k, queue, &m, m.h.len, 512);
@@ -54,7 +54,7 @@ static const struct fuse_out_header *answer(unsigned int queue)
 
 static void init(void)
 {
-	struct fuse_init_in in = {.major = 7, .minor = 38, .max_readahead = 65536, .flags = ~0u, .flags2 = ~0u};
+	struct fuse_init_in in = { .major = 7, .minor = 38, .max_readahead = 65536, .flags = ~0u, .flags2 = ~0u };
 
 	must(ask(1, FUSE_INIT, 0, 1, &in, sizeof(in)));
 	is_int(answer(1)->error, 0);
@@ -63,15 +63,15 @@ static void init(void)
 static void test_queues(void)
 {
 	static uint8_t seen[REQUESTS];
-	unsigned int waiting[QUEUES] = {0}, sent = 0, got = 0, bad = 0;
-	struct fuse_getattr_in in = {0};
+	unsigned int waiting[QUEUES] = { 0 }, sent = 0, got = 0, bad = 0;
+	struct fuse_getattr_in in = { 0 };
 	uint32_t len;
 
 	while (got < REQUESTS) {
 		for (unsigned int q = 1; q < QUEUES && sent < REQUESTS; q++) {
 			/* Names, attributes, and names that are not there, mixed. */
 			bool done = sent % 3 == 0 ? ask(q, FUSE_LOOKUP, 1, sent, "there", 6) :
-				    sent % 3 == 1 ? ask(q, FUSE_GETATTR, 1, sent, &in, sizeof(in)) :
+				sent % 3 == 1     ? ask(q, FUSE_GETATTR, 1, sent, &in, sizeof(in)) :
 						    ask(q, FUSE_LOOKUP, 1, sent, "missing", 8);
 
 			sent += done;
@@ -95,12 +95,12 @@ static void test_queues(void)
 
 static void test_forget(void)
 {
-	struct fuse_forget_in in = {.nlookup = 1000000};
+	struct fuse_forget_in in = { .nlookup = 1000000 };
 	struct {
 		struct fuse_in_header h;
 		struct fuse_forget_in f;
-	} m = {.h = {.len = sizeof(m), .opcode = FUSE_FORGET, .nodeid = 0}, .f = in};
-	struct fuse_getattr_in get = {0};
+	} m = { .h = { .len = sizeof(m), .opcode = FUSE_FORGET, .nodeid = 0 }, .f = in };
+	struct fuse_getattr_in get = { 0 };
 	const struct fuse_out_header *o;
 	uint64_t node;
 	uint32_t len;

@@ -47,7 +47,7 @@ static void start(void)
 		.control = control,
 	};
 	struct virtio_device *dev;
-	struct err err = {0};
+	struct err err = { 0 };
 
 	snprintf(sock, sizeof(sock), "/tmp/amphi-vsock-%d", (int)getpid());
 	unlink(sock);
@@ -198,7 +198,7 @@ static void test_refused(void)
 	is_str(get_line(fd), ""); /* too long: closed */
 	close(fd);
 	{
-		struct err err = {0};
+		struct err err = { 0 };
 		int fds[2];
 
 		must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) == 0);
@@ -377,7 +377,7 @@ static void test_many(void)
 
 static void test_malformed(void)
 {
-	uint8_t short_packet[20] = {0};
+	uint8_t short_packet[20] = { 0 };
 
 	put_tx(short_packet, sizeof(short_packet));
 	while (!__atomic_load_n(&k.failures, __ATOMIC_SEQ_CST))
@@ -407,7 +407,7 @@ static void test_stream(void)
 	/* Nobody reads: bytes vanish, the guest is told. */
 	{
 		char byte = 0;
-		struct iovec iov = {&byte, 1};
+		struct iovec iov = { &byte, 1 };
 
 		is_int(vsock_stream_write(s, &iov, 1, 1), 0);
 		is_int(s->shut_want, VIRTIO_VSOCK_SHUTDOWN_RCV);
@@ -418,8 +418,8 @@ static void test_stream(void)
 
 int main(void)
 {
-	struct virtio_vsock_params p = {.listen_fd = -1, .guest_cid = 2};
-	struct err err = {0};
+	struct virtio_vsock_params p = { .listen_fd = -1, .guest_cid = 2 };
+	struct err err = { 0 };
 
 	signal(SIGPIPE, SIG_IGN);
 	ok(!virtio_vsock_new(&p, &err));

@@ -195,7 +195,8 @@ int main(int argc, char **argv)
 
 	boot(kernel, initrd, 2, 4, "", NULL, &res);
 	ok(res.r == 0 && res.exit.reason == VM_EXIT_POWEROFF); /* two of four processors: powers itself off */
-	ok(res.console && strstr(res.console, "guest: hello from pid 1, 2 of 4 processors")); /* two are online, two parked */
+	ok(res.console &&
+	   strstr(res.console, "guest: hello from pid 1, 2 of 4 processors")); /* two are online, two parked */
 	free(res.console);
 
 	boot(kernel, initrd, 1, 1, "test.reboot", NULL, &res);
@@ -203,7 +204,7 @@ int main(int argc, char **argv)
 	free(res.console);
 
 	boot(kernel, initrd, 1, 1, "test.crash", NULL, &res);
-	ok(res.r == 0 && res.exit.reason == VM_EXIT_CRASH); /* a panic is a crash */
+	ok(res.r == 0 && res.exit.reason == VM_EXIT_CRASH);                   /* a panic is a crash */
 	ok(res.console && strstr(res.console, "Kernel panic - not syncing")); /* its words are on the console */
 	free(res.console);
 

@@ -21,8 +21,9 @@ static int decide(const char *body, const struct vm_config_defaults *d)
 
 	vm_config_free(&got);
 	memset(&err, 0, sizeof(err));
-	snprintf(doc, sizeof(doc), "{\"ociVersion\":\"1.2.0\",\"root\":{\"path\":\"rootfs\"},"
-				   "\"process\":{\"cwd\":\"/\",\"args\":[\"true\"],\"user\":{\"uid\":0,\"gid\":0}}%s%s}",
+	snprintf(doc, sizeof(doc),
+		 "{\"ociVersion\":\"1.2.0\",\"root\":{\"path\":\"rootfs\"},"
+		 "\"process\":{\"cwd\":\"/\",\"args\":[\"true\"],\"user\":{\"uid\":0,\"gid\":0}}%s%s}",
 		 *body ? "," : "", body);
 	r = oci_config_parse(doc, strlen(doc), &config, &err);
 	if (r < 0) {
@@ -42,8 +43,9 @@ static void refused(const char *body, const struct vm_config_defaults *d, const 
 
 static void test_defaults(void)
 {
-	struct vm_config_defaults d = { .vcpus = 2, .vcpus_max = 4, .memory_bytes = 300 * MIB + 1, .kernel = "stock",
-					.vmm = VM_CONFIG_VMM_QEMU };
+	struct vm_config_defaults d = {
+		.vcpus = 2, .vcpus_max = 4, .memory_bytes = 300 * MIB + 1, .kernel = "stock", .vmm = VM_CONFIG_VMM_QEMU
+	};
 
 	is_int(decide("", NULL), 0);
 	is_int(got.vcpus, 1);
@@ -61,12 +63,16 @@ static void test_defaults(void)
 
 static void test_resources(void)
 {
-	is_int(decide("\"linux\":{\"resources\":{\"memory\":{\"limit\":67108864},\"cpu\":{\"quota\":150000,\"period\":100000}}}",
-		      NULL), 0);
+	is_int(decide("\"linux\":{\"resources\":{\"memory\":{\"limit\":67108864},\"cpu\":{\"quota\":150000,\"period\":"
+		      "100000}}}",
+		      NULL),
+	       0);
 	is_int(got.memory_bytes, 64 * MIB + VM_CONFIG_MEMORY_OVERHEAD);
 	is_int(got.vcpus, 2);
-	is_int(decide("\"linux\":{\"resources\":{\"memory\":{\"limit\":-1},\"cpu\":{\"quota\":400000,\"cpus\":\"0-1,4\"}}}",
-		      NULL), 0);
+	is_int(decide("\"linux\":{\"resources\":{\"memory\":{\"limit\":-1},\"cpu\":{\"quota\":400000,\"cpus\":\"0-1,"
+		      "4\"}}}",
+		      NULL),
+	       0);
 	is_int(got.memory_bytes, VM_CONFIG_MEMORY_DEFAULT);
 	is_int(got.vcpus, 3);
 	is_int(decide("\"linux\":{\"resources\":{\"memory\":{\"limit\":9223372036854771712}}}", NULL), 0);
@@ -79,7 +85,9 @@ static void test_vm_object(void)
 	const char *with_kernel = "\"vm\":{\"kernel\":{\"path\":\"/boot/vmlinux\",\"parameters\":[\"debug\",\"a=b\"],"
 				  "\"initrd\":\"/boot/initrd\"}}";
 
-	is_int(decide("\"vm\":{\"hwConfig\":{\"vcpus\":4,\"memory\":268435456},\"kernel\":{\"path\":\"/k\"}}", &allowed), 0);
+	is_int(decide("\"vm\":{\"hwConfig\":{\"vcpus\":4,\"memory\":268435456},\"kernel\":{\"path\":\"/k\"}}",
+		      &allowed),
+	       0);
 	is_int(got.vcpus, 4);
 	is_int(got.memory_bytes, 256 * MIB);
 	is_int(decide(with_kernel, &allowed), 0);
@@ -94,9 +102,11 @@ static void test_vm_object(void)
 static void test_annotations(void)
 {
 	is_int(decide("\"vm\":{\"hwConfig\":{\"vcpus\":4},\"kernel\":{\"path\":\"/k\"}},"
-		      "\"annotations\":{\"amphi.vm.vcpus\":\"3\",\"amphi.vm.memory\":\"200m\",\"amphi.vm.kernel\":\"tiny\","
+		      "\"annotations\":{\"amphi.vm.vcpus\":\"3\",\"amphi.vm.memory\":\"200m\",\"amphi.vm.kernel\":"
+		      "\"tiny\","
 		      "\"amphi.vm.vmm\":\"kvm\",\"amphi.isolation\":\"vm\",\"other\":\"x\"}",
-		      &(struct vm_config_defaults){ .allow_paths = true }), 0);
+		      &(struct vm_config_defaults){ .allow_paths = true }),
+	       0);
 	is_int(got.vcpus, 3);
 	is_int(got.memory_bytes, 200 * MIB);
 	is_str(got.kernel, "tiny");
@@ -143,18 +153,27 @@ static void test_fs(void)
 
 static void test_pod(void)
 {
-	is_int(decide("\"annotations\":{\"io.kubernetes.cri.container-type\":\"sandbox\",\"io.kubernetes.cri.sandbox-memory\":"
+	is_int(decide("\"annotations\":{\"io.kubernetes.cri.container-type\":\"sandbox\",\"io.kubernetes.cri.sandbox-"
+		      "memory\":"
 		      "\"134217728\",\"io.kubernetes.cri.sandbox-cpu-quota\":\"250000\","
-		      "\"io.kubernetes.cri.sandbox-cpu-period\":\"100000\"}", NULL), 0);
+		      "\"io.kubernetes.cri.sandbox-cpu-period\":\"100000\"}",
+		      NULL),
+	       0);
 	is_int(got.memory_bytes, 128 * MIB + VM_CONFIG_MEMORY_OVERHEAD);
 	is_int(got.vcpus, 3);
-	is_int(decide("\"annotations\":{\"io.kubernetes.cri.container-type\":\"sandbox\",\"io.kubernetes.cri.sandbox-memory\":"
-		      "\"0\",\"io.kubernetes.cri.sandbox-cpu-quota\":\"0\"}", NULL), 0);
+	is_int(decide("\"annotations\":{\"io.kubernetes.cri.container-type\":\"sandbox\",\"io.kubernetes.cri.sandbox-"
+		      "memory\":"
+		      "\"0\",\"io.kubernetes.cri.sandbox-cpu-quota\":\"0\"}",
+		      NULL),
+	       0);
 	is_int(got.memory_bytes, VM_CONFIG_MEMORY_DEFAULT);
 	is_int(got.vcpus, 1);
 	/* a member has no machine: what it says counts for nothing */
-	is_int(decide("\"annotations\":{\"io.kubernetes.cri.container-type\":\"container\",\"io.kubernetes.cri.sandbox-memory\":"
-		      "\"134217728\"}", NULL), 0);
+	is_int(decide("\"annotations\":{\"io.kubernetes.cri.container-type\":\"container\",\"io.kubernetes.cri.sandbox-"
+		      "memory\":"
+		      "\"134217728\"}",
+		      NULL),
+	       0);
 	is_int(got.memory_bytes, VM_CONFIG_MEMORY_DEFAULT);
 }
 

@@ -8,9 +8,10 @@
 
 static void test_merge(void)
 {
-	static const char guest[] = "{\"cpu\":{\"usage\":{\"total\":7,\"kernel\":3,\"user\":4,\"percpu\":[7]}},\"memory\":{\"cache\":5,"
-				    "\"usage\":{\"limit\":100,\"usage\":60,\"failcnt\":2},\"raw\":{\"anon\":11,\"file\":12}},"
-				    "\"pids\":{\"current\":2,\"limit\":9},\"blkio\":{\"evil\":true},\"more\":[1]}";
+	static const char guest[] =
+		"{\"cpu\":{\"usage\":{\"total\":7,\"kernel\":3,\"user\":4,\"percpu\":[7]}},\"memory\":{\"cache\":5,"
+		"\"usage\":{\"limit\":100,\"usage\":60,\"failcnt\":2},\"raw\":{\"anon\":11,\"file\":12}},"
+		"\"pids\":{\"current\":2,\"limit\":9},\"blkio\":{\"evil\":true},\"more\":[1]}";
 	struct cgroup_stats s = { .cpu_total = 99, .pids_current = 8, .memory = { .usage = 1 } };
 	struct err err = { 0 };
 
@@ -47,8 +48,10 @@ static void test_object(void)
 	struct cgroup_stats host = { .cpu_total = 5, .memory = { .usage = 6, .limit = 7 } };
 	char *text = vm_stats_object("memory=1 balloon=2 rss=3 vcpus=4 exits=50 io=20 mmio=x hlt", 2, &host);
 
-	is_str(text, "{\"vcpus\":2,\"memory\":1,\"balloon\":2,\"resident\":3,\"vcpusPresent\":4,\"exits\":{\"all\":50,\"io\":20},"
-		     "\"host\":{\"cpu\":5,\"memory\":6,\"memoryLimit\":7}}");
+	is_str(text,
+	       "{\"vcpus\":2,\"memory\":1,\"balloon\":2,\"resident\":3,\"vcpusPresent\":4,\"exits\":{\"all\":50,\"io\":"
+	       "20},"
+	       "\"host\":{\"cpu\":5,\"memory\":6,\"memoryLimit\":7}}");
 	free(text);
 	text = vm_stats_object(NULL, 1, &host);
 	is_str(text, "{\"vcpus\":1,\"host\":{\"cpu\":5,\"memory\":6,\"memoryLimit\":7}}");

@@ -68,8 +68,8 @@ static void oom_score(const char *score)
 }
 
 /* Everything of CREATE up to the parked process. */
-static int create_container(struct guest_record *rec, struct guest_session *s, const char *rootfs, struct container **ret,
-			    struct err *err)
+static int create_container(struct guest_record *rec, struct guest_session *s, const char *rootfs,
+			    struct container **ret, struct err *err)
 {
 	struct container_params p = CONTAINER_PARAMS_INIT;
 	int r = guest_record_cgroup(rec, err);
@@ -464,7 +464,8 @@ _Noreturn void guest_agent_serve(int fd)
 		if (r < 0 && !err.code)
 			err_sys(&err, r, "agent");
 		r = r < 0 ? proto_send_err(fd, &err) : r == 0 ? proto_send_type(fd, PROTO_OK) : 0;
-		if (r < 0 || m.type == PROTO_CREATE || m.type == PROTO_EXEC || m.type == PROTO_EVENTS || err.code == -EPROTO) {
+		if (r < 0 || m.type == PROTO_CREATE || m.type == PROTO_EXEC || m.type == PROTO_EVENTS ||
+		    err.code == -EPROTO) {
 			/* what was said must arrive before the connection goes */
 			struct pollfd pfd = { .fd = fd, .events = POLLIN };
 

@@ -101,8 +101,7 @@ static void share_namespaces(struct oci_config *c, pid_t sandbox)
 	static const struct {
 		enum oci_namespace_kind kind;
 		const char *file;
-	} shared[] = { { OCI_NS_IPC, "ipc" }, { OCI_NS_UTS, "uts" }, { OCI_NS_PID, "pid" },
-		       { OCI_NS_USER, "user" } };
+	} shared[] = { { OCI_NS_IPC, "ipc" }, { OCI_NS_UTS, "uts" }, { OCI_NS_PID, "pid" }, { OCI_NS_USER, "user" } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(shared); i++) {
 		struct oci_namespace *ns = &c->linux_.namespaces[shared[i].kind];

@@ -58,8 +58,11 @@ int guest_session_open(struct guest_session *s, int control, bool terminal, stru
 	struct sockaddr_vm a = { .svm_family = AF_VSOCK, .svm_cid = VMADDR_CID_ANY, .svm_port = VMADDR_PORT_ANY };
 	socklen_t len = sizeof(a);
 
-	*s = (struct guest_session){ .control = control, .listener = -1, .terminal = terminal,
-				     .child = { -1, -1, -1 }, .ours = { -1, -1, -1 } };
+	*s = (struct guest_session){ .control = control,
+				     .listener = -1,
+				     .terminal = terminal,
+				     .child = { -1, -1, -1 },
+				     .ours = { -1, -1, -1 } };
 	if (getrandom(s->token, sizeof(s->token), 0) != (ssize_t)sizeof(s->token))
 		return err_sys(err, -errno, "agent: getrandom");
 	s->listener = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -19,8 +19,8 @@ struct guest_session {
 	unsigned int port; /* of listener */
 	unsigned char token[GUEST_SESSION_TOKEN];
 	bool terminal;
-	int child[3];      /* the process's ends of the pipes, for container_params.stdio; -1 with a terminal */
-	int ours[3];       /* our ends; with a terminal [1] is its master */
+	int child[3]; /* the process's ends of the pipes, for container_params.stdio; -1 with a terminal */
+	int ours[3];  /* our ends; with a terminal [1] is its master */
 };
 
 /* Opens the listener and, without a terminal, the pipes. 0 or -errno; guest_session_close() in any case. */
