@@ -100,10 +100,10 @@ static _Noreturn void run_child(char *const argv[], const struct child_io *io, s
 	setpgid(0, 0);
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	dup2(p->in[0] >= 0 ? p->in[0] : null, 0);
-	if (p->out[1] >= 0)
-		dup2(p->out[1], 1);
-	if (p->err[1] >= 0)
-		dup2(p->err[1], 2);
+	if (p->out[1] >= 0 || io->out_fd > 2)
+		dup2(io->out_fd > 2 ? io->out_fd : p->out[1], 1);
+	if (p->err[1] >= 0 || io->err_fd > 2)
+		dup2(io->err_fd > 2 ? io->err_fd : p->err[1], 2);
 	if (!io->cwd || chdir(io->cwd) == 0)
 		execvpe(io->path ? io->path : argv[0], argv, io->env ? io->env : environ);
 	r = errno;

@@ -16,10 +16,11 @@ struct child_io {
 	size_t out_len;
 	char *errout; /* its stderr, likewise, when want_err (else inherited) */
 	int want_out, want_err;
-	int timeout_ms;   /* 0: none; on expiry the child's process group is killed: -ETIMEDOUT */
-	char *const *env; /* NULL: ours */
-	const char *cwd;  /* NULL: ours */
-	const char *path; /* the file to execute when it is not argv[0] */
+	int out_fd, err_fd; /* > 2: files that its stdout and stderr are instead; 0: none */
+	int timeout_ms;     /* 0: none; on expiry the child's process group is killed: -ETIMEDOUT */
+	char *const *env;   /* NULL: ours */
+	const char *cwd;    /* NULL: ours */
+	const char *path;   /* the file to execute when it is not argv[0] */
 };
 
 /* Runs argv[0] (looked up in PATH when without '/') to its end. Returns its exit status (0..255, 128+signal), or -errno. */

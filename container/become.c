@@ -202,7 +202,7 @@ int become_user(struct init *in, struct err *err)
 	if (!r)
 		r = caps_before_setuid(&in->caps, err);
 	if (!r)
-		r = process_user(p, err);
+		r = process_user(p, in->config->keep_groups, err);
 	if (!r)
 		r = caps_after_setuid(&in->caps, admin ? CAPS_BIT(CAP_SYS_ADMIN) : 0, err);
 	if (r < 0)

@@ -89,6 +89,7 @@ static void fill_init(struct init *in, const struct container_params *p, const s
 		.root_dir = -1,
 		.procfd = -1,
 		.rootfd = -1,
+		.hook_output = HOOK_OUTPUT_INIT,
 	};
 	memcpy(in->stdio, p->stdio, sizeof(in->stdio));
 }
@@ -110,7 +111,7 @@ static int child_gone(struct container *c, struct err *err)
 		cleanup_sync_msg struct sync_msg m = { 0 };
 
 		if (sync_recv(c->sync, &m) < 0)
-			return start_died(c->pid, err);
+			return start_died(c->config, c->pid, err);
 		if (m.type == SYNC_ERROR)
 			return sync_take_err(&m, err);
 	}
@@ -129,7 +130,7 @@ static int hear(struct container *c, enum sync_type type, struct err *err)
 {
 	int r = sync_expect(c->sync, type, NULL, err);
 
-	return r == -EPIPE ? start_died(c->pid, err) : r;
+	return r == -EPIPE ? start_died(c->config, c->pid, err) : r;
 }
 
 /* What must be done for the child from outside, in the order in which it needs it. */
@@ -256,7 +257,7 @@ static int follow_setup(struct container *c, struct err *err)
 		int r = sync_recv(c->sync, &m);
 
 		if (r == -EPIPE)
-			return start_died(c->pid, err);
+			return start_died(c->config, c->pid, err);
 		if (r < 0)
 			return err_sys(err, r, "talk to container init");
 		switch (m.type) {

@@ -162,7 +162,7 @@ static int follow(struct exec *e, struct err *err)
 		int r = sync_recv(e->sync, &m);
 
 		if (r == -EPIPE)
-			return at_exec ? 0 : start_died(e->child.pid, err);
+			return at_exec ? 0 : start_died(e->p->config, e->child.pid, err);
 		if (r < 0)
 			return err_sys(err, r, "talk to the new process");
 		switch (m.type) {

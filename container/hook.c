@@ -11,9 +11,12 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/child.h"
+#include "base/fd.h"
 #include "base/log.h"
 #include "base/str.h"
 
@@ -37,15 +40,51 @@ static void signal_words(int status, struct str *out)
 		str_addf(out, " (signal: %c%s)", tolower((unsigned char)*s), s + 1);
 }
 
+static int open_output(const char *key, const char *path, int *ret, struct err *err)
+{
+	int fd;
+
+	if (!path)
+		return 0;
+	fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, 0700);
+	if (fd < 0)
+		return err_sys(err, -errno, "annotations[run.oci.hooks.%s]: open %s", key, path);
+	(void)fd_set_nonblock(fd, false);
+	*ret = fd;
+	return 0;
+}
+
+int hook_open_output(const struct oci_config *config, struct hook_output *ret, struct err *err)
+{
+	int r = open_output("stdout", config->hooks_stdout, &ret->out, err);
+
+	if (!r)
+		r = open_output("stderr", config->hooks_stderr, &ret->err, err);
+	if (r < 0)
+		hook_close_output(ret);
+	return r;
+}
+
+void hook_close_output(struct hook_output *o)
+{
+	if (o->out >= 0)
+		close(o->out);
+	if (o->err >= 0)
+		close(o->err);
+	*o = HOOK_OUTPUT_INIT;
+}
+
 static int run_one(const struct oci_hook *h, const char *kind, size_t index, const char *state_json, char *const *env,
-		   struct err *err)
+		   const struct hook_output *output, struct err *err)
 {
 	char *only_path[] = { h->path, NULL };
 	struct child_io io = {
 		.in = state_json ? state_json : "",
 		.in_len = state_json ? strlen(state_json) : 0,
-		.want_out = 1,
-		.want_err = 1,
+		.want_out = output->out < 0,
+		.want_err = output->err < 0,
+		.out_fd = output->out,
+		.err_fd = output->err,
 		.timeout_ms = h->has_timeout ? (int)(h->timeout > 2000000 ? 2000000 : h->timeout) * 1000 : 0,
 		.env = h->env ? h->env : env, /* neither: ours */
 		.path = h->path,
@@ -74,12 +113,12 @@ static int run_one(const struct oci_hook *h, const char *kind, size_t index, con
 }
 
 int hook_run_env(const struct oci_config *config, enum oci_hook_kind kind, const char *state_json, char *const *env,
-		 struct err *err)
+		 const struct hook_output *output, struct err *err)
 {
 	const struct oci_hook_list *l = &config->hooks[kind];
 
 	for (size_t i = 0; i < l->n; i++) {
-		int r = run_one(&l->v[i], oci_hook_word(kind), i, state_json, env, err);
+		int r = run_one(&l->v[i], oci_hook_word(kind), i, state_json, env, output, err);
 
 		if (r < 0)
 			return r;
@@ -89,17 +128,27 @@ int hook_run_env(const struct oci_config *config, enum oci_hook_kind kind, const
 
 int hook_run(const struct oci_config *config, enum oci_hook_kind kind, const char *state_json, struct err *err)
 {
-	return hook_run_env(config, kind, state_json, NULL, err);
+	struct hook_output output = HOOK_OUTPUT_INIT;
+	int r = hook_any(config, kind) ? hook_open_output(config, &output, err) : 0;
+
+	if (!r)
+		r = hook_run_env(config, kind, state_json, NULL, &output, err);
+	hook_close_output(&output);
+	return r;
 }
 
 void hook_run_all(const struct oci_config *config, enum oci_hook_kind kind, const char *state_json)
 {
 	const struct oci_hook_list *l = &config->hooks[kind];
+	struct hook_output output = HOOK_OUTPUT_INIT;
+	struct err err = { 0 };
 
+	if (l->n && hook_open_output(config, &output, &err) < 0)
+		log_warn("%s", err.msg);
 	for (size_t i = 0; i < l->n; i++) {
-		struct err err = { 0 };
-
-		if (run_one(&l->v[i], oci_hook_word(kind), i, state_json, NULL, &err) < 0)
+		err.code = 0;
+		if (run_one(&l->v[i], oci_hook_word(kind), i, state_json, NULL, &output, &err) < 0)
 			log_warn("%s", err.msg);
 	}
+	hook_close_output(&output);
 }

@@ -16,9 +16,22 @@
  */
 int hook_run(const struct oci_config *config, enum oci_hook_kind kind, const char *state_json, struct err *err);
 
-/* Like hook_run(), but env is used where a hook has none (startContainer: the process environment). */
+/* Files that the hooks' standard output and error are appended to, or -1: captured. */
+struct hook_output {
+	int out, err;
+};
+#define HOOK_OUTPUT_INIT ((struct hook_output){ -1, -1 })
+
+/* Opens the files that config names; *ret begins as HOOK_OUTPUT_INIT. 0 or a negative code. */
+int hook_open_output(const struct oci_config *config, struct hook_output *ret, struct err *err);
+void hook_close_output(struct hook_output *o);
+
+/*
+ * Like hook_run(), but env is used where a hook has none (startContainer: the process environment), and the files were opened
+ * before their paths went out of reach.
+ */
 int hook_run_env(const struct oci_config *config, enum oci_hook_kind kind, const char *state_json, char *const *env,
-		 struct err *err);
+		 const struct hook_output *output, struct err *err);
 
 /* Runs every hook of the list even when some fail; each failure is logged as a warning (poststop). */
 void hook_run_all(const struct oci_config *config, enum oci_hook_kind kind, const char *state_json);

@@ -130,6 +130,8 @@ static int all_mounts(struct init *in, struct setup_request *q, struct err *err)
 	struct mount_context ctx = {
 		.rootfd = in->rootfd,
 		.mount_label = c->linux_.mount_label,
+		.context_type = c->linux_.mount_context_type,
+		.systemd_cgroup_v1 = c->linux_.systemd_cgroup_v1,
 		.userns = c->linux_.namespaces[OCI_NS_USER].present,
 		.cgroupns = c->linux_.namespaces[OCI_NS_CGROUP].present,
 		.before_cgroup = wait_entered,
@@ -289,6 +291,8 @@ static int set_up(struct init *in, struct err *err)
 	r = terminal(in, err);
 	if (!r)
 		r = create_container_hooks(in, m.data, err);
+	if (!r && hook_any(in->config, OCI_HOOK_START_CONTAINER))
+		r = hook_open_output(in->config, &in->hook_output, err);
 	if (!r)
 		r = rlimit_sysctl(in->config, in->procfd, err);
 	if (!r)
@@ -342,7 +346,8 @@ static int start(struct init *in, int sock, const char *state_json, struct err *
 	r = hook_any(in->config, OCI_HOOK_START_CONTAINER) ? become_confined(in, err) : 0;
 	if (r < 0)
 		return r;
-	r = hook_run_env(in->config, OCI_HOOK_START_CONTAINER, inside, in->env, err);
+	r = hook_run_env(in->config, OCI_HOOK_START_CONTAINER, inside, in->env, &in->hook_output, err);
+	hook_close_output(&in->hook_output);
 	if (r < 0)
 		return r;
 	init_stop_at("workload");

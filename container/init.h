@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 #include "container/caps.h"
+#include "container/hook.h"
 #include "container/namespace.h"
 #include "container/seccomp.h"
 
@@ -51,7 +52,8 @@ struct init {
 	int rootfd;
 	struct caps caps;
 	char **env;
-	char *path; /* the executable */
+	struct hook_output hook_output; /* of startContainer hooks, opened while the host's tree is in reach */
+	char *path;                     /* the executable */
 };
 
 /* The child of container_create(). Never returns. */

@@ -120,7 +120,7 @@ int lsm_apply_keyring(int procfd, const char *selinux, struct err *err)
 	return write_attr(procfd, "keycreate", selinux ? selinux : "", err);
 }
 
-void lsm_mount_data(struct str *data, const char *fstype, const char *mount_label)
+void lsm_mount_data(struct str *data, const char *fstype, const char *mount_label, const char *context_type)
 {
 	if (str_empty(mount_label) || !lsm_selinux_enabled())
 		return;
@@ -128,7 +128,7 @@ void lsm_mount_data(struct str *data, const char *fstype, const char *mount_labe
 	    (!strcmp(fstype, "proc") || !strcmp(fstype, "sysfs") || !strcmp(fstype, "cgroup") ||
 	     !strcmp(fstype, "cgroup2")))
 		return;
-	str_addf(data, "%scontext=\"%s\"", data->len ? "," : "", mount_label);
+	str_addf(data, "%s%s=\"%s\"", data->len ? "," : "", context_type ? context_type : "context", mount_label);
 }
 
 int lsm_label_fd(int fd, const char *label, struct err *err)

@@ -33,8 +33,11 @@ int lsm_apply_keyring(int procfd, const char *selinux, struct err *err);
 /* Opens /proc after checking that it is procfs at its root. fd or -errno. */
 int lsm_open_proc(struct err *err);
 
-/* Appends "context=\"LABEL\"" to mount data where a label is given and SELinux is on (not for proc, sysfs). */
-void lsm_mount_data(struct str *data, const char *fstype, const char *mount_label);
+/*
+ * Appends "context=\"LABEL\"" (or another of the four option names, context_type) to mount data where a label is given and
+ * SELinux is on (not for proc, sysfs).
+ */
+void lsm_mount_data(struct str *data, const char *fstype, const char *mount_label, const char *context_type);
 /* Relabels one path fd (setxattr security.selinux); nothing where SELinux is off. */
 int lsm_label_fd(int fd, const char *label, struct err *err);
 

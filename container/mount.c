@@ -104,11 +104,22 @@ int mount_attach(int tree, int target)
 	return move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) < 0 ? -errno : 0;
 }
 
-int mount_clone(int dirfd, const char *path, bool rec)
+static int clone_tree(int dirfd, const char *path, unsigned int flags)
 {
-	int fd = open_tree(dirfd, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | (rec ? AT_RECURSIVE : 0));
+	int fd = open_tree(dirfd, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH | flags);
 
 	return fd < 0 ? -errno : fd;
+}
+
+int mount_clone(int dirfd, const char *path, bool rec)
+{
+	return clone_tree(dirfd, path, rec ? AT_RECURSIVE : 0);
+}
+
+static int clone_source(const struct oci_mount *m, const struct mount_words *w)
+{
+	return clone_tree(AT_FDCWD, m->source,
+			  (w->rec ? AT_RECURSIVE : 0) | (w->src_nofollow ? AT_SYMLINK_NOFOLLOW : 0));
 }
 
 int mount_set(int fd, bool rec, uint64_t set, uint64_t clr, unsigned long propagation)
@@ -234,6 +245,13 @@ static int copy_symlink(struct mount_context *c, const struct oci_mount *m, cons
 	return old == n && !memcmp(there, target, (size_t)n) ? 0 : fail(m, -EEXIST, err);
 }
 
+static int bind_target(struct mount_context *c, const struct mount_words *w, const char *clean, bool dir)
+{
+	int fd = w->dest_nofollow ? path_open_in(c->rootfd, clean, O_PATH | O_NOFOLLOW, 0) : -ENOENT;
+
+	return fd != -ENOENT ? fd : mount_target(c->rootfd, clean, !dir, dir ? 0755 : 0644);
+}
+
 static int apply_bind(struct mount_context *c, const struct oci_mount *m, const struct mount_words *w, int tree,
 		      struct err *err)
 {
@@ -248,13 +266,13 @@ static int apply_bind(struct mount_context *c, const struct oci_mount *m, const 
 	if (tree < 0) {
 		if (!m->source)
 			return err_set(err, EINVAL, "mount to \"%s\": a bind mount needs a source", m->destination);
-		tree = own = mount_clone(AT_FDCWD, m->source, w->rec);
+		tree = own = clone_source(m, w);
 		if (own < 0)
 			return err_sys(err, own, "mount \"%s\" to \"%s\"", m->source, m->destination);
 	}
 	if (fstat(tree, &st) < 0)
 		return fail(m, -errno, err);
-	target = mount_target(c->rootfd, clean, !S_ISDIR(st.st_mode), S_ISDIR(st.st_mode) ? 0755 : 0644);
+	target = bind_target(c, w, clean, S_ISDIR(st.st_mode));
 	if (target < 0)
 		return err_sys(err, target, "mount \"%s\" to \"%s\": make the mount point", m->source, m->destination);
 	/* move_mount(2) would only say "invalid argument" */
@@ -324,7 +342,8 @@ static int bind_instead(struct mount_context *c, const struct oci_mount *m, cons
 
 	if (tree < 0)
 		return tree;
-	r = mount_set(tree, false, w->set, 0, 0);
+	/* below it lie the host's control groups */
+	r = mount_set(tree, true, w->set, 0, 0);
 	if (!r)
 		r = mount_attach(tree, target);
 	log_debug("mount: %s: a new %s is not allowed here: bound from the host", m->destination, m->type);
@@ -348,6 +367,12 @@ static int mount_fs(struct mount_context *c, const struct oci_mount *m, struct m
 	if (errno == EPERM && c->userns && (!strcmp(m->type, "sysfs") || !strcmp(m->type, "proc")))
 		return bind_instead(c, m, w, target);
 	return -errno;
+}
+
+/* What is seen at a mount point now. The root's own fd stays below what is mounted on it; ".." at the root does not. */
+static int open_mounted(struct mount_context *c, const char *clean)
+{
+	return path_open_in(c->rootfd, strcmp(clean, "/") ? clean : "..", O_PATH, 0);
 }
 
 static int apply_fs(struct mount_context *c, const struct oci_mount *m, struct mount_words *w, struct err *err)
@@ -378,13 +403,13 @@ static int apply_fs(struct mount_context *c, const struct oci_mount *m, struct m
 		str_addn(&c->late, clean, strlen(clean) + 1);
 	}
 	if (!strict)
-		lsm_mount_data(&w->data, m->type, c->mount_label);
+		lsm_mount_data(&w->data, m->type, c->mount_label, c->context_type);
 	r = mount_fs(c, m, w, flags, target);
 	if (r < 0)
 		return err_sys(err, r, "mount \"%s\" to \"%s\"", m->source ? m->source : m->type, m->destination);
 	if (!w->tmpcopyup && !w->rec_set && !w->rec_clr && !w->n_propagation)
 		return 0;
-	top = path_open_in(c->rootfd, clean, O_PATH, 0);
+	top = open_mounted(c, clean);
 	if (top < 0)
 		return err_sys(err, top, "mount to \"%s\"", m->destination);
 	if (w->tmpcopyup) {
@@ -396,24 +421,42 @@ static int apply_fs(struct mount_context *c, const struct oci_mount *m, struct m
 	return r < 0 ? r : set_propagation(m, w, top, err);
 }
 
+static int apply(struct mount_context *c, const struct oci_mount *m, struct mount_words *w, int tree, struct err *err)
+{
+	bool v1;
+	int r;
+
+	if (w->bind)
+		return apply_bind(c, m, w, tree, err);
+	if (str_empty(m->type))
+		return err_set(err, EINVAL, "mount to \"%s\": no type and no bind option", m->destination);
+	v1 = c->systemd_cgroup_v1 && !strcmp(m->destination, c->systemd_cgroup_v1);
+	if (v1 || !strcmp(m->type, "cgroup") || !strcmp(m->type, "cgroup2")) {
+		r = c->before_cgroup ? c->before_cgroup(c->arg, err) : 0;
+		if (r < 0)
+			return r;
+		return v1 ? mount_cgroup_systemd_v1(c, m, w, err) : mount_cgroup_apply(c, m, w, err);
+	}
+	return apply_fs(c, m, w, err);
+}
+
 int mount_apply(struct mount_context *c, const struct oci_mount *m, int tree, struct err *err)
 {
 	cleanup_mount_words struct mount_words w = { 0 };
 	cleanup_fd int owned = tree;
+	cleanup_fd int root = -1;
 	int r;
 
 	r = mount_words_parse(m, &w, err);
+	if (!r)
+		r = apply(c, m, &w, owned, err);
 	if (r < 0)
 		return r;
-	if (w.bind)
-		return apply_bind(c, m, &w, owned, err);
-	if (str_empty(m->type))
-		return err_set(err, EINVAL, "mount to \"%s\": no type and no bind option", m->destination);
-	if (!strcmp(m->type, "cgroup") || !strcmp(m->type, "cgroup2")) {
-		r = c->before_cgroup ? c->before_cgroup(c->arg, err) : 0;
-		return r < 0 ? r : mount_cgroup_apply(c, m, &w, err);
-	}
-	return apply_fs(c, m, &w, err);
+	/* what was mounted on the root (or on a link to it) is the root of all that follows */
+	root = open_mounted(c, "/");
+	if (root < 0 || dup3(root, c->rootfd, O_CLOEXEC) < 0)
+		return err_sys(err, root < 0 ? root : -errno, "mount to \"%s\": open the root", m->destination);
+	return 0;
 }
 
 int mount_late(struct mount_context *c, struct err *err)
@@ -441,7 +484,7 @@ int mount_source(const struct oci_mount *m, bool userns, int userns_fd, struct e
 		return r;
 	if (!w.bind || !m->source || (!userns && !w.idmap) || (w.copy_symlink && is_link(m->source)))
 		return -ENOTSUP;
-	tree = mount_clone(AT_FDCWD, m->source, w.rec);
+	tree = clone_source(m, &w);
 	if (tree == -EPERM && !w.idmap)
 		return -ENOTSUP; /* rootless: only inside its user namespace it may mount */
 	if (tree < 0)

@@ -15,11 +15,12 @@ struct mount_words;
 
 /* What mounting needs to know of its surroundings. */
 struct mount_context {
-	int rootfd;              /* root of the container's tree, attached in our mount namespace */
-	const char *mount_label; /* linux.mountLabel or NULL */
-	bool userns;             /* we are in a user namespace of our own */
-	bool cgroupns;           /* in a new cgroup namespace */
-	uid_t root_uid;          /* owner of directories made for targets: the container's root as seen here (0) */
+	int rootfd; /* root of the container's tree, attached in our mount namespace; follows mounts on "/" */
+	const char *mount_label;       /* linux.mountLabel or NULL */
+	const char *context_type;      /* the mount option it is for; NULL: "context" */
+	const char *systemd_cgroup_v1; /* destination whose mount is the v1 hierarchy of systemd alone, or NULL */
+	bool userns;                   /* we are in a user namespace of our own */
+	bool cgroupns;                 /* in a new cgroup namespace */
 	/* Called before the first cgroup mount: returns once the process is in its cgroup (namespace). */
 	int (*before_cgroup)(void *arg, struct err *err);
 	void *arg;

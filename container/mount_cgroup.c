@@ -142,23 +142,62 @@ static int one_v1(struct mount_context *c, const struct hierarchy *h, const stru
 	return errno == EPERM || errno == EBUSY || errno == EINVAL ? 0 : -errno;
 }
 
-static int apply_v1(struct mount_context *c, const struct oci_mount *m, const struct mount_words *w, int target,
-		    struct err *err)
+/* The writable tmpfs that v1's hierarchies are put into. *ret_top is its directory. */
+static int mount_v1_top(struct mount_context *c, const struct oci_mount *m, unsigned long flags, int target,
+			int *ret_top, struct err *err)
 {
-	unsigned long flags = w->flags & ~(unsigned long)MS_RDONLY;
-	struct hierarchy *v;
+	cleanup_free char *clean = xasprintf("/%s", m->destination);
 	char path[FD_PATH_MAX];
-	cleanup_free char *clean = NULL;
-	cleanup_fd int top = -1;
-	size_t n;
-	int r = 0;
+	int top;
 
+	flags &= ~(unsigned long)MS_RDONLY;
 	if (mount("tmpfs", fd_path(target, path), "tmpfs", flags, "mode=755,size=1m") < 0)
 		return err_sys(err, -errno, "mount \"tmpfs\" to \"%s\"", m->destination);
-	clean = xasprintf("/%s", m->destination);
 	top = path_open_in(c->rootfd, clean, O_PATH | O_DIRECTORY, 0);
 	if (top < 0)
 		return err_sys(err, top, "open \"%s\"", m->destination);
+	*ret_top = top;
+	return 0;
+}
+
+int mount_cgroup_systemd_v1(struct mount_context *c, const struct oci_mount *m, const struct mount_words *w,
+			    struct err *err)
+{
+	cleanup_fd int target = mount_target(c->rootfd, m->destination, false, 0755);
+	cleanup_fd int top = -1;
+	cleanup_fd int dir = -1;
+	char path[FD_PATH_MAX];
+	int r = target;
+
+	if (r >= 0)
+		r = mount_v1_top(c, m, w->flags, target, &top, err);
+	if (r < 0)
+		return err->code ? r :
+				   err_sys(err, r, "mount \"cgroup\" to \"%s\": make the mount point", m->destination);
+	if (mkdirat(top, "systemd", 0755) < 0)
+		return err_sys(err, -errno, "mkdir %s/systemd", m->destination);
+	dir = openat(top, "systemd", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (dir < 0 || mount("cgroup", fd_path(dir, path), "cgroup", w->flags, "none,name=systemd,xattr") < 0)
+		return err_sys(
+			err, -errno,
+			"annotations[run.oci.systemd.force_cgroup_v1]: mount \"cgroup\" to \"%s/systemd\" (is the "
+			"hierarchy name=systemd mounted on the host?)",
+			m->destination);
+	r = w->flags & MS_RDONLY ? mount_set(top, false, MOUNT_ATTR_RDONLY, 0, 0) : 0;
+	return r < 0 ? err_sys(err, r, "mount \"cgroup\" to \"%s\"", m->destination) : 0;
+}
+
+static int apply_v1(struct mount_context *c, const struct oci_mount *m, const struct mount_words *w, int target,
+		    struct err *err)
+{
+	struct hierarchy *v;
+	cleanup_fd int top = -1;
+	size_t n;
+	int r;
+
+	r = mount_v1_top(c, m, w->flags, target, &top, err);
+	if (r < 0)
+		return r;
 	v = own_hierarchies(&n);
 	for (size_t i = 0; i < n && r >= 0; i++)
 		r = one_v1(c, &v[i], w, top);

@@ -164,6 +164,34 @@ static int apply_word(struct mount_words *r, const struct oci_mount *m, const st
 	return 0;
 }
 
+/* crun's words, not in the specification's list and hence not in the table. Was it one? */
+static bool symlink_word(struct mount_words *r, const char *o)
+{
+	bool *flag = !strcmp(o, "copy-symlink") ? &r->copy_symlink :
+		!strcmp(o, "src-nofollow")      ? &r->src_nofollow :
+		!strcmp(o, "dest-nofollow")     ? &r->dest_nofollow :
+						  NULL;
+
+	if (flag)
+		*flag = true;
+	return flag;
+}
+
+static int check_words(const struct oci_mount *m, const struct mount_words *w, struct err *err)
+{
+	if (w->tmpcopyup && (w->bind || !m->type || strcmp(m->type, "tmpfs")))
+		return err_set(err, EINVAL, "mount to %s: tmpcopyup is for tmpfs only", m->destination);
+	if (w->idmap && !w->bind)
+		return err_set(err, EINVAL, "mount to %s: id-mapped mounts are only supported for bind-mounts",
+			       m->destination);
+	if (w->copy_symlink && (w->src_nofollow || w->dest_nofollow))
+		return err_set(err, EINVAL,
+			       "mount to %s: `copy-symlink` is mutually exclusive with `src-nofollow` and "
+			       "`dest-nofollow`",
+			       m->destination);
+	return 0;
+}
+
 int mount_words_parse(const struct oci_mount *m, struct mount_words *ret, struct err *err)
 {
 	int r = 0;
@@ -179,12 +207,8 @@ int mount_words_parse(const struct oci_mount *m, struct mount_words *ret, struct
 				break;
 			continue;
 		}
-		if (!*o)
+		if (!*o || symlink_word(ret, o))
 			continue;
-		if (!strcmp(o, "copy-symlink")) { /* not in the specification's list, hence not in the table */
-			ret->copy_symlink = true;
-			continue;
-		}
 		if (ret->data.len)
 			str_addc(&ret->data, ',');
 		str_add(&ret->data, o);
@@ -193,11 +217,8 @@ int mount_words_parse(const struct oci_mount *m, struct mount_words *ret, struct
 		ret->bind = true;
 	if (m->n_uid_mappings || m->n_gid_mappings)
 		ret->idmap = true;
-	if (!r && ret->tmpcopyup && (ret->bind || !m->type || strcmp(m->type, "tmpfs")))
-		r = err_set(err, EINVAL, "mount to %s: tmpcopyup is for tmpfs only", m->destination);
-	if (!r && ret->idmap && !ret->bind)
-		r = err_set(err, EINVAL, "mount to %s: id-mapped mounts are only supported for bind-mounts",
-			    m->destination);
+	if (!r)
+		r = check_words(m, ret, err);
 	if (r < 0)
 		mount_words_done(ret);
 	return r;

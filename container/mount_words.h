@@ -22,7 +22,8 @@ struct mount_words {
 	uint64_t rec_clr;
 	bool bind, rec; /* bind or rbind; rbind */
 	bool tmpcopyup;
-	bool copy_symlink; /* crun's: a source that is a symbolic link is copied, not mounted */
+	bool copy_symlink;                /* crun's: a source that is a symbolic link is copied, not mounted */
+	bool src_nofollow, dest_nofollow; /* crun's: a link itself is mounted, or mounted upon */
 	bool idmap, idmap_rec;
 	unsigned long propagation[MOUNT_PROPAGATION_MAX]; /* MS_SHARED… maybe | MS_REC, in order */
 	unsigned int n_propagation;

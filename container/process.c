@@ -146,12 +146,12 @@ void process_own_null(int rootfd)
 	}
 }
 
-int process_user(const struct oci_process *p, struct err *err)
+int process_user(const struct oci_process *p, bool keep_groups, struct err *err)
 {
 	const struct oci_user *u = &p->user;
 
 	/* the bare calls: glibc's would tell other threads, and there are none */
-	if (syscall(SYS_setgroups, u->n_additional_gids, u->additional_gids) < 0) {
+	if (!keep_groups && syscall(SYS_setgroups, u->n_additional_gids, u->additional_gids) < 0) {
 		if (errno == EPERM && u->n_additional_gids)
 			return err_set(err, EPERM,
 				       "process.user.additionalGids: cannot set any additional groups in a rootless "

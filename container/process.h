@@ -16,8 +16,8 @@ struct oci_process;
 char **process_env(const struct oci_process *p, int rootfd, char *const *also);
 /* Home directory of a numeric uid in a passwd file's text (trusted for nothing but this string); owned, "/" when unknown. */
 char *process_home(const char *passwd, unsigned int uid);
-/* Groups, gid, uid (numbers only), umask. */
-int process_user(const struct oci_process *p, struct err *err);
+/* Groups (keep_groups: as they are), gid, uid (numbers only), umask. */
+int process_user(const struct oci_process *p, bool keep_groups, struct err *err);
 /*
  * Standard streams that are the host's /dev/null become the container's, below rootfd: what a checkpoint finds open
  * must be the container's own. Where there is none they stay.

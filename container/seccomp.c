@@ -190,6 +190,9 @@ static int add_rules(scmp_filter_ctx ctx, const struct oci_seccomp *p, uint32_t 
 			int nr = seccomp_syscall_resolve_name(*name);
 			int r;
 
+			if (nr == __NR_SCMP_ERROR && p->fail_unknown)
+				return err_set(err, -EINVAL,
+					       "linux.seccomp.syscalls[%zu]: invalid seccomp syscall `%s`", i, *name);
 			if (nr == __NR_SCMP_ERROR) {
 				log_debug("seccomp: unknown system call %s skipped", *name);
 				continue;
@@ -339,8 +342,9 @@ void seccomp_filter_free(struct seccomp_filter *f)
 /* Everything the result depends on, as bytes to compare. */
 static void cache_key(const struct oci_seccomp *p, struct str *key)
 {
-	str_addf(key, "amphi-seccomp-1\n%s %x\n%d %d %u %d\n", seccomp_library_version(), seccomp_arch_native(),
-		 p->default_action, p->has_default_errno_ret, p->default_errno_ret, !str_empty(p->listener_path));
+	str_addf(key, "amphi-seccomp-2\n%s %x\n%d %d %u %d %d\n", seccomp_library_version(), seccomp_arch_native(),
+		 p->default_action, p->has_default_errno_ret, p->default_errno_ret, !str_empty(p->listener_path),
+		 p->fail_unknown);
 	for (char **s = p->architectures; s && *s; s++)
 		str_addf(key, "%s ", *s);
 	str_addc(key, '\n');

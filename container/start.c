@@ -23,7 +23,20 @@
 #include "container/sync.h"
 #include "oci/config.h"
 
-int start_died(pid_t pid, struct err *err)
+/* A small limit kills the set-up, which is charged to it, before there is a workload. runc's words. */
+static int start_killed(const struct oci_config *config, struct err *err)
+{
+	const struct oci_memory *m = &config->linux_.resources.memory;
+
+	if (m->has_limit && m->limit > 0)
+		return err_set(err, ESRCH,
+			       "linux.resources.memory.limit: %lld: container init was OOM-killed (memory limit too "
+			       "low?)",
+			       (long long)m->limit);
+	return err_set(err, ESRCH, "container init was killed during set-up (out of memory?)");
+}
+
+int start_died(const struct oci_config *config, pid_t pid, struct err *err)
 {
 	siginfo_t si = { 0 };
 
@@ -32,9 +45,7 @@ int start_died(pid_t pid, struct err *err)
 		if (si.si_code == CLD_EXITED)
 			return err_set(err, ESRCH, "container init exited with status %d during set-up", si.si_status);
 		if (si.si_status == SIGKILL)
-			return err_set(err, ESRCH,
-				       "container init was killed during set-up (out of memory? is the memory limit "
-				       "too low?)");
+			return start_killed(config, err);
 		return err_set(err, ESRCH, "container init died of signal %d (%s) during set-up", si.si_status,
 			       strsignal(si.si_status));
 	}
@@ -60,7 +71,7 @@ static int fetch_listener(const struct start_watch *w, int number, struct err *e
 		if (errno != EBADF)
 			return err_sys(err, -errno, "take the seccomp listener from container init");
 		if (is_dead(w->pidfd))
-			return start_died(w->pid, err);
+			return start_died(w->config, w->pid, err);
 		nanosleep(&pause, NULL);
 	}
 }
@@ -92,7 +103,7 @@ int start_follow(int sock, const struct start_watch *w, struct err *err)
 		int r = sync_recv(sock, &m);
 
 		if (r == -EPIPE)
-			return at_exec ? 0 : start_died(w->pid, err);
+			return at_exec ? 0 : start_died(w->config, w->pid, err);
 		if (r < 0)
 			return err_sys(err, r, "talk to container init");
 		switch (m.type) {
@@ -117,7 +128,7 @@ int start_run(int sock, const struct start_watch *w, struct err *err)
 	int r = sync_send(sock, SYNC_START, w->state_json, w->state_json ? strlen(w->state_json) : 0, NULL, 0);
 
 	if (r == -EPIPE)
-		return start_died(w->pid, err);
+		return start_died(w->config, w->pid, err);
 	if (r < 0)
 		return err_sys(err, r, "talk to container init");
 	return start_follow(sock, w, err);

@@ -27,6 +27,6 @@ int start_follow(int sock, const struct start_watch *w, struct err *err);
 /* Serves one SYNC_LISTENER message: fetches the listener, gives it to the agent, answers. */
 int start_hand_over(int sock, const struct start_watch *w, const struct sync_msg *m, struct err *err);
 /* "container init died: signal 9 (…)": a text for an end of file; sets and returns the error. */
-int start_died(pid_t pid, struct err *err);
+int start_died(const struct oci_config *config, pid_t pid, struct err *err);
 
 #endif

@@ -118,6 +118,7 @@ static int read_config(const struct json *root, struct oci_config *c, struct err
 	if (v)
 		OCI_TRY(oci_vm_read(v, &c->vm, err));
 	OCI_TRY(oci_idmap_words(c, err));
+	OCI_TRY(oci_crun_annotations(c, err));
 	return oci_config_check(c, err);
 }
 

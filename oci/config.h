@@ -359,6 +359,7 @@ struct oci_seccomp {
 	char **flags;         /* "SECCOMP_FILTER_FLAG_LOG", checked */
 	char *listener_path;
 	char *listener_metadata;
+	bool fail_unknown; /* unknown system calls are an error (crun's annotation) */
 	struct oci_seccomp_rule *syscalls;
 	size_t n_syscalls;
 };
@@ -395,6 +396,8 @@ struct oci_linux {
 	char **masked_paths;
 	char **readonly_paths;
 	char *mount_label;
+	const char *mount_context_type; /* crun's annotations: the option mount_label is given by; NULL: "context" */
+	const char *systemd_cgroup_v1;  /* and the destination that gets the v1 hierarchy of systemd alone; or NULL */
 	bool has_personality;
 	bool personality_linux32; /* LINUX32, else LINUX */
 };
@@ -442,6 +445,10 @@ struct oci_config {
 	struct oci_hook_list hooks[OCI_HOOK_MAX];
 	struct oci_pair *annotations;
 	size_t n_annotations;
+	/* what crun's annotations say (config_crun.c); the texts are those of the annotations */
+	bool keep_groups;                        /* no setgroups(2): those of the caller stay */
+	const char *hooks_stdout, *hooks_stderr; /* hooks append to these files; NULL: captured */
+	const char *pidfd_receiver;              /* socket for the pidfd; NULL: none */
 	bool has_linux;
 	struct oci_linux linux_; /* all zero when absent; "linux" is a macro of the compiler */
 	struct oci_vm *vm;       /* NULL: no vm object */

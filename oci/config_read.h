@@ -65,6 +65,8 @@ void oci_pairs_free(struct oci_pair *v, size_t n);
 
 /* Mount words "idmap=uids=…;gids=…" become mappings (config_idmap.c); after mounts and linux were read. */
 int oci_idmap_words(struct oci_config *c, struct err *err);
+/* crun's annotations become fields (config_crun.c); after everything else was read. */
+int oci_crun_annotations(struct oci_config *c, struct err *err);
 /* The rules across fields (config_check.c); adds to c->warnings. */
 int oci_config_check(struct oci_config *c, struct err *err);
 /* The rules of a process alone; at names it in errors ("process"). */

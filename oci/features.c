@@ -117,7 +117,7 @@ char *oci_features_write(const struct oci_features *f)
 		json_w_string(&w, "io.github.seccomp.libseccomp.version", f->libseccomp_version);
 	json_w_string(&w, "org.opencontainers.runc.checkpoint.enabled", f->checkpoint ? "true" : "false");
 	json_w_object_end(&w);
-	STRINGS(&w, "potentiallyUnsafeConfigAnnotations", "amphi.");
+	STRINGS(&w, "potentiallyUnsafeConfigAnnotations", "amphi.", "run.oci.");
 	json_w_object_end(&w);
 	text = json_w_steal(&w);
 	str_add(&s, text);

@@ -183,16 +183,16 @@ static int run_setup(struct sandbox *sb, struct err *err)
 
 static int send_pidfd(struct sandbox *sb, struct err *err)
 {
-	cleanup_fd int sock = -1;
+	const char *option = sb->request->pidfd_socket, *path = option ? option : sb->config->pidfd_receiver;
+	cleanup_fd int sock = path ? fd_unix_connect(path) : -1;
 	int r;
 
-	if (!sb->request->pidfd_socket)
+	if (!path)
 		return 0;
-	sock = fd_unix_connect(sb->request->pidfd_socket);
-	if (sock < 0)
-		return err_sys(err, sock, "option --pidfd-socket: %s", sb->request->pidfd_socket);
-	r = fd_send(sock, "pidfd", strlen("pidfd"), &sb->pidfd, 1);
-	return r < 0 ? err_sys(err, r, "option --pidfd-socket: %s", sb->request->pidfd_socket) : 0;
+	r = sock < 0 ? sock : fd_send(sock, "pidfd", strlen("pidfd"), &sb->pidfd, 1);
+	return r < 0 ? err_sys(err, r, "%s: %s",
+			       option ? "option --pidfd-socket" : "annotations[run.oci.pidfd_receiver]", path) :
+		       0;
 }
 
 static int run_created(struct sandbox *sb, struct err *err)

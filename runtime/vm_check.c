@@ -134,6 +134,17 @@ static int check_linux(const struct oci_linux *l, bool member, struct err *err)
 	return 0;
 }
 
+static int check_annotations(const struct oci_config *c, struct err *err)
+{
+	if (c->keep_groups)
+		return refuse(err, "annotations[run.oci.keep_original_groups]", "groups of the host do not exist");
+	if (c->hooks_stdout || c->hooks_stderr)
+		return refuse(err, "annotations[run.oci.hooks]", "a file of the host cannot be written by hooks");
+	if (c->linux_.systemd_cgroup_v1)
+		return refuse(err, "annotations[run.oci.systemd.force_cgroup_v1]", "there is no such hierarchy");
+	return 0;
+}
+
 int vm_check(const struct plan *plan, struct err *err)
 {
 	const struct oci_config *c = plan->config;
@@ -159,6 +170,8 @@ int vm_check(const struct plan *plan, struct err *err)
 		return refuse(err, "process.selinuxLabel", "SELinux labels cannot be honoured");
 	if (c->hooks[OCI_HOOK_CREATE_CONTAINER].n)
 		return refuse(err, "hooks.createContainer", "a program of the host cannot run");
-	r = check_mounts(c, pod_role(c, NULL) == POD_MEMBER, err);
+	r = check_annotations(c, err);
+	if (!r)
+		r = check_mounts(c, pod_role(c, NULL) == POD_MEMBER, err);
 	return r < 0 ? r : check_linux(&c->linux_, pod_role(c, NULL) == POD_MEMBER, err);
 }

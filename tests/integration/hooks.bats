@@ -97,6 +97,18 @@ poststop $host" ]
 	! grep -q BATS "$LOG"
 }
 
+@test "hooks: crun's annotations send their output to files" {
+	skip_in_vm "the files are the host's"
+	hook createRuntime 'echo out1; echo err1 >&2'
+	hook startContainer 'echo out2; echo err2 >&2'
+	hook poststop 'echo out3'
+	config '.annotations = {"run.oci.hooks.stdout": $o, "run.oci.hooks.stderr": $e}' --arg o "$LOG" --arg e "$LOG.err"
+	run -0 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	[ -z "$output" ]
+	[ "$(cat "$LOG")" = $'out1\nout2\nout3' ]
+	[ "$(cat "$LOG.err")" = $'err1\nerr2' ]
+}
+
 @test "hooks: one without env has the runtime's environment" {
 	config '.hooks = {createRuntime: [{path: "/bin/sh", args: ["sh", "-c", "test \"$HOOK_SEES\" = me"]}]}'
 	HOOK_SEES=me run -0 amphi run --bundle "$BUNDLE" "$ID" </dev/null

@@ -90,6 +90,17 @@ flags_of() { printf "awk '\$5 == \"%s\" { print \$6 }' /proc/self/mountinfo" "$1
 	[ "$output" = $'image\n640\nread-only' ]
 }
 
+@test "mounts: one on / is the root of all that follows" {
+	mkdir "$SRC/data"
+	cp -a "$BUNDLE/rootfs/." "$SRC"
+	config '.mounts = [{destination: "/", type: "bind", source: $s, options: ["bind"]}, {destination: "/data", type: "tmpfs", source: "tmpfs"}] + .mounts' --arg s "$SRC"
+	go 'cat /file; grep -c " /data " /proc/self/mountinfo'
+	[ "$output" = $'host\n1' ]
+	config '.mounts[0] = {destination: "/", type: "tmpfs", source: "tmpfs", options: ["tmpcopyup"]}'
+	go 'stat -f -c %T /; ls /file 2>&1; [ -d /home ] && grep -c " /data " /proc/self/mountinfo'
+	[[ "${lines[0]}" == tmpfs && "${lines[1]}" == *"No such file"* && "${lines[2]}" == 1 ]]
+}
+
 @test "mounts: a tmpfs takes the mode of the directory it covers" {
 	mkdir -m 1750 "$BUNDLE/rootfs/cover"
 	mount_json '{"destination":"/cover","type":"tmpfs","source":"tmpfs"}'
@@ -195,7 +206,7 @@ flags_of() { printf "awk '\$5 == \"%s\" { print \$6 }' /proc/self/mountinfo" "$1
 	[ "$output" = 3:3 ]
 }
 
-@test "mounts: copy-symlink copies a link that may point nowhere" {
+@test "mounts: crun's words for links: copied, mounted, mounted on" {
 	ln -s point-to-nowhere "$BATS_TEST_TMPDIR/link"
 	skip_in_vm "crun's word is for containers"
 	config '.mounts += [{destination: "/a/sym/link", type: "bind", source: $s, options: ["rbind", "copy-symlink"]}]' --arg s "$BATS_TEST_TMPDIR/link"
@@ -207,4 +218,19 @@ flags_of() { printf "awk '\$5 == \"%s\" { print \$6 }' /proc/self/mountinfo" "$1
 	echo other >"$BUNDLE/rootfs/a/sym/link"
 	run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
 	check_output "file exists"
+	# the link itself on a link
+	ln -s nowhere "$BUNDLE/rootfs/target"
+	config '.mounts[-1] |= (.destination = "/target" | .options = ["bind", "src-nofollow", "dest-nofollow"])'
+	config_args readlink /target
+	run -0 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	[ "$output" = point-to-nowhere ]
+	# a file on a link
+	config '.mounts[-1] |= (.source = $s | .options = ["bind", "dest-nofollow"])' --arg s "$SRC/file"
+	config_args cat /target
+	run -0 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	[ "$output" = host ]
+	[ "$(readlink "$BUNDLE/rootfs/target")" = nowhere ]
+	config '.mounts[-1].destination = "/proc/self"'
+	run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	check_output "inside /proc"
 }

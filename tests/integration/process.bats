@@ -25,6 +25,11 @@ status_line() { printf "sed -n 's/^%s:[[:space:]]*//p' /proc/self/status" "$1"; 
 	config '.process.env += ["HOME=/own"]'
 	go 'echo $HOME'
 	[ "$output" = /own ]
+	skip_in_vm "groups of the host"
+	config '.annotations = {"run.oci.keep_original_groups": "1"}'
+	config_args id -G
+	run -0 setpriv --groups 7,8 "$AMPHI" --root "$ROOT" run --bundle "$BUNDLE" "$ID" </dev/null
+	[ "$output" = "0 7 8" ]
 }
 
 @test "process: the environment is the document's and nothing else" {

@@ -52,7 +52,7 @@ int main(void)
 	is_int(hook_run(&c, OCI_HOOK_CREATE_RUNTIME, big, &err), 0);
 	/* environment for those without one */
 	h[0] = (struct oci_hook){ .path = "/bin/sh", .args = (char *[]){ "sh", "-c", "[ \"$WANT\" = hello ]", NULL } };
-	is_int(hook_run_env(&c, OCI_HOOK_CREATE_RUNTIME, "{}", env, &err), 0);
+	is_int(hook_run_env(&c, OCI_HOOK_CREATE_RUNTIME, "{}", env, &HOOK_OUTPUT_INIT, &err), 0);
 	ok(hook_run(&c, OCI_HOOK_CREATE_RUNTIME, "{}", &err) < 0);
 	/* or else the caller's; an empty list is an empty environment */
 	setenv("WANT", "hello", 1);

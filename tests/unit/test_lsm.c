@@ -26,7 +26,7 @@ static void test_absent(void)
 		has_str(err.msg, "selinux is disabled or not supported");
 		is_int(lsm_check(NULL, NULL, "a:b:c", &err), -EOPNOTSUPP);
 		has_str(err.msg, "linux.mountLabel");
-		lsm_mount_data(&data, "tmpfs", "a:b:c");
+		lsm_mount_data(&data, "tmpfs", "a:b:c", NULL);
 		is_str(str_get(&data), "");
 		is_int(lsm_label_fd(0, "a:b:c", &err), 0);
 		is_int(lsm_apply_keyring(-1, "a:b:c", &err), 0);

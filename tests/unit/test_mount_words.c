@@ -77,6 +77,8 @@ int main(void)
 
 	w = parse("none", WORDS("bind", "copy-symlink"));
 	ok(w.copy_symlink && w.bind && !w.data.len);
+	w = parse("none", WORDS("bind", "src-nofollow", "dest-nofollow"));
+	ok(w.src_nofollow && w.dest_nofollow && !w.data.len);
 	w = parse("none", WORDS("bind", "idmap"));
 	ok(w.idmap && !w.idmap_rec);
 	w = parse("none", WORDS("rbind", "ridmap"));
