@@ -2,31 +2,25 @@
 /*
  * Id maps of user namespaces.
  *
- * A map is written once, from outside, in one write(2), before the process inside does anything. With CAP_SETUID
- * over our own user namespace any map is allowed; without it the kernel allows one line that maps our own
- * id (and demands that setgroups is denied first), and everything else needs the setuid helpers newuidmap and
- * newgidmap, which look at /etc/subuid and /etc/subgid. For idmapped mounts a namespace is made by a
- * short-lived child only for its maps.
+ * A map is written once, from outside, before the process inside does anything (base/userns.c: directly, or by
+ * newuidmap and newgidmap). For one id of our own setgroups must be denied first. For idmapped mounts a
+ * namespace is made by a short-lived child only for its maps.
  */
 #include "container/idmap.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 
 #include "base/child.h"
-#include "base/fd.h"
-#include "base/log.h"
+#include "base/userns.h"
 #include "base/str.h"
 #include "base/sys.h"
 #include "oci/config.h"
-
-/* Inode of the initial user namespace in nsfs (PROC_USER_INIT_INO). */
-#define USERNS_INITIAL_INO 0xEFFFFFFDU
 
 char *idmap_text(const struct oci_idmap *maps, size_t n)
 {
@@ -47,41 +41,6 @@ int64_t idmap_to_host(const struct oci_idmap *maps, size_t n, uint32_t id)
 	return -1;
 }
 
-static int write_proc(pid_t pid, const char *file, const char *text)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%d/%s", (int)pid, file);
-	return fd_write_file_at(AT_FDCWD, path, text);
-}
-
-/* newuidmap PID CONTAINER HOST SIZE … */
-static int run_helper(const char *helper, pid_t pid, const struct oci_idmap *maps, size_t n, struct err *err)
-{
-	struct child_io io = { .want_out = 1, .want_err = 1, .timeout_ms = 60000 };
-	cleanup_strv char **argv = NULL;
-	int r;
-
-	strv_add(&argv, helper);
-	strv_add_take(&argv, xasprintf("%d", (int)pid));
-	for (size_t i = 0; i < n; i++) {
-		strv_add_take(&argv, xasprintf("%u", maps[i].container_id));
-		strv_add_take(&argv, xasprintf("%u", maps[i].host_id));
-		strv_add_take(&argv, xasprintf("%u", maps[i].size));
-	}
-	r = child_run(argv, &io, err);
-	if (r < 0)
-		err_wrap(err, "%s", helper);
-	else if (r > 0) {
-		if (io.errout)
-			io.errout[strcspn(io.errout, "\n")] = '\0';
-		r = err_set(err, EPERM, "%s: exit status %d: %s", helper, r, io.errout ? io.errout : "");
-	}
-	free(io.out);
-	free(io.errout);
-	return r;
-}
-
 static bool only_self(const struct oci_idmap *maps, size_t n, uint32_t self)
 {
 	return n == 1 && maps[0].size == 1 && maps[0].host_id == self;
@@ -91,18 +50,8 @@ static int write_map(pid_t pid, const char *file, const char *helper, const stru
 		     struct err *err)
 {
 	cleanup_free char *text = idmap_text(maps, n);
-	int r = write_proc(pid, file, text);
 
-	if (r == -EPERM && !self) {
-		log_debug("idmap: %s not writable, trying %s", file, helper);
-		return run_helper(helper, pid, maps, n, err);
-	}
-	if (r == -EINVAL)
-		return err_set(
-			err, r,
-			"write %s: the kernel refuses the mappings (overlapping, too many, or beyond our own): %s",
-			file, strtok(text, "\n"));
-	return r < 0 ? err_sys(err, r, "write %s", file) : 0;
+	return userns_write_map(pid, file, self ? NULL : helper, text, err);
 }
 
 int idmap_write(pid_t pid, const struct oci_linux *linux_, struct err *err)
@@ -120,9 +69,9 @@ int idmap_write(pid_t pid, const struct oci_linux *linux_, struct err *err)
 		return 0;
 	/* without privilege the kernel takes a gid map only when the namespace has given up setgroups(2) */
 	if (self_gid && geteuid() != 0) {
-		r = write_proc(pid, "setgroups", "deny");
-		if (r < 0 && r != -ENOENT)
-			return err_sys(err, r, "write setgroups");
+		r = userns_deny_setgroups(pid, err);
+		if (r < 0)
+			return r;
 	}
 	return write_map(pid, "gid_map", "newgidmap", linux_->gid_mappings, linux_->n_gid_mappings, self_gid, err);
 }
@@ -159,11 +108,4 @@ int idmap_userns(const struct oci_idmap *uids, size_t n_uids, const struct oci_i
 	kill(pid, SIGKILL);
 	(void)child_wait(pid, &status);
 	return fd;
-}
-
-bool idmap_in_initial_userns(void)
-{
-	struct stat st;
-
-	return !stat("/proc/self/ns/user", &st) && st.st_ino == USERNS_INITIAL_INO;
 }

@@ -28,7 +28,5 @@ int idmap_write(pid_t pid, const struct oci_linux *linux_, struct err *err);
  */
 int idmap_userns(const struct oci_idmap *uids, size_t n_uids, const struct oci_idmap *gids, size_t n_gids,
 		 struct err *err);
-/* Are we in the initial user namespace (by its inode; a full identity map may lie)? */
-bool idmap_in_initial_userns(void);
 
 #endif

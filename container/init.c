@@ -141,7 +141,7 @@ static int all_mounts(struct init *in, struct setup_request *q, struct err *err)
 
 	if (c->n_mounts && !has_mounts(in))
 		return err_set(err, EINVAL, "mounts: need a mount namespace of the container's own (linux.namespaces)");
-	for (size_t i = 0; i < c->n_mounts && r >= 0; i++)
+	for (size_t i = rootfs_is_mounted(c); i < c->n_mounts && r >= 0; i++)
 		r = mount_apply(&ctx, &c->mounts[i], setup_take_tree(q, i), err);
 	if (!r && in->notify_dir) {
 		char *options[] = { "bind", "ro", "nosuid", "nodev", "noexec", NULL };

@@ -4,7 +4,8 @@
  *
  * The child's mount namespace begins as a copy of the caller's. First no event may go from here to there: everything
  * becomes a slave (or what rootfsPropagation says; then the mount that holds the rootfs is made private, for attaching
- * to a shared one would show on the host). The rootfs is then a detached copy attached over itself, known by fd.
+ * to a shared one would show on the host). A first mount for "/" is made over root.path: so an ordinary user's container
+ * has an overlay as its root, which nobody outside may mount. The rootfs is then a detached copy attached over itself, known by fd.
  * Masked and read-only paths are done after all mounts and hooks but before pivot_root, while the host's /dev/null and
  * procfs are still at hand: so neither can be the image's (CVE-2025-31133). Directories are hidden by one
  * shared read-only tmpfs, files by the host's null device, whose numbers are checked. pivot_root(".", ".")
@@ -20,12 +21,14 @@
 #include <sys/stat.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/path.h"
 #include "base/str.h"
 #include "base/sys.h"
 #include "container/device.h"
 #include "container/lsm.h"
 #include "container/mount.h"
+#include "container/mount_words.h"
 #include "oci/config.h"
 
 /* Makes the mount that holds path private; its mount point is path or one of its parents. */
@@ -44,6 +47,33 @@ static int make_parent_private(const char *path, struct err *err)
 	}
 }
 
+bool rootfs_is_mounted(const struct oci_config *config)
+{
+	const struct oci_mount *m = config->n_mounts ? &config->mounts[0] : NULL;
+
+	return m && !strcmp(m->destination, "/") && !str_empty(m->type) && !oci_mount_is_bind(m);
+}
+
+/* mounts[0] over the directory at path. */
+static int mount_root(const struct oci_config *config, const char *path, struct err *err)
+{
+	const struct oci_mount *m = &config->mounts[0];
+	cleanup_mount_words struct mount_words w = { 0 };
+	cleanup_fd int cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	cleanup_free char *dir = path_join(path, "..");
+	int r = mount_words_parse(m, &w, err);
+
+	if (r < 0)
+		return r;
+	lsm_mount_data(&w.data, m->type, config->linux_.mount_label);
+	if (cwd < 0 || chdir(dir) < 0)
+		return err_sys(err, -errno, "root.path: %s", dir);
+	r = mount(m->source ? m->source : m->type, path, m->type, w.flags, str_get(&w.data)) < 0 ? -errno : 0;
+	if (fchdir(cwd) < 0)
+		log_debug("rootfs: the working directory is gone");
+	return r < 0 ? err_sys(err, r, "mount \"%s\" to \"/\"", m->source ? m->source : m->type) : 0;
+}
+
 int rootfs_prepare(const struct oci_config *config, const char *path, int tree, struct err *err)
 {
 	unsigned long propagation = config->linux_.rootfs_propagation;
@@ -51,6 +81,14 @@ int rootfs_prepare(const struct oci_config *config, const char *path, int tree, 
 
 	if (mount(NULL, "/", NULL, propagation ? propagation : MS_SLAVE | MS_REC, NULL) < 0)
 		return err_sys(err, -errno, "set propagation of \"/\"");
+	if (rootfs_is_mounted(config)) {
+		int r = mount_root(config, path, err);
+
+		if (r < 0)
+			return r;
+		if (root >= 0)
+			close(steal_fd(root)); /* of what is below now */
+	}
 	if (root >= 0) {
 		/* the path may be out of our reach: "/" is not, and lookups from "/" do not see what lies on it */
 		if (move_mount(root, "", AT_FDCWD, "/", MOVE_MOUNT_F_EMPTY_PATH) < 0)

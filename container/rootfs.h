@@ -14,6 +14,11 @@ struct oci_config;
  * itself, or the detached tree of it that the parent made (tree not -1, consumed). Returns an fd of the new root (owned).
  */
 int rootfs_prepare(const struct oci_config *config, const char *path, int tree, struct err *err);
+/*
+ * Is mounts[0] a file system for "/"? Then rootfs_prepare() mounts it over root.path before all else, and what relative
+ * names its options have (an overlay's directories) begin where root.path lies.
+ */
+bool rootfs_is_mounted(const struct oci_config *config);
 /* Hides linux.maskedPaths and makes linux.readonlyPaths read-only, below rootfd. Missing paths are fine. */
 int rootfs_protect(const struct oci_config *config, int rootfd, struct err *err);
 /* root.readonly. */

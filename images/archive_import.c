@@ -455,7 +455,7 @@ static int rootfs_stage(struct import *im, int fd, int dirfd, char digest[DIGEST
 	cleanup_fd int out = openat(dirfd, "blob", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	cleanup_digest struct digest *hash = digest_new(NULL);
 	struct rootfs_in in = { .fd = fd, .out = out, .digest = hash };
-	struct layer_options o = { .rootless = im->s->rootless,
+	struct layer_options o = { .rights = im->s->rights,
 				   .max_bytes = im->in->fetch.max_layer_bytes,
 				   .max_entries = LAYER_MAX_ENTRIES,
 				   .copy = rootfs_copy,

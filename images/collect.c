@@ -287,7 +287,7 @@ static void check_tree(struct store *s, bool repair, const char *diff_id, const 
 	cleanup_fd int fd = store_open_blob(s, blob, NULL);
 	struct err err = { 0 };
 
-	if (tree < 0 || fd < 0 || layer_verify(tree, fd, s->rootless, &err) >= 0)
+	if (tree < 0 || fd < 0 || layer_verify(tree, fd, s->rights, &err) >= 0)
 		return;
 	fault(m, "layer %s: the tree differs: %s%s", diff_id, err.msg, repair ? "; removed" : "");
 	if (repair && remove_tree(s, top, &err) < 0)

@@ -70,7 +70,7 @@ static ssize_t read_fd(void *arg, void *buf, size_t len, struct err *err)
 
 static int make_layer(struct commit *c, struct err *err)
 {
-	struct layer_options o = { .rootless = c->s->rootless };
+	struct layer_options o = { .rights = c->s->rights };
 	cleanup_fd int upper = openat(c->dirfd, "upper", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), tmp = -1,
 		       fd = -1;
 	char digest[DIGEST_MAX], again[DIGEST_MAX];
@@ -86,7 +86,7 @@ static int make_layer(struct commit *c, struct err *err)
 	if (fd < 0)
 		return err_sys(err, -errno, "blob");
 	store_stop_at("commit");
-	r = layer_diff_write(upper, c->s->rootless, fd, c->diff_id, digest, &c->layer.size, err);
+	r = layer_diff_write(upper, c->s->rights, fd, c->diff_id, digest, &c->layer.size, err);
 	if (r >= 0 && lseek(fd, 0, SEEK_SET) < 0)
 		r = err_sys(err, -errno, "blob");
 	if (r >= 0)

@@ -293,6 +293,16 @@ static int write_mounts(struct json_writer *w, const struct json *mounts, const 
 	int r = 0;
 
 	json_w_array(w, "mounts");
+	if (o->overlay) {
+		cleanup_strv char **options = strv_split(o->overlay, ',');
+
+		json_w_object(w, NULL);
+		json_w_string(w, "destination", "/");
+		json_w_string(w, "type", "overlay");
+		json_w_string(w, "source", "overlay");
+		json_w_strv(w, "options", options);
+		json_w_object_end(w);
+	}
 	json_for_each(m, mounts)
 		json_w_value(w, NULL, m);
 	for (size_t i = 0; i < strv_len(o->volumes) && r >= 0; i++)
@@ -336,20 +346,24 @@ static void write_resources(struct json_writer *w, const struct json *res, const
 
 static void write_linux(struct json_writer *w, const struct json *l, const struct convert_options *o)
 {
-	bool resources = false;
+	bool resources = false, maps = o->map && o->map->n_uids;
 
 	json_w_object(w, "linux");
 	json_for_each(v, l) {
 		if (!strcmp(v->key, "resources")) {
 			write_resources(w, v, o);
 			resources = true;
-		} else if (!strcmp(v->key, "namespaces") && o->map && o->map->n_uids) {
+		} else if (maps && (!strcmp(v->key, "uidMappings") || !strcmp(v->key, "gidMappings"))) {
+			continue;
+		} else if (!strcmp(v->key, "namespaces") && maps) {
 			json_w_array(w, "namespaces");
 			json_for_each(n, v)
 				json_w_value(w, NULL, n);
-			json_w_object(w, NULL);
-			json_w_string(w, "type", "user");
-			json_w_object_end(w);
+			if (!o->rootless) {
+				json_w_object(w, NULL);
+				json_w_string(w, "type", "user");
+				json_w_object_end(w);
+			}
 			json_w_array_end(w);
 			usermap_write(w, o->map);
 		} else if (!o->privileged || (strcmp(v->key, "maskedPaths") && strcmp(v->key, "readonlyPaths"))) {

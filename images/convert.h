@@ -28,8 +28,9 @@ struct convert_options {
 	double cpus;               /* 0: no limit */
 	int64_t pids_limit;        /* 0: no limit */
 	const char *root_path;     /* written as root.path; NULL: "rootfs" */
-	const struct usermap *map; /* a user namespace with these maps; NULL or empty: none */
-	bool rootless;
+	const char *overlay;       /* root.path is still to be mounted, an overlay with these options; NULL: it is */
+	const struct usermap *map; /* a user namespace with these maps; NULL or empty: none, or the user's one id */
+	bool rootless;             /* in the form for an ordinary user */
 };
 
 /*

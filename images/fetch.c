@@ -147,7 +147,7 @@ static int stage(struct job *j, struct err *err)
 {
 	struct store *s = j->f->s;
 	bool want_tree = !layer_unpack_has(s, j->diff_id);
-	struct layer_options o = { .rootless = s->rootless,
+	struct layer_options o = { .rights = s->rights,
 				   .max_bytes = j->f->o->max_layer_bytes,
 				   .max_entries = LAYER_MAX_ENTRIES };
 	inflate_read_fn *fn = j->have_blob ? blob_read : tee_read;

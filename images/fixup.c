@@ -78,7 +78,7 @@ static int copy_thing(struct fixup *f, const struct merge *m, const char *path, 
 	if (from < 0 || to < 0)
 		return err_sys(err, from < 0 ? from : to, "%s", path);
 	return merge_out_one(from, *path ? last_of(path) : ".", &found.st, to, *topath ? last_of(topath) : ".",
-			     f->s->rootless, err);
+			     f->s->rights, err);
 }
 
 /* Makes path and its parents in the fixup as directories that look as the merged tree shows them. */
@@ -146,7 +146,7 @@ static int graft(struct fixup *f, int layer, const char *from, const char *to, s
 				continue;
 			r = layer_is_whiteout(st.st_mode, st.st_rdev) ?
 				(mknodat(todir, de->d_name, S_IFCHR, 0) < 0 ? err_sys(err, -errno, "%s", tosub) : 0) :
-				merge_out_one(fd, de->d_name, &st, todir, de->d_name, f->s->rootless, err);
+				merge_out_one(fd, de->d_name, &st, todir, de->d_name, f->s->rights, err);
 		} else {
 			struct merge_found below;
 			cleanup_fd int subfd = openat(fd, de->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -156,14 +156,14 @@ static int graft(struct fixup *f, int layer, const char *from, const char *to, s
 			    S_ISDIR(below.st.st_mode))
 				r = copy_thing(f, &f->below, tosub, tosub, err);
 			else
-				r = merge_out_one(fd, de->d_name, &st, todir, de->d_name, f->s->rootless, err);
+				r = merge_out_one(fd, de->d_name, &st, todir, de->d_name, f->s->rights, err);
 			if (r >= 0)
 				r = graft(f, layer, sub, tosub, err);
 			if (r >= 0 && subfd >= 0 &&
-			    fgetxattr(subfd, layer_opaque_xattr(f->s->rootless), &opaque, 1) == 1) {
+			    fgetxattr(subfd, layer_opaque_xattr(f->s->rights), &opaque, 1) == 1) {
 				cleanup_fd int tofd = path_open_nolink(f->root, tosub, O_RDONLY | O_DIRECTORY, 0);
 
-				if (tofd < 0 || fsetxattr(tofd, layer_opaque_xattr(f->s->rootless), "y", 1, 0) < 0)
+				if (tofd < 0 || fsetxattr(tofd, layer_opaque_xattr(f->s->rights), "y", 1, 0) < 0)
 					r = err_sys(err, -errno, "%s", tosub);
 			}
 		}

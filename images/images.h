@@ -15,7 +15,8 @@
  *		[--privileged] [--memory BYTES] [--cpus N] [--pids-limit N] [--annotation KEY=VALUE]... IMAGE [COMMAND...]
  *
  * pulls the image when needed, makes STORE/containers/ID/ and in it a complete bundle whose root (an overlay of
- * the image's layers and a private upper directory) is mounted, and prints the bundle's absolute path on one line.
+ * the image's layers and a private upper directory) is mounted, and prints the bundle's absolute path on one line. An
+ * ordinary user's root is left to the runtime: config.json has a user namespace and, as mounts[0], the overlay for "/".
  * On failure nothing stays and the reason is one line on stderr, "amphi-images: what: why", exit status 1.
  *
  *	amphi-images release [--store DIR] [--owner STATEDIR] BUNDLE

@@ -51,9 +51,9 @@ struct apply {
 	char *parent_path;
 };
 
-const char *layer_opaque_xattr(bool rootless)
+const char *layer_opaque_xattr(enum rights rights)
 {
-	return rootless ? "user.overlay.opaque" : "trusted.overlay.opaque";
+	return rights != RIGHTS_ROOT ? "user.overlay.opaque" : "trusted.overlay.opaque";
 }
 
 bool layer_is_whiteout(uint32_t st_mode, uint64_t st_rdev)
@@ -175,7 +175,7 @@ static int set_opaque(struct apply *a, const char *path, struct err *err)
 
 	if (fd < 0)
 		return err_sys(err, fd, "opaque directory");
-	if (fsetxattr(fd, layer_opaque_xattr(a->o->rootless), "y", 1, 0) < 0)
+	if (fsetxattr(fd, layer_opaque_xattr(a->o->rights), "y", 1, 0) < 0)
 		return err_sys(err, -errno, "opaque directory");
 	if (d)
 		d->opaque = true;
@@ -281,7 +281,9 @@ static bool xattr_wanted(const struct apply *a, const char *name)
 	if (str_starts(name, "trusted.overlay.") || str_starts(name, "user.overlay.") ||
 	    !strcmp(name, "security.selinux"))
 		return false;
-	return !a->o->rootless || (!str_starts(name, "trusted.") && !str_starts(name, "security."));
+	if (a->o->rights == RIGHTS_RANGES && !strcmp(name, "security.capability"))
+		return true;
+	return a->o->rights == RIGHTS_ROOT || (!str_starts(name, "trusted.") && !str_starts(name, "security."));
 }
 
 /* d: of a directory, which gets its default ACL later. */
@@ -298,7 +300,9 @@ static int set_xattrs(const struct apply *a, int fd, const struct tar_entry *e, 
 		} else if (!xattr_wanted(a, x->name))
 			log_debug("layer: %s: xattr %s left out", e->path, x->name);
 		else if (fsetxattr(fd, x->name, x->value, x->len, 0) < 0) {
-			if (errno == EOPNOTSUPP && !str_starts(x->name, "security."))
+			bool acl = a->o->rights != RIGHTS_ROOT && errno == EINVAL; /* names ids that are not ours */
+
+			if ((errno == EOPNOTSUPP && !str_starts(x->name, "security.")) || acl)
 				log_debug("layer: %s: xattr %s: not supported here", e->path, x->name);
 			else
 				return err_sys(err, -errno, "xattr %s", x->name);
@@ -309,7 +313,15 @@ static int set_xattrs(const struct apply *a, int fd, const struct tar_entry *e, 
 
 static bool needs_owner(const struct apply *a, const struct tar_entry *e)
 {
-	return !a->o->rootless && (e->uid || e->gid);
+	return a->o->rights != RIGHTS_ONE_ID && (e->uid || e->gid);
+}
+
+static int owner_refused(const struct apply *a, const struct tar_entry *e, int error, struct err *err)
+{
+	if (error == EINVAL && a->o->rights == RIGHTS_RANGES)
+		return err_set(err, -EINVAL, "owner %u:%u is not among the user's ids (/etc/subuid, /etc/subgid)",
+			       e->uid, e->gid);
+	return err_sys(err, -error, "owner");
 }
 
 static int write_data(struct apply *a, int fd, const struct tar_entry *e, struct err *err)
@@ -363,7 +375,7 @@ static int apply_file(struct apply *a, const struct tar_entry *e, int parent, co
 			return r;
 	}
 	if (needs_owner(a, e) && fchown(fd, e->uid, e->gid) < 0)
-		return err_sys(err, -errno, "owner");
+		return owner_refused(a, e, errno, err);
 	r = set_xattrs(a, fd, e, NULL, err);
 	if (r < 0)
 		return r;
@@ -407,7 +419,7 @@ static int apply_dir(struct apply *a, const struct tar_entry *e, const char *pat
 	if (fd < 0)
 		return err_sys(err, fd, "open");
 	if (needs_owner(a, e) && fchown(fd, e->uid, e->gid) < 0)
-		return err_sys(err, -errno, "owner");
+		return owner_refused(a, e, errno, err);
 	return set_xattrs(a, fd, e, d, err);
 }
 
@@ -467,7 +479,7 @@ static int apply_special(struct apply *a, const struct tar_entry *e, int parent,
 		r = symlinkat(e->link, parent, name);
 	} else if (e->type == TAR_FIFO) {
 		r = mknodat(parent, name, S_IFIFO | (e->mode & 07777), 0);
-	} else if (a->o->rootless) {
+	} else if (a->o->rights != RIGHTS_ROOT) {
 		log_debug("layer: %s: device left out", e->path);
 		return 0;
 	} else if (e->type == TAR_CHAR && !e->major && !e->minor) {
@@ -479,7 +491,7 @@ static int apply_special(struct apply *a, const struct tar_entry *e, int parent,
 	if (r < 0)
 		return err_sys(err, -errno, "create");
 	if (needs_owner(a, e) && fchownat(parent, name, e->uid, e->gid, AT_SYMLINK_NOFOLLOW) < 0)
-		return err_sys(err, -errno, "owner");
+		return owner_refused(a, e, errno, err);
 	for (size_t i = 0; i < e->n_xattrs; i++)
 		log_debug("layer: %s: xattr %s of a special file left out", e->path, e->xattrs[i].name);
 	if (utimensat(parent, name, times, AT_SYMLINK_NOFOLLOW) < 0)
@@ -597,7 +609,8 @@ static int finish_dirs(struct apply *a, struct err *err)
 		fd = path_open_nolink(a->root, d->path, O_RDONLY | O_DIRECTORY, 0);
 		if (fd < 0)
 			return err_sys(err, fd, "%s", d->path);
-		if (d->acl && fsetxattr(fd, DEFAULT_ACL, d->acl, d->acl_len, 0) < 0 && errno != EOPNOTSUPP)
+		if (d->acl && fsetxattr(fd, DEFAULT_ACL, d->acl, d->acl_len, 0) < 0 && errno != EOPNOTSUPP &&
+		    (errno != EINVAL || a->o->rights == RIGHTS_ROOT))
 			return err_sys(err, -errno, "%s: default ACL", d->path);
 		if (fchmod(fd, d->mode) < 0 || (d->timed && futimens(fd, times) < 0))
 			return err_sys(err, -errno, "%s: mode and times", d->path);

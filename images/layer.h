@@ -10,10 +10,11 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "images/rights.h"
 #include "images/tar.h"
 
 struct layer_options {
-	bool rootless;        /* owners, devices and privileged xattrs cannot be made: they are left out */
+	enum rights rights;   /* what cannot be made (owners, devices, privileged xattrs) is left out */
 	uint64_t max_bytes;   /* of all files together; 0: no limit */
 	uint64_t max_entries; /* and directories they imply; 0: no limit */
 	tar_put_fn *copy;     /* of layer_unpack(): gets the uncompressed archive as well; NULL: nobody */
@@ -48,8 +49,8 @@ void layer_meta_clear(struct layer_meta *m);
 char *layer_meta_write(const struct layer_meta *m);
 int layer_meta_parse(const char *buf, size_t len, struct layer_meta *ret, struct err *err);
 
-/* Overlay's xattr of an opaque directory: "trusted.overlay.opaque", or user. when rootless. */
-const char *layer_opaque_xattr(bool rootless);
+/* Overlay's xattr of an opaque directory: "trusted.overlay.opaque", or user. when not root's. */
+const char *layer_opaque_xattr(enum rights rights);
 /* Is the open (O_PATH or not) or named thing a whiteout? */
 bool layer_is_whiteout(uint32_t st_mode, uint64_t st_rdev);
 /*

@@ -23,7 +23,7 @@
 
 struct sink {
 	struct deflate *z;
-	bool rootless;
+	enum rights rights;
 	/* files with several links */
 	struct {
 		ino_t ino;
@@ -153,7 +153,7 @@ static int walk(struct sink *s, int fd, const char *path, struct err *err)
 			strv_add(&names, de->d_name);
 	if (names)
 		qsort(names, strv_len(names), sizeof(*names), by_text);
-	if (fgetxattr(fd, layer_opaque_xattr(s->rootless), &opaque, 1) == 1 && opaque == 'y')
+	if (fgetxattr(fd, layer_opaque_xattr(s->rights), &opaque, 1) == 1 && opaque == 'y')
 		r = put_marker(s, path, ".wh..opq", err);
 	for (size_t i = 0; i < strv_len(names) && r >= 0; i++) {
 		cleanup_free char *sub = xasprintf("%s%s%s", path, *path ? "/" : "", names[i]);
@@ -177,10 +177,10 @@ static int walk(struct sink *s, int fd, const char *path, struct err *err)
 	return r;
 }
 
-int layer_diff_write(int upper, bool rootless, int fd, char ret_diff_id[DIGEST_MAX], char ret_digest[DIGEST_MAX],
+int layer_diff_write(int upper, enum rights rights, int fd, char ret_diff_id[DIGEST_MAX], char ret_digest[DIGEST_MAX],
 		     uint64_t *ret_size, struct err *err)
 {
-	struct sink s = { .z = deflate_new(fd), .rootless = rootless };
+	struct sink s = { .z = deflate_new(fd), .rights = rights };
 	int r = walk(&s, upper, "", err);
 
 	if (r >= 0)

@@ -61,7 +61,7 @@ static const char *compare_content(int fd, const struct tar_entry *e, struct tar
 }
 
 /* NULL when equal, else what differs. */
-static const char *compare(int tree, const char *path, const struct tar_entry *e, struct tar *t, bool rootless)
+static const char *compare(int tree, const char *path, const struct tar_entry *e, struct tar *t, enum rights rights)
 {
 	static const mode_t kinds[] = { [TAR_FILE] = S_IFREG,  [TAR_SYMLINK] = S_IFLNK, [TAR_CHAR] = S_IFCHR,
 					[TAR_BLOCK] = S_IFBLK, [TAR_DIR] = S_IFDIR,     [TAR_FIFO] = S_IFIFO };
@@ -74,15 +74,16 @@ static const char *compare(int tree, const char *path, const struct tar_entry *e
 	ssize_t n;
 
 	if (parent < 0 || fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		/* devices of a rootless store, and links into lower layers, are not in the tree */
-		return e->type == TAR_HARDLINK || (rootless && (e->type == TAR_CHAR || e->type == TAR_BLOCK)) ?
+		/* devices of a user's store, and links into lower layers, are not in the tree */
+		return e->type == TAR_HARDLINK ||
+				(rights != RIGHTS_ROOT && (e->type == TAR_CHAR || e->type == TAR_BLOCK)) ?
 			NULL :
 			"missing";
 	if (e->type == TAR_HARDLINK)
 		return NULL;
 	if ((st.st_mode & S_IFMT) != kinds[e->type])
 		return "kind";
-	if (!rootless && (st.st_uid != e->uid || st.st_gid != e->gid))
+	if (rights != RIGHTS_ONE_ID && (st.st_uid != e->uid || st.st_gid != e->gid))
 		return "owner";
 	if (e->type == TAR_SYMLINK) {
 		n = readlinkat(parent, name, link, sizeof(link));
@@ -100,7 +101,7 @@ static const char *compare(int tree, const char *path, const struct tar_entry *e
 	return fd < 0 ? "missing" : compare_content(fd, e, t);
 }
 
-int layer_verify(int tree, int fd, bool rootless, struct err *err)
+int layer_verify(int tree, int fd, enum rights rights, struct err *err)
 {
 	struct source s = { .fd = fd, .buf = xmalloc(1 << 20) };
 	cleanup_strv char **bad = NULL;
@@ -127,7 +128,7 @@ int layer_verify(int tree, int fd, bool rootless, struct err *err)
 				bad[i] = xstrdup("/"); /* superseded */
 			}
 		}
-		what = compare(tree, path, e, t, rootless);
+		what = compare(tree, path, e, t, rights);
 		if (what) {
 			strv_add(&bad, path);
 			strv_add(&bad, what);

@@ -6,11 +6,12 @@
 #include <stdbool.h>
 
 #include "base/err.h"
+#include "images/rights.h"
 
 /*
  * Reads the (compressed) archive from fd and compares every entry that is the last of its name: kind, permissions,
- * owner (unless rootless), size, content, link targets. 0, or -EBADMSG naming the first entry that differs.
+ * owner (unless the store has one id), size, content, link targets. 0, or -EBADMSG naming the first entry that differs.
  */
-int layer_verify(int tree, int fd, bool rootless, struct err *err);
+int layer_verify(int tree, int fd, enum rights rights, struct err *err);
 
 #endif

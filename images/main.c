@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "base/str.h"
+#include "images/rights.h"
 #include "images/verbs.h"
 
 enum kind { FLAG, WORD, LIST };
@@ -213,7 +214,9 @@ int main(int argc, char **argv)
 		n = parse(v, &o, argc - i - 1, argv + i + 1, words, &err);
 		if (n == -1)
 			return 0;
-		r = n < 0 ? n : v->run(&o, n, words, &err);
+		r = n < 0 ? n : rights_enter(&err);
+		if (r >= 0)
+			r = v->run(&o, n, words, &err);
 		if (r >= 0 && (fflush(stdout) || ferror(stdout)))
 			r = err_set(&err, -EIO, "standard output: cannot write");
 		if (r < 0) {

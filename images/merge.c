@@ -22,7 +22,7 @@ static bool is_opaque(const struct merge *m, int dirfd)
 {
 	char value[2];
 
-	return fgetxattr(dirfd, layer_opaque_xattr(m->rootless), value, sizeof(value)) == 1 && *value == 'y';
+	return fgetxattr(dirfd, layer_opaque_xattr(m->rights), value, sizeof(value)) == 1 && *value == 'y';
 }
 
 /* What one layer says of path: 0 has it, -ENOENT nothing to say, -EIDRM hides it, -ENOTDIR, -ELOOP. *ret_ends: nothing below shows. */

@@ -5,13 +5,14 @@
 
 #include <sys/stat.h>
 
+#include "images/rights.h"
 #include "images/tar.h"
 
 /* Layer trees, lowest first; fds of directories in overlay's form. */
 struct merge {
 	int *fds;
 	size_t n;
-	bool rootless; /* which opaque xattr counts */
+	enum rights rights; /* which opaque xattr counts, what copies can have */
 };
 
 struct merge_found {
@@ -34,13 +35,17 @@ char *merge_resolve(const struct merge *m, const char *path);
 typedef int merge_fn(void *arg, const char *path, int dirfd, const char *name, const struct stat *st, struct err *err);
 int merge_walk(const struct merge *m, merge_fn *fn, void *arg, struct err *err);
 
-/* Copies the merged tree below rootfd (an empty directory), with owners, modes, times, xattrs, hard links. */
-int merge_out_copy(const struct merge *m, int rootfd, struct err *err);
+/*
+ * Copies the merged tree below rootfd (an empty directory), with owners, modes, times, xattrs, hard links. Owners become what
+ * map has for them outside (NULL: stay as they are); one that it has not is an error.
+ */
+struct usermap;
+int merge_out_copy(const struct merge *m, int rootfd, const struct usermap *map, struct err *err);
 /* Writes it as one archive. */
 int merge_out_tar(const struct merge *m, tar_put_fn *put, void *arg, struct err *err);
 
 /* Copies one thing (not a directory's content) from dirfd/name to todir/toname with all it has. */
-int merge_out_one(int dirfd, const char *name, const struct stat *st, int todir, const char *toname, bool rootless,
+int merge_out_one(int dirfd, const char *name, const struct stat *st, int todir, const char *toname, enum rights rights,
 		  struct err *err);
 /* xattrs of an open file or directory as tar_entry's; overlay's own are left out. */
 int merge_out_xattrs(int fd, struct tar_entry *e, struct err *err);

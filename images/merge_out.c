@@ -15,6 +15,7 @@
 #include "base/str.h"
 #include "images/layer.h"
 #include "images/merge.h"
+#include "images/usermap.h"
 
 /* First name of every file with more than one link. */
 struct seen {
@@ -106,11 +107,14 @@ static int copy_data(int in, int out, uint64_t size, struct err *err)
 
 #define DEFAULT_ACL "system.posix_acl_default"
 
-/* all: the default ACL too, which what is made in the directory would inherit. */
-static int copy_xattrs(int from, int to, bool all, struct err *err)
+/* all: the default ACL too, which what is made in the directory would inherit. map: ids in values become its own. */
+static int copy_xattrs(int from, int to, bool all, const struct usermap *map, struct err *err)
 {
 	struct tar_entry e = { 0 };
 	int r = merge_out_xattrs(from, &e, err);
+
+	for (size_t i = 0; map && i < e.n_xattrs; i++)
+		usermap_xattr(map, e.xattrs[i].name, &e.xattrs[i].value, &e.xattrs[i].len);
 
 	for (size_t i = 0; i < e.n_xattrs && r >= 0; i++)
 		if ((all || strcmp(e.xattrs[i].name, DEFAULT_ACL)) &&
@@ -121,16 +125,44 @@ static int copy_xattrs(int from, int to, bool all, struct err *err)
 	return r;
 }
 
-/* later: the directory is filled first and gets its default ACL then. */
-static int copy_one(int dirfd, const char *name, const struct stat *st, int todir, const char *toname, bool rootless,
-		    bool later, struct err *err)
+/* How copies are made. */
+struct copying {
+	enum rights rights;
+	bool later;                /* a directory is filled first and gets its default ACL then */
+	const struct usermap *map; /* owners become its ids outside; NULL: stay */
+};
+
+/* The owner of the copy. */
+static int map_owner(const struct copying *how, const struct stat *st, uid_t *ret_uid, gid_t *ret_gid, struct err *err)
 {
+	int64_t uid = st->st_uid, gid = st->st_gid;
+
+	if (how->map) {
+		uid = usermap_outside(how->map->uids, how->map->n_uids, st->st_uid);
+		gid = usermap_outside(how->map->gids, how->map->n_gids, st->st_gid);
+	}
+	if (uid < 0 || gid < 0)
+		return err_set(err, -EOVERFLOW, "owner %u:%u has no id in --uidmap and --gidmap", st->st_uid,
+			       st->st_gid);
+	*ret_uid = (uid_t)uid;
+	*ret_gid = (gid_t)gid;
+	return 0;
+}
+
+static int copy_one(int dirfd, const char *name, const struct stat *st, int todir, const char *toname,
+		    const struct copying *how, struct err *err)
+{
+	bool owners = how->rights != RIGHTS_ONE_ID;
 	struct timespec times[2] = { { 0, UTIME_OMIT }, st->st_mtim };
 	cleanup_fd int in = -1, out = -1;
 	char link[TAR_NAME_MAX];
 	ssize_t n;
-	int r = 0;
+	uid_t uid = 0;
+	gid_t gid = 0;
+	int r = map_owner(how, st, &uid, &gid, err);
 
+	if (r < 0)
+		return r;
 	if (S_ISREG(st->st_mode) || S_ISDIR(st->st_mode)) {
 		in = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 		if (in < 0)
@@ -144,18 +176,18 @@ static int copy_one(int dirfd, const char *name, const struct stat *st, int todi
 		if (out < 0)
 			return err_sys(err, -errno, "create");
 		/* whatever a default ACL of the directory around it gave it */
-		if (!later) {
+		if (!how->later) {
 			(void)!fremovexattr(out, "system.posix_acl_access");
 			(void)!fremovexattr(out, DEFAULT_ACL);
 		}
 		if (S_ISREG(st->st_mode))
 			r = copy_data(in, out, (uint64_t)st->st_size, err);
-		if (r >= 0 && !rootless && fchown(out, st->st_uid, st->st_gid) < 0)
+		if (r >= 0 && owners && fchown(out, uid, gid) < 0)
 			r = err_sys(err, -errno, "owner");
 		if (r >= 0)
-			r = copy_xattrs(in, out, !later, err);
-		/* a rootless copy must stay able to write into its directories */
-		if (r >= 0 && fchmod(out, (st->st_mode & 07777) | (rootless && S_ISDIR(st->st_mode) ? 0700 : 0)) < 0)
+			r = copy_xattrs(in, out, !how->later, how->map, err);
+		/* a copy with one owner must stay able to write into its directories */
+		if (r >= 0 && fchmod(out, (st->st_mode & 07777) | (!owners && S_ISDIR(st->st_mode) ? 0700 : 0)) < 0)
 			r = err_sys(err, -errno, "mode");
 		if (r >= 0 && futimens(out, times) < 0)
 			r = err_sys(err, -errno, "times");
@@ -169,27 +201,27 @@ static int copy_one(int dirfd, const char *name, const struct stat *st, int todi
 		r = symlinkat(link, todir, toname);
 	} else {
 		r = mknodat(todir, toname, st->st_mode, st->st_rdev);
-		if (r < 0 && errno == EPERM && rootless)
+		if (r < 0 && errno == EPERM && how->rights != RIGHTS_ROOT)
 			return 0;
 	}
 	if (r < 0)
 		return err_sys(err, -errno, "create");
-	if (!rootless && fchownat(todir, toname, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0)
+	if (owners && fchownat(todir, toname, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
 		return err_sys(err, -errno, "owner");
 	if (utimensat(todir, toname, times, AT_SYMLINK_NOFOLLOW) < 0)
 		return err_sys(err, -errno, "times");
 	return 0;
 }
 
-int merge_out_one(int dirfd, const char *name, const struct stat *st, int todir, const char *toname, bool rootless,
+int merge_out_one(int dirfd, const char *name, const struct stat *st, int todir, const char *toname, enum rights rights,
 		  struct err *err)
 {
-	return copy_one(dirfd, name, st, todir, toname, rootless, false, err);
+	return copy_one(dirfd, name, st, todir, toname, &(struct copying){ .rights = rights }, err);
 }
 
 struct copy {
 	int root;
-	bool rootless;
+	struct copying how;
 	struct seen seen;
 	struct {
 		char *path;
@@ -250,7 +282,7 @@ static int copy_entry(void *arg, const char *path, int dirfd, const char *name, 
 			return err_sys(err, -errno, "%s: hard link to %s", path, first);
 		return 0;
 	}
-	r = copy_one(dirfd, name, st, parent, toname, c->rootless, true, err);
+	r = copy_one(dirfd, name, st, parent, toname, &c->how, err);
 	if (r < 0)
 		return err_wrap(err, "%s", path);
 	if (S_ISDIR(st->st_mode)) {
@@ -266,9 +298,9 @@ static int copy_entry(void *arg, const char *path, int dirfd, const char *name, 
 	return 0;
 }
 
-int merge_out_copy(const struct merge *m, int rootfd, struct err *err)
+int merge_out_copy(const struct merge *m, int rootfd, const struct usermap *map, struct err *err)
 {
-	struct copy c = { .root = rootfd, .rootless = m->rootless, .parent = -1 };
+	struct copy c = { .root = rootfd, .how = { m->rights, true, map }, .parent = -1 };
 	int r;
 
 	(void)!fremovexattr(rootfd, DEFAULT_ACL);
@@ -278,6 +310,8 @@ int merge_out_copy(const struct merge *m, int rootfd, struct err *err)
 		struct timespec times[2] = { { 0, UTIME_OMIT }, c.dirs[i].mtime };
 		cleanup_fd int fd = path_open_nolink(rootfd, c.dirs[i].path, O_RDONLY | O_DIRECTORY, 0);
 
+		if (r >= 0 && c.dirs[i].acl && map)
+			usermap_xattr(map, DEFAULT_ACL, &c.dirs[i].acl, &c.dirs[i].acl_len);
 		if (r >= 0 && fd >= 0 && c.dirs[i].acl)
 			(void)!fsetxattr(fd, DEFAULT_ACL, c.dirs[i].acl, c.dirs[i].acl_len, 0); /* as copy_xattrs() */
 		if (r >= 0 && (fd < 0 || futimens(fd, times) < 0))

@@ -4,7 +4,9 @@
  * A container of the store is the directory containers/ID: image.json (what it was made of: names and trees, the
  * collector's roots), config.json, rootfs (mount point of the overlay), upper, work and l (links to the lower
  * trees). The mount is an ordinary one in the caller's mount namespace, so the runtime, an engine and the
- * machine's export see one and the same tree, and all containers of an image share its page cache. image.json is
+ * machine's export see one and the same tree, and all containers of an image share its page cache. An ordinary user's
+ * is mounted here only to be looked at (rights.c); config.json says how, and the runtime mounts it for good in the
+ * container's own namespaces. image.json is
  * written first and the directory removed last, so a crash in between leaves something that release finishes.
  * Who is making or removing a directory holds its name's lock; one without image.json that nobody has locked, or
  * whose owner is gone (owner.c), is rubbish, which prune and the next container of the id remove.
@@ -20,6 +22,7 @@
 
 #include "base/fd.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/path.h"
 #include "base/str.h"
 #include "images/owner.h"
@@ -75,33 +78,54 @@ static int write_image_json(int dirfd, const struct store_image *i, const char *
 	return r < 0 ? err_sys(err, r, "image.json") : 0;
 }
 
+/* The root as it will be, mounted or copied; *ret_options as of snapshot_mount(). */
+static int make_root(struct store *s, int dirfd, int userns, char *const *trees, const struct oci_image *image,
+		     const struct usermap *map, char **ret_options, int *ret_root, struct err *err)
+{
+	struct volumes v = { .image = image };
+	int r = snapshot_mount(s, trees, dirfd, userns, map, ret_options, err);
+
+	store_stop_at("mounted");
+	if (r < 0)
+		return r;
+	v.root = *ret_root = openat(dirfd, "rootfs", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (v.root < 0)
+		return err_sys(err, -errno, "rootfs");
+	return userns >= 0 ? usermap_run(userns, make_volumes, &v, err) : make_volumes(&v, err);
+}
+
+static void unmount_root(int dirfd)
+{
+	cleanup_free char *path = xasprintf("/proc/self/fd/%d/rootfs", dirfd);
+
+	if (umount2(path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+		log_debug("unmount rootfs: %s", strerrordesc_np(errno));
+}
+
 static int fill(struct store *s, int dirfd, const struct store_image *i, const char *owner, const char *name,
 		const struct convert_options *o, struct err *err)
 {
 	cleanup_strv char **trees = NULL;
-	cleanup_free char *config = NULL;
+	cleanup_free char *config = NULL, *options = NULL;
 	cleanup_fd int root = -1, userns = -1;
-	enum snapshot_kind kind;
-	struct volumes v = { .image = i->config };
+	struct convert_options with = *o;
+	bool root_user = s->rights == RIGHTS_ROOT;
 	int r = snapshot_trees(s, i->config->diff_ids, &trees, err);
 
-	if (r >= 0 && o->map && o->map->n_uids)
+	if (r >= 0 && root_user && o->map && o->map->n_uids)
 		r = userns = usermap_namespace(o->map, err);
 	if (r >= 0)
 		r = write_image_json(dirfd, i, owner, name, trees, err);
 	store_stop_at("image-json");
 	if (r >= 0)
-		r = snapshot_mount(s, trees, dirfd, userns, o->map, s->rootless, &kind, err);
-	store_stop_at("mounted");
-	if (r < 0)
-		return r;
-	root = openat(dirfd, "rootfs", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (root < 0)
-		return err_sys(err, -errno, "rootfs");
-	v.root = root;
-	r = userns >= 0 ? usermap_run(userns, make_volumes, &v, err) : make_volumes(&v, err);
+		r = make_root(s, dirfd, userns, trees, i->config, o->map, &options, &root, err);
+	with.overlay = root_user ? NULL : options;
 	if (r >= 0)
-		r = convert_image(i->config, root, o, &config, err);
+		r = convert_image(i->config, root, &with, &config, err);
+	if (with.overlay) {
+		close(steal_fd(root));
+		unmount_root(dirfd);
+	}
 	if (r >= 0) {
 		r = path_write_atomic(dirfd, "config.json", config, strlen(config), 0644);
 		if (r < 0)
@@ -245,7 +269,10 @@ int prepare_bundle(struct store *s, const struct store_image *i, const char *dir
 	if (r >= 0)
 		r = snapshot_open(s, trees, &m, err);
 	if (r >= 0) {
-		r = merge_out_copy(&m, root, err);
+		/* an ordinary user's directory is to be the user's, all of it */
+		if (m.rights == RIGHTS_RANGES)
+			m.rights = RIGHTS_ONE_ID;
+		r = merge_out_copy(&m, root, NULL, err);
 		snapshot_close(&m);
 	}
 	if (r >= 0)

@@ -28,7 +28,7 @@ int snapshot_open(const struct store *s, char *const *trees, struct merge *ret, 
 {
 	size_t n = strv_len(trees);
 
-	*ret = (struct merge){ .fds = xcalloc(n + 1, sizeof(int)), .rootless = s->rootless };
+	*ret = (struct merge){ .fds = xcalloc(n + 1, sizeof(int)), .rights = s->rights };
 	for (size_t i = 0; i < n; i++) {
 		int fd = openat(s->fd, trees[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
@@ -118,8 +118,7 @@ static int copy_root_attributes(const struct merge *m, int upper, struct err *er
 		return 0;
 	cleanup_fd int layer = openat(m->fds[f.layer], ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-	return layer < 0 ? err_sys(err, -errno, "root") :
-			   merge_out_one(layer, ".", &f.st, upper, ".", m->rootless, err);
+	return layer < 0 ? err_sys(err, -errno, "root") : merge_out_one(layer, ".", &f.st, upper, ".", m->rights, err);
 }
 
 /* Idmapped mounts of the lower trees, named by descriptor, and of the container's directory for upper and work. */
@@ -167,7 +166,7 @@ static int map_lowers(struct mapped *p, int userns, int dirfd, char *const *tree
 }
 
 static int mount_overlay(int dirfd, char *const *trees, const struct merge *m, int userns, const struct usermap *map,
-			 struct mapped *mapped, struct err *err)
+			 struct mapped *mapped, char **ret_options, struct err *err)
 {
 	cleanup_fd int cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC), upper = -1;
 	cleanup_str struct str opt = { 0 };
@@ -191,8 +190,8 @@ static int mount_overlay(int dirfd, char *const *trees, const struct merge *m, i
 		str_addf(&opt, ",upperdir=/proc/self/fd/%d/upper,workdir=/proc/self/fd/%d/work", own, own);
 	else
 		str_add(&opt, ",upperdir=upper,workdir=work");
-	/* what commit reads must be whole: no metadata-only copies, no redirects */
-	str_add(&opt, ",metacopy=off,redirect_dir=off,index=off");
+	/* what commit reads must be whole: no metadata-only copies, no redirects; userxattr implies that */
+	str_add(&opt, m->rights == RIGHTS_ROOT ? ",metacopy=off,redirect_dir=off,index=off" : ",userxattr,index=off");
 	if (opt.len >= (size_t)sysconf(_SC_PAGESIZE))
 		return err_set(err, -E2BIG, "too many layers to mount");
 	if (cwd < 0 || fchdir(dirfd) < 0)
@@ -204,11 +203,14 @@ static int mount_overlay(int dirfd, char *const *trees, const struct merge *m, i
 		(void)usermap_files_as(NULL, NULL);
 	if (fchdir(cwd) < 0)
 		log_debug("working directory is gone");
-	return r < 0 ? err_sys(err, r, "mount overlay") : 0;
+	if (r < 0)
+		return err_sys(err, r, "mount overlay");
+	*ret_options = str_steal(&opt);
+	return 0;
 }
 
-int snapshot_mount(struct store *s, char *const *trees, int dirfd, int userns, const struct usermap *map, bool copy,
-		   enum snapshot_kind *ret_kind, struct err *err)
+int snapshot_mount(struct store *s, char *const *trees, int dirfd, int userns, const struct usermap *map,
+		   char **ret_options, struct err *err)
 {
 	CLEANUP(mapped_clear) struct mapped mapped = { 0 };
 	cleanup_fd int root = -1;
@@ -221,25 +223,22 @@ int snapshot_mount(struct store *s, char *const *trees, int dirfd, int userns, c
 	r = snapshot_open(s, trees, &m, err);
 	if (r < 0)
 		return r;
-	*ret_kind = SNAPSHOT_OVERLAY;
-	if (!copy && m.n && mount_overlay(dirfd, trees, &m, userns, map, &mapped, &why) == 0) {
+	*ret_options = NULL;
+	if (m.n && mount_overlay(dirfd, trees, &m, userns, map, &mapped, ret_options, &why) == 0) {
 		snapshot_close(&m);
 		return 0;
 	}
-	if (why.code == -ENOSPC || why.code == -EDQUOT || userns >= 0) {
-		if (!why.code)
-			err_set(&why, -ENOTSUP, "ids can be mapped only in an overlay");
+	if (why.code == -ENOSPC || why.code == -EDQUOT) {
 		snapshot_close(&m);
 		*err = why;
 		return why.code;
 	}
 	if (why.code)
 		log_info("%s: copying the layers instead", why.msg);
-	*ret_kind = SNAPSHOT_COPY;
 	path_remove_tree(dirfd, "upper", true);
 	path_remove_tree(dirfd, "work", true);
 	root = openat(dirfd, "rootfs", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	r = root < 0 ? err_sys(err, -errno, "rootfs") : merge_out_copy(&m, root, err);
+	r = root < 0 ? err_sys(err, -errno, "rootfs") : merge_out_copy(&m, root, userns >= 0 ? map : NULL, err);
 	snapshot_close(&m);
 	return r;
 }

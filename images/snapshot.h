@@ -17,14 +17,13 @@ int snapshot_trees(struct store *s, char *const *diff_ids, char ***ret, struct e
 int snapshot_open(const struct store *s, char *const *trees, struct merge *ret, struct err *err);
 void snapshot_close(struct merge *m);
 
-enum snapshot_kind { SNAPSHOT_OVERLAY, SNAPSHOT_COPY };
-
 /*
  * Makes dir/rootfs (dir is a directory of the store, fd dirfd) the merged tree: an overlay with dir/upper on top,
- * or, where the kernel or the file system cannot, or copy is set, a copy. *ret_kind says which. With a user
- * namespace (userns made of map, else -1) the overlay shows ids as its maps have them; there is no copy then.
+ * or, where the kernel or the file system cannot, a copy. With a user namespace (userns made of map, else -1) ids
+ * are as its maps have them. *ret_options (owned) is with what the overlay was mounted, directories relative to dir;
+ * NULL: it is a copy.
  */
-int snapshot_mount(struct store *s, char *const *trees, int dirfd, int userns, const struct usermap *map, bool copy,
-		   enum snapshot_kind *ret_kind, struct err *err);
+int snapshot_mount(struct store *s, char *const *trees, int dirfd, int userns, const struct usermap *map,
+		   char **ret_options, struct err *err);
 
 #endif

@@ -44,7 +44,7 @@ static char *default_path(void)
 
 	if (!str_empty(env))
 		return path_abs(env);
-	if (geteuid() == 0)
+	if (rights_caller() == 0)
 		return xstrdup(IMAGES_STORE_DEFAULT);
 	env = getenv("XDG_DATA_HOME");
 	home = getenv("HOME");
@@ -160,7 +160,7 @@ int store_open(const char *path, enum store_use use, struct store **ret, struct 
 	const char *sync = getenv("AMPHI_STORE_SYNC");
 	int r;
 
-	*s = (struct store){ .fd = -1, .gc_lock = -1, .rootless = geteuid() != 0 };
+	*s = (struct store){ .fd = -1, .gc_lock = -1, .rights = rights_now() };
 	s->sync = !sync || strcmp(sync, "none");
 	s->path = path ? path_abs(path) : default_path();
 	r = use == STORE_WRITE ? create(s->path, err) : 0;

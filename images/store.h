@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "images/digest.h"
+#include "images/rights.h"
 #include "oci/image_spec.h"
 
 enum store_use {
@@ -32,7 +33,7 @@ enum store_use {
 struct store {
 	int fd;
 	char *path; /* absolute */
-	bool rootless;
+	enum rights rights;
 	bool sync; /* make things durable before they are named; on by default */
 	int gc_lock;
 };

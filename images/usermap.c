@@ -8,10 +8,13 @@
  */
 #include "images/usermap.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/mount.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -26,6 +29,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "base/sys.h"
+#include "base/userns.h"
 
 static int parse_list(const char *option, char *const *words, struct usermap_range **ret, size_t *ret_n,
 		      struct err *err)
@@ -44,14 +48,6 @@ static int parse_list(const char *option, char *const *words, struct usermap_ran
 	return 0;
 }
 
-static bool has_root(const struct usermap_range *m, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (!m[i].inside)
-			return true;
-	return !n;
-}
-
 int usermap_parse(char *const *uids, char *const *gids, struct usermap *ret, struct err *err)
 {
 	int r;
@@ -62,7 +58,8 @@ int usermap_parse(char *const *uids, char *const *gids, struct usermap *ret, str
 	if (r >= 0)
 		r = parse_list(strv_len(gids) ? "gidmap" : "uidmap", strv_len(gids) ? gids : uids, &ret->gids,
 			       &ret->n_gids, err);
-	if (r >= 0 && (!has_root(ret->uids, ret->n_uids) || !has_root(ret->gids, ret->n_gids)))
+	if (r >= 0 && ret->n_uids &&
+	    (usermap_outside(ret->uids, ret->n_uids, 0) < 0 || usermap_outside(ret->gids, ret->n_gids, 0) < 0))
 		r = err_set(err, -EINVAL, "--uidmap, --gidmap: the container's id 0 is not mapped");
 	if (r < 0)
 		usermap_clear(ret);
@@ -95,24 +92,63 @@ void usermap_write(struct json_writer *w, const struct usermap *m)
 	write_list(w, "gidMappings", m->gids, m->n_gids);
 }
 
-static int put_map(pid_t pid, const char *file, const struct usermap_range *m, size_t n, struct err *err)
+char *usermap_text(const struct usermap_range *m, size_t n)
 {
-	cleanup_free char *path = xasprintf("/proc/%d/%s", (int)pid, file);
-	cleanup_fd int fd = open(path, O_WRONLY | O_CLOEXEC);
-	cleanup_str struct str text = { 0 };
+	struct str text = { 0 };
 
+	str_add(&text, "");
 	for (size_t i = 0; i < n; i++)
 		str_addf(&text, "%u %u %u\n", m[i].inside, m[i].outside, m[i].size);
-	/* one write(2): the kernel takes a map whole */
-	if (fd < 0 || write(fd, text.s, text.len) != (ssize_t)text.len)
-		return err_sys(err, -errno, "%s of the user namespace", file);
-	return 0;
+	return str_steal(&text);
+}
+
+int64_t usermap_outside(const struct usermap_range *m, size_t n, uint32_t inside)
+{
+	for (size_t i = 0; i < n; i++)
+		if (inside >= m[i].inside && inside - m[i].inside < m[i].size)
+			return (int64_t)m[i].outside + (inside - m[i].inside);
+	return -1;
+}
+
+/* Entries that name an id (ACL_USER, ACL_GROUP); those of ids without a map go. linux/posix_acl_xattr.h. */
+static void map_acl(const struct usermap *m, struct posix_acl_xattr_header *head, size_t *len)
+{
+	struct posix_acl_xattr_entry *e = (struct posix_acl_xattr_entry *)(head + 1), *to = e;
+	size_t n = (*len - sizeof(*head)) / sizeof(*e);
+
+	for (size_t i = 0; i < n; i++) {
+		uint32_t id = le32toh(e[i].e_id);
+		int64_t mapped = le16toh(e[i].e_tag) == ACL_USER ? usermap_outside(m->uids, m->n_uids, id) :
+			le16toh(e[i].e_tag) == ACL_GROUP         ? usermap_outside(m->gids, m->n_gids, id) :
+								   id;
+
+		if (mapped < 0)
+			continue;
+		*to = e[i];
+		to++->e_id = htole32((uint32_t)mapped);
+	}
+	*len = (size_t)((char *)to - (char *)head);
+}
+
+void usermap_xattr(const struct usermap *m, const char *name, void **value, size_t *len)
+{
+	if (!strcmp(name, "security.capability") && *len == XATTR_CAPS_SZ_2) {
+		struct vfs_ns_cap_data *caps = xrealloc(*value, sizeof(*caps));
+
+		caps->magic_etc = htole32((le32toh(caps->magic_etc) & VFS_CAP_FLAGS_MASK) | VFS_CAP_REVISION_3);
+		caps->rootid = htole32((uint32_t)usermap_outside(m->uids, m->n_uids, 0));
+		*value = caps;
+		*len = sizeof(*caps);
+	} else if (str_starts(name, "system.posix_acl_") && *len >= sizeof(struct posix_acl_xattr_header)) {
+		map_acl(m, *value, len);
+	}
 }
 
 int usermap_namespace(const struct usermap *m, struct err *err)
 {
 	struct clone_args args = { .flags = CLONE_NEWUSER, .exit_signal = SIGCHLD };
-	cleanup_free char *path = NULL;
+	cleanup_free char *path = NULL, *uids = usermap_text(m->uids, m->n_uids),
+			  *gids = usermap_text(m->gids, m->n_gids);
 	pid_t pid = sys_clone3(&args);
 	int status, fd, r;
 
@@ -121,9 +157,9 @@ int usermap_namespace(const struct usermap *m, struct err *err)
 	if (!pid)
 		for (;;)
 			pause();
-	r = put_map(pid, "uid_map", m->uids, m->n_uids, err);
+	r = userns_write_map(pid, "uid_map", NULL, uids, err);
 	if (r >= 0)
-		r = put_map(pid, "gid_map", m->gids, m->n_gids, err);
+		r = userns_write_map(pid, "gid_map", NULL, gids, err);
 	path = xasprintf("/proc/%d/ns/user", (int)pid);
 	fd = r < 0 ? r : open(path, O_RDONLY | O_CLOEXEC);
 	if (r >= 0 && fd < 0)
@@ -161,19 +197,12 @@ int usermap_run(int userns, int (*fn)(void *arg, struct err *err), void *arg, st
 	return got.code;
 }
 
-static uint32_t root_of(const struct usermap_range *m, size_t n)
-{
-	for (size_t i = 0; i < n; i++)
-		if (!m[i].inside)
-			return m[i].outside;
-	return 0;
-}
-
 int usermap_files_as(const struct usermap *m, struct err *err)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
 	struct __user_cap_data_struct caps[2];
-	uint32_t uid = m ? root_of(m->uids, m->n_uids) : geteuid(), gid = m ? root_of(m->gids, m->n_gids) : getegid();
+	uint32_t uid = m ? (uint32_t)usermap_outside(m->uids, m->n_uids, 0) : geteuid();
+	uint32_t gid = m ? (uint32_t)usermap_outside(m->gids, m->n_gids, 0) : getegid();
 
 	setfsgid(gid);
 	setfsuid(uid);

@@ -24,8 +24,17 @@ struct usermap {
  */
 int usermap_parse(char *const *uids, char *const *gids, struct usermap *ret, struct err *err);
 void usermap_clear(struct usermap *m);
+/* The text of a uid_map; owned. */
+char *usermap_text(const struct usermap_range *m, size_t n);
+/* The id outside of one inside, or -1 when it is not mapped. */
+int64_t usermap_outside(const struct usermap_range *m, size_t n, uint32_t inside);
 /* Writes linux.uidMappings and gidMappings. */
 void usermap_write(struct json_writer *w, const struct usermap *m);
+/*
+ * What a value of xattr NAME, taken from an image, must be on a file that is copied for the maps: ids in ACLs are mapped, file
+ * capabilities count for the namespace's root. *value (malloc) and *len are replaced where that is so.
+ */
+void usermap_xattr(const struct usermap *m, const char *name, void **value, size_t *len);
 
 /* A user namespace with the maps, with nobody in it. fd or negative. Needs root. */
 int usermap_namespace(const struct usermap *m, struct err *err);

@@ -370,6 +370,7 @@ static int bundle_main(const struct verbs_options *o, int argc, char **argv, str
 	cleanup_store struct store *s = NULL;
 	struct oci_descriptor d = { 0 };
 	struct store_image i = { 0 };
+	CLEANUP(usermap_clear) struct usermap map = { 0 };
 	struct convert_options c;
 	int r = convert_options(o, argc - 2, argv + 2, &c, err);
 
@@ -377,7 +378,13 @@ static int bundle_main(const struct verbs_options *o, int argc, char **argv, str
 		r = open_store(o, STORE_WRITE, &s, err);
 	if (r >= 0)
 		r = find_image(o, s, argv[0], &d, &i, err);
-	c.rootless = r >= 0 && s->rootless;
+	if (r >= 0)
+		r = rights_map(&map, err);
+	/* the copy has one owner */
+	if (map.n_uids && map.n_gids)
+		map.n_uids = map.n_gids = map.uids->size = map.gids->size = 1;
+	c.map = &map;
+	c.rootless = r >= 0 && s->rights != RIGHTS_ROOT;
 	if (r >= 0)
 		r = prepare_bundle(s, &i, argv[1], &c, err);
 	oci_descriptor_clear(&d);
@@ -408,9 +415,13 @@ static int prepare_main(const struct verbs_options *o, int argc, char **argv, st
 	r = open_store(o, STORE_WRITE, &s, err);
 	if (r < 0)
 		return r;
-	c.rootless = s->rootless;
-	if (s->rootless && map.n_uids)
+	c.rootless = s->rights != RIGHTS_ROOT;
+	if (c.rootless && map.n_uids)
 		return err_set(err, -EPERM, "--uidmap, --gidmap: need root");
+	if (c.rootless)
+		r = rights_map(&map, err);
+	if (r < 0)
+		return r;
 	name = xstrdup(argv[0]);
 	if (strcmp(when, "always"))
 		r = find_image(o, s, name, &d, &i, err);

@@ -17,6 +17,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "base/userns.h"
 #include "oci/config.h"
 #include "runtime/commands.h"
 
@@ -183,21 +184,13 @@ static int main_choose(const struct main_options *o, struct globals *g, struct e
 	return 0;
 }
 
-/* Root of a user namespace of one's own (rootless engines) has no power over the host. */
-static bool main_in_user_namespace(void)
-{
-	struct stat st;
-
-	/* PROC_USER_INIT_INO of the kernel: fixed since 3.8 */
-	return stat("/proc/self/ns/user", &st) == 0 && st.st_ino != 0xEFFFFFFDU;
-}
-
 static int main_globals(const struct main_options *o, struct globals *g, struct err *err)
 {
 	int r;
 
 	g->debug = o->debug;
-	g->rootless = geteuid() != 0 || main_in_user_namespace();
+	/* root of a user namespace of one's own (rootless engines) has no power over the host */
+	g->rootless = geteuid() != 0 || !userns_is_initial();
 	if (o->rootless && !strcmp(o->rootless, "true"))
 		g->rootless = true;
 	else if (o->rootless && !strcmp(o->rootless, "false"))

@@ -14,6 +14,7 @@
 #include <sys/sysmacros.h>
 
 #include "base/str.h"
+#include "container/rootfs.h"
 #include "oci/config.h"
 #include "runtime/plan.h"
 #include "runtime/pod.h"
@@ -49,6 +50,8 @@ static int check_mounts(const struct oci_config *c, bool member, struct err *err
 					     "cgroup", "cgroup2", "ramfs", NULL };
 	static const char *const options[] = { "shared", "rshared", NULL };
 
+	if (rootfs_is_mounted(c))
+		return refuse(err, "mounts[0].destination: /", "the root is a directory of the host");
 	for (size_t i = 0; i < c->n_mounts; i++) {
 		const struct oci_mount *m = &c->mounts[i];
 		char path[64];

@@ -58,7 +58,7 @@ static int make_top(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static int top = -1;
-	struct layer_options o = { .rootless = true, .max_bytes = 1 << 20, .max_entries = 200 };
+	struct layer_options o = { .rights = RIGHTS_ONE_ID, .max_bytes = 1 << 20, .max_entries = 200 };
 	struct reader r = { data, size };
 	struct layer_meta meta;
 	struct err err = { 0 };

@@ -5,6 +5,7 @@
 # The image store: import, run, share, commit, collect, repair. Images are made on the spot from busybox.
 
 load helpers.bash
+load rootless.bash
 
 setup() {
 	need_root
@@ -15,6 +16,7 @@ setup() {
 
 teardown() {
 	local left=0
+	[ -z "${MOUNTED:-}" ] || umount -l "$MOUNTED"
 	teardown_all || left=1
 	rm -rf "$AMPHI_STORE"
 	return $left
@@ -310,32 +312,116 @@ EOP
 	[ -z "$(ls "$AMPHI_STORE/containers")" ]
 }
 
-@test "an ordinary user: a store of the user's own, a container of an image, nothing left" {
-	skip_in_vm "the copy of a tree"
-	need_program setpriv
-	local d=$BATS_TEST_TMPDIR/user
-	chmod 755 "$BATS_TEST_TMPDIR" "$BATS_FILE_TMPDIR" "$BATS_SUITE_TMPDIR" "$BATS_RUN_TMPDIR" 2>/dev/null || true
-	mkdir -m 755 "$d"
-	cp "$AMPHI" "$AMPHI_BUILD/amphi-images" "$d/"
+# As a user by $1 (user or user_with_ids).
+user_import() {
+	mkdir -p "$BUNDLE/rootfs/srv/deep"
+	echo own >"$BUNDLE/rootfs/srv/web"
+	chown 33:44 "$BUNDLE/rootfs/srv/web"
+	chmod 600 "$BUNDLE/rootfs/srv/web"
 	mknod "$BUNDLE/rootfs/device" c 1 3
-	chown 33:44 "$BUNDLE/rootfs/etc/group"
-	tar -C "$BUNDLE/rootfs" -cf "$d/r.tar" .
-	mkdir -m 700 "$d/x"
-	chown 4321:4321 "$d/x"
-	user() { setpriv --reuid 4321 --regid 4321 --clear-groups env -u AMPHI_STORE XDG_RUNTIME_DIR="$d/x" XDG_DATA_HOME="$d/x/data" HOME=/nonexistent "$d/amphi" "$@" </dev/null; }
-	setpriv --reuid 4321 --regid 4321 --clear-groups unshare -U true 2>/dev/null || skip "needs user namespaces for users"
-	run -0 user import -q --name one -c 'VOLUME /vol' "rootfs:$d/r.tar"
-	run -0 user run --image one "$ID" sh -c 'id -u; ls -d /vol /etc/passwd; echo x >/etc/new && cat /etc/new'
+	tar -C "$BUNDLE/rootfs" -cf "$BATS_TEST_TMPDIR/r.tar" .
+	run -0 "$1" "$BATS_TEST_TMPDIR/amphi" import -q --name one -c 'VOLUME /vol' "rootfs:$BATS_TEST_TMPDIR/r.tar"
+}
+
+@test "an ordinary user: a store of the user's own, an overlay in the user's namespace, nothing left" {
+	skip_in_vm "machines need root"
+	setup_user
+	amphi_user() { user "$BATS_TEST_TMPDIR/amphi" "$@" </dev/null; }
+	user_import user
+	run -0 amphi_user run --image one "$ID" sh -c 'id -u; ls -d /vol /etc/passwd; echo x >/etc/new && cat /etc/new; grep " / / " /proc/self/mountinfo'
 	check_output "0
 /etc/passwd
 /vol
 x"
-	[ -z "$(ls "$d/x/data/amphi/containers")" ]
-	run -0 user fsck
-	run -1 user run --image one --uidmap 0:100000:65536 "$ID" true
+	check_output "- overlay overlay"
+	[ -z "$(ls "$XDG/data/amphi/containers")" ]
+	# nothing is copied, and nothing mounted where others see it
+	amphi_user run -d --image one "$ID" sleep 1000 >/dev/null 2>&1
+	[ -z "$(ls "$XDG/data/amphi/containers/$ID/rootfs")" ]
+	! grep -q "$XDG" /proc/self/mountinfo
+	amphi_user delete --force "$ID"
+	run -0 amphi_user bundle one "$XDG/bundle" true
+	run -0 amphi_user run --bundle "$XDG/bundle" "$ID"
+	run -0 amphi_user fsck
+	run -1 amphi_user run --image one --uidmap 0:100000:65536 "$ID" true
 	check_output "need root"
-	run -0 user rmi one
-	[ -z "$(ls "$d/x/data/amphi/layers")" ]
+	run -0 amphi_user rmi one
+	[ -z "$(ls "$XDG/data/amphi/layers")" ]
+}
+
+@test "an ordinary user with ranges of ids: owners on the disk and inside, deletions, commit" {
+	skip_in_vm "machines need root"
+	setup_user
+	need_ids
+	amphi_user() { user_with_ids "$BATS_TEST_TMPDIR/amphi" "$@" </dev/null; }
+	user_import user_with_ids
+	[ "$(stat -c %u:%g "$XDG"/data/amphi/layers/*/fs/srv/web)" = 200032:200043 ]
+	amphi_user run -d --image one "$ID" sh -c 'cat /srv/web >/tmp/web; rm -r /srv/deep; rm -r /home; mkdir /home; echo new >/home/new
+		chown 55:66 /home/new; chmod 600 /home/new; stat -c "%u:%g" /srv/web /home/new /bin/busybox >/tmp/owners; sleep 1000' >/dev/null 2>&1
+	written() { amphi_user exec "$ID" grep -q 0:0 /tmp/owners; }
+	wait_for written
+	run -0 amphi_user exec "$ID" cat /tmp/web /tmp/owners
+	[ "$output" = "own
+33:44
+55:66
+0:0" ]
+	run -0 amphi_user commit "$ID" two
+	amphi_user delete --force "$ID"
+	run -0 amphi_user run --image two -u 55:66 "$ID" sh -c 'id -u; cat /home/new; ls /home /srv'
+	[ "$output" = "55
+new
+/home:
+new
+
+/srv:
+web" ]
+	run -0 amphi_user fsck
+	# an owner beyond the ranges
+	chown 70000:1 "$BUNDLE/rootfs/srv/web"
+	tar -C "$BUNDLE/rootfs" -cf "$BATS_TEST_TMPDIR/r.tar" .
+	run -1 amphi_user import -q --name far "rootfs:$BATS_TEST_TMPDIR/r.tar"
+	check_output "srv/web: owner 70000:1 is not among the user's ids"
+	run -0 amphi_user rmi one two
+	[ -z "$(ls "$XDG/data/amphi/layers" "$XDG/data/amphi/containers" | grep -v :)" ]
+}
+
+@test "where there is neither overlay nor idmapped mounts, a container has a copy: as root, with maps, as a user" {
+	skip_in_vm "the host's mounts"
+	setup_user
+	local no=$BATS_TEST_TMPDIR/no
+	mkdir -p "$no"/{lower,upper,work,on}
+	mount -t overlay -o "lowerdir=$no/lower,upperdir=$no/upper,workdir=$no/work" overlay "$no/on" || skip "needs overlay"
+	MOUNTED=$no/on
+	mkdir -p "$BUNDLE/rootfs/srv"
+	echo own >"$BUNDLE/rootfs/srv/web"
+	chown 33:44 "$BUNDLE/rootfs/srv/web"
+	setcap cap_net_raw+ep "$BUNDLE/rootfs/srv/web"
+	export AMPHI_STORE=$no/on/store
+	tar -C "$BUNDLE/rootfs" --xattrs --xattrs-include='*' -cf "$BATS_TEST_TMPDIR/r.tar" .
+	run -0 "$AMPHI" import -q --name one -c 'VOLUME /vol' "rootfs:$BATS_TEST_TMPDIR/r.tar"
+	run -0 amphi run --image one "$ID" sh -c 'echo x >/srv/new; stat -c %u:%g /srv/web /srv/new /vol'
+	check_output "33:44
+0:0
+0:0"
+	amphi run -d --image one --uidmap 0:200000:65536 --gidmap 0:300000:65536 "$ID" sleep 1000 >/dev/null 2>&1 </dev/null
+	run -0 amphi exec "$ID" stat -c %u:%g /srv/web /vol /bin/busybox
+	[ "$output" = "33:44
+0:0
+0:0" ]
+	[ "$(stat -c %u:%g "$AMPHI_STORE/containers/$ID/rootfs/srv/web")" = 200033:300044 ]
+	run -0 getcap -n "$AMPHI_STORE/containers/$ID/rootfs/srv/web"
+	check_output "cap_net_raw=ep [rootid=200000]"
+	run -1 "$AMPHI" commit "$ID" two
+	check_output "is a copy"
+	amphi delete --force "$ID"
+	run -1 amphi run --image one --uidmap 0:200000:20 "$ID" true
+	check_output "srv/web: owner 33:44 has no id in --uidmap"
+	[ -z "$(ls "$AMPHI_STORE/containers")" ]
+	mkdir "$no/on/user"
+	chown "$USERID:$USERID" "$no/on/user"
+	run -0 user env AMPHI_STORE="$no/on/user/store" "$BATS_TEST_TMPDIR/amphi" import -q --name one "rootfs:$BATS_TEST_TMPDIR/r.tar"
+	run -0 user env AMPHI_STORE="$no/on/user/store" "$BATS_TEST_TMPDIR/amphi" run --image one "$ID" cat /srv/web
+	[ "$output" = own ]
 }
 
 @test "hostile archives are refused by entry and leave nothing" {

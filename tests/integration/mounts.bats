@@ -80,6 +80,22 @@ flags_of() { printf "awk '\$5 == \"%s\" { print \$6 }' /proc/self/mountinfo" "$1
 	[ "$(grep -c seen "$BATS_TEST_TMPDIR/out")" = 1 ]
 }
 
+@test "mounts: a file system for / as the first one is the root; an overlay's names begin at root.path" {
+	mkdir -p "$BUNDLE"/{upper,work}
+	config '.mounts = [{destination: "/", type: "overlay", source: "overlay", options: ["lowerdir=rootfs","upperdir=upper","workdir=work"]}] + .mounts'
+	config_args sh -c 'echo new >/new; ls -d /proc/1; grep " / / " /proc/self/mountinfo'
+	run amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	if is_vm; then
+		check_status 1
+		check_output "mounts[0].destination: /"
+		return
+	fi
+	check_status 0
+	check_output "- overlay overlay"
+	[ "$(cat "$BUNDLE/upper/new")" = new ]
+	[ ! -e "$BUNDLE/rootfs/new" ]
+}
+
 @test "mounts: tmpcopyup begins with what the image has" {
 	mkdir -p "$BUNDLE/rootfs/data/sub"
 	echo image >"$BUNDLE/rootfs/data/sub/file"

@@ -2,21 +2,13 @@
 # backends: container
 # Containers of an unprivileged user: one id, helpers' ids, no cgroup rights.
 load helpers
-
-USERID=4321
+load rootless.bash
 
 setup() {
-	need_root
-	need_program setpriv
 	setup_bundle
-	chmod 755 "$BATS_TEST_TMPDIR" "$BATS_FILE_TMPDIR" "$BATS_SUITE_TMPDIR" "$BATS_RUN_TMPDIR" 2>/dev/null || true
-	cp "$AMPHI" "$BATS_TEST_TMPDIR/amphi"
+	setup_user
 	rm "$BUNDLE/config.json"
-	XDG=$BATS_TEST_TMPDIR/xdg
-	mkdir -m 700 "$XDG"
-	chown -R "$USERID:$USERID" "$BUNDLE" "$XDG"
-	user true || skip "needs programs that another user can run"
-	user unshare -U true 2>/dev/null || skip "needs user namespaces for users"
+	chown -R "$USERID:$USERID" "$BUNDLE"
 	(cd "$BUNDLE" && user "$BATS_TEST_TMPDIR/amphi" spec --rootless)
 	config '.process.terminal = false | .root.readonly = false | del(.linux.cgroupsPath)'
 	chown "$USERID:$USERID" "$BUNDLE/config.json"
@@ -26,7 +18,6 @@ teardown() {
 	user "$BATS_TEST_TMPDIR/amphi" delete --force "$ID" >/dev/null 2>&1 || true
 	teardown_all
 }
-user() { setpriv --reuid "$USERID" --regid "$USERID" --clear-groups env XDG_RUNTIME_DIR="$XDG" HOME=/nonexistent "$@"; }
 go() {
 	config_args sh -c "$1"
 	chown "$USERID:$USERID" "$BUNDLE/config.json"
@@ -60,21 +51,8 @@ go() {
 	[ ! -e "$XDG/amphi/$ID" ]
 }
 
-# As user, who has the ids of ranges in /etc/subuid and /etc/subgid: in a mount namespace with own files.
-user_with_ids() {
-	local d=$BATS_TEST_TMPDIR
-	{ echo "amphitest:x:$USERID:$USERID::/:/bin/sh"; cat /etc/passwd; } >"$d/passwd"
-	{ echo "amphitest:x:$USERID:"; cat /etc/group; } >"$d/group"
-	echo "amphitest:200000:65536" | tee "$d/subuid" >"$d/subgid"
-	unshare -m --propagation private bash -c 'd=$1; shift
-		for f in passwd group subuid subgid; do mount --bind "$d/$f" "/etc/$f" || exit 99; done; "$@"' - "$d" \
-		setpriv --reuid "$USERID" --regid "$USERID" --clear-groups env XDG_RUNTIME_DIR="$XDG" HOME=/nonexistent "$@"
-}
-
 @test "rootless: ranges of ids by newuidmap and newgidmap, users and groups inside" {
-	need_program newuidmap
-	need_program newgidmap
-	[ -e /etc/subuid ] && [ -e /etc/subgid ] || skip "needs /etc/subuid and /etc/subgid"
+	need_ids
 	config '.linux.uidMappings = [{containerID: 0, hostID: $u, size: 1}, {containerID: 1, hostID: 200000, size: 65535}]
 		| .linux.gidMappings = .linux.uidMappings | .process.user = {uid: 1000, gid: 1000, additionalGids: [5]}' --argjson u "$USERID"
 	config_args sh -c 'id -u; id -G; cat /proc/self/uid_map; cat /proc/self/setgroups; touch /tmp/mine; exec sleep 1000'

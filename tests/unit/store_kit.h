@@ -44,7 +44,7 @@ static inline ssize_t kit_read(void *arg, void *buf, size_t len, struct err *err
 /* The archive (ended and freed here) as blob and tree of the store; its digest, which is its diff-id too. */
 static inline void kit_layer(struct store *s, struct str *b, char diff_id[DIGEST_MAX])
 {
-	struct layer_options o = { .rootless = s->rootless };
+	struct layer_options o = { .rights = s->rights };
 	struct tarball_reader r = { b, 0, 0 };
 	struct err err = { 0 };
 	cleanup_free char *tmp = NULL;

@@ -115,9 +115,9 @@ static void whiteouts(void)
 	ok(fstatat(root, "opaque/new", &st, 0) == 0);
 	cleanup_fd int opaque = openat(root, "opaque", O_RDONLY), foo = openat(root, "foo", O_RDONLY);
 
-	ok(fgetxattr(opaque, layer_opaque_xattr(options.rootless), v, sizeof(v)) == 1 && *v == 'y');
+	ok(fgetxattr(opaque, layer_opaque_xattr(options.rights), v, sizeof(v)) == 1 && *v == 'y');
 	/* a directory in a whiteout's place hides what is below, so its own whiteouts are void */
-	ok(fgetxattr(foo, layer_opaque_xattr(options.rootless), v, sizeof(v)) == 1 && fstatat(foo, "bar", &st, 0) < 0);
+	ok(fgetxattr(foo, layer_opaque_xattr(options.rights), v, sizeof(v)) == 1 && fstatat(foo, "bar", &st, 0) < 0);
 	ok(fstatat(root, "back", &st, 0) == 0 && S_ISREG(st.st_mode));
 	ok(fstatat(root, "kept", &st, 0) == 0 && S_ISREG(st.st_mode));
 	ok(fstatat(root, ".wh..wh.plnk", &st, 0) < 0);
@@ -212,7 +212,7 @@ int main(void)
 	char dir[] = "/tmp/amphi-layer-XXXXXX";
 
 	umask(0);
-	options.rootless = geteuid() != 0;
+	options.rights = geteuid() ? RIGHTS_ONE_ID : RIGHTS_ROOT;
 	tmp = mkdtemp(dir) ? open(dir, O_RDONLY | O_DIRECTORY) : -1;
 	need(tmp >= 0);
 	contents();

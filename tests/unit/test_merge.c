@@ -116,13 +116,13 @@ static void copies(const struct merge *m)
 {
 	cleanup_fd int top = open(kit_dir, O_RDONLY | O_DIRECTORY), out = tarball_dir(top, "out"),
 		       again = tarball_dir(top, "again");
-	struct layer_options o = { .rootless = m->rootless };
+	struct layer_options o = { .rights = m->rights };
 	struct layer_meta meta;
 	struct stat a, b;
 	struct str tar = { 0 };
 	struct err err = { 0 };
 
-	is_int(merge_out_copy(m, out, &err), 0);
+	is_int(merge_out_copy(m, out, NULL, &err), 0);
 	ok(fstatat(out, "etc", &a, 0) == 0 && (a.st_mode & 07777) == 0751 && a.st_mtim.tv_sec == 1000000000);
 	ok(fstatat(out, "etc/low", &a, 0) == 0 && fstatat(out, "etc/hard", &b, 0) == 0 && a.st_ino == b.st_ino);
 	ok(fstatat(out, "opaque/old", &a, 0) < 0 && fstatat(out, "etc/gone", &a, AT_SYMLINK_NOFOLLOW) < 0);

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+#
+# An ordinary user: $USERID with an own runtime directory $XDG, running a copy of the programs that it can reach.
+
+USERID=4321
+
+setup_user() {
+	need_root
+	need_program setpriv
+	chmod 755 "$BATS_TEST_TMPDIR" "$BATS_FILE_TMPDIR" "$BATS_SUITE_TMPDIR" "$BATS_RUN_TMPDIR" 2>/dev/null || true
+	cp "$AMPHI" "$AMPHI_BUILD/amphi-images" "$BATS_TEST_TMPDIR/"
+	XDG=$BATS_TEST_TMPDIR/xdg
+	mkdir -m 700 "$XDG"
+	chown "$USERID:$USERID" "$XDG"
+	user true || skip "needs programs that another user can run"
+	user unshare -U true 2>/dev/null || skip "needs user namespaces for users"
+}
+
+user() {
+	setpriv --reuid "$USERID" --regid "$USERID" --clear-groups env -u AMPHI_STORE XDG_RUNTIME_DIR="$XDG" XDG_DATA_HOME="$XDG/data" HOME=/nonexistent "$@"
+}
+
+need_ids() {
+	need_program newuidmap
+	need_program newgidmap
+	[ -e /etc/subuid ] && [ -e /etc/subgid ] || skip "needs /etc/subuid and /etc/subgid"
+}
+
+# As user, who has the ids of ranges in /etc/subuid and /etc/subgid: in a mount namespace with own files.
+user_with_ids() {
+	local d=$BATS_TEST_TMPDIR
+	{ echo "amphitest:x:$USERID:$USERID::/:/bin/sh"; cat /etc/passwd; } >"$d/passwd"
+	{ echo "amphitest:x:$USERID:"; cat /etc/group; } >"$d/group"
+	echo "amphitest:200000:65536" | tee "$d/subuid" >"$d/subgid"
+	unshare -m --propagation private bash -c 'd=$1; shift
+		for f in passwd group subuid subgid; do mount --bind "$d/$f" "/etc/$f" || exit 99; done; "$@"' - "$d" \
+		setpriv --reuid "$USERID" --regid "$USERID" --clear-groups env -u AMPHI_STORE XDG_RUNTIME_DIR="$XDG" XDG_DATA_HOME="$XDG/data" HOME=/nonexistent "$@"
+}
