@@ -46,7 +46,7 @@ static int open_dir(const char *path, struct err *err)
 /* A run directory of an earlier boot describes nothing that exists. Under the lock. */
 static int check_boot(struct netdir *nd, struct err *err)
 {
-	static const char *const parts[] = { "attached", "ipam", "ports", "joined", "cni", "nat", "dns" };
+	static const char *const parts[] = { "attached", "ipam", "ports", "joined", "cni", "nat", "dns", "blocked" };
 	cleanup_free char *now = NULL, *then = NULL;
 	size_t n, m;
 	int r = fd_slurp_at(AT_FDCWD, "/proc/sys/kernel/random/boot_id", 64, &now, &n);
@@ -66,15 +66,27 @@ static int check_boot(struct netdir *nd, struct err *err)
 	return r < 0 ? err_sys(err, r, "write %s/boot", nd->run) : 0;
 }
 
+static const char *choose_dir(const char *dir)
+{
+	if (!dir)
+		dir = getenv("AMPHI_NETWORK_DIR");
+	return str_empty(dir) ? NULL : dir;
+}
+
+bool netdir_exists(const char *dir)
+{
+	dir = choose_dir(dir);
+	return access(dir ? dir : CONF_DEFAULT, F_OK) == 0;
+}
+
 int netdir_open(const char *dir, bool lock, struct netdir *ret, struct err *err)
 {
 	struct netdir nd = NETDIR_INIT;
 	int r;
 
-	if (!dir)
-		dir = getenv("AMPHI_NETWORK_DIR");
-	nd.conf = xstrdup(str_empty(dir) ? CONF_DEFAULT : dir);
-	nd.run = str_empty(dir) ? xstrdup(RUN_DEFAULT) : path_join(dir, "run");
+	dir = choose_dir(dir);
+	nd.conf = xstrdup(dir ? dir : CONF_DEFAULT);
+	nd.run = dir ? path_join(dir, "run") : xstrdup(RUN_DEFAULT);
 	r = nd.conf_fd = open_dir(nd.conf, err);
 	if (r >= 0)
 		r = nd.run_fd = open_dir(nd.run, err);

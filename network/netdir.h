@@ -23,6 +23,8 @@ struct netdir {
  * removed. 0 or -errno.
  */
 int netdir_open(const char *dir, bool lock, struct netdir *ret, struct err *err);
+/* Has somebody used the directory? For those who only look; opening would make it. */
+bool netdir_exists(const char *dir);
 void netdir_close(struct netdir *nd);
 #define cleanup_netdir CLEANUP(netdir_close)
 #define NETDIR_INIT \

@@ -27,6 +27,7 @@
 #include "network/conntrack.h"
 #include "network/dns.h"
 #include "network/endpoint.h"
+#include "network/filter.h"
 #include "network/nat.h"
 #include "network/netdir.h"
 #include "network/network_def.h"
@@ -162,6 +163,8 @@ static int carry_out(const struct netdir *nd, const struct network_request *req,
 	if (r >= 0)
 		conntrack_forget(l);
 	netdir_stop_at("elements");
+	for (size_t i = 0; r >= 0 && i < req->n_nets; i++)
+		filter_warn(nd, &nets[i]);
 	return r;
 }
 
@@ -471,6 +474,46 @@ int network_stats(const struct network_lease *lease, int netns_fd, struct networ
 	*ret = v;
 	*ret_n = n;
 	return 0;
+}
+
+static int look_network(const struct network *n, char **ret_what, char **ret_remedy, struct err *err)
+{
+	cleanup_free char *what = NULL;
+	int r = filter_blocks(n, FILTER_FORWARD, &what, ret_remedy, err);
+
+	if (r > 0)
+		*ret_what = xasprintf("network %s (bridge %s): %s", n->name, n->bridge, what);
+	if (r || !n->dns)
+		return r;
+	r = filter_blocks(n, FILTER_INPUT, &what, ret_remedy, err);
+	if (r > 0)
+		*ret_what = xasprintf("network %s (bridge %s): no names by DNS: %s", n->name, n->bridge, what);
+	return r;
+}
+
+int network_blocked(const char *dir, char **ret_what, char **ret_remedy, struct err *err)
+{
+	const struct network usual = { .name = (char *)"default",
+				       .bridge = (char *)"amphi0",
+				       .n_subnets = 1,
+				       .subnets = { { .net = { .family = AF_INET, .prefix = 24, .b = { 10, 89 } } } },
+				       .dns = true };
+	cleanup_netdir struct netdir nd = NETDIR_INIT;
+	struct network *nets = NULL;
+	size_t n = 0;
+	int r = 0;
+
+	if (netdir_exists(dir)) {
+		r = netdir_open(dir, false, &nd, err);
+		if (r >= 0)
+			r = network_def_load_all(&nd, &nets, &n, err);
+	}
+	for (size_t i = 0; r == 0 && i < n; i++)
+		r = look_network(&nets[i], ret_what, ret_remedy, err);
+	if (r == 0 && !n)
+		r = look_network(&usual, ret_what, ret_remedy, err);
+	free_nets(nets, n);
+	return r;
 }
 
 int network_endpoints(const char *dir, const char *name, struct network_lease **ret, size_t *ret_n, struct err *err)

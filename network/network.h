@@ -234,6 +234,12 @@ int network_endpoints(const char *dir, const char *name, struct network_lease **
 int network_connect(const struct network_request *req, struct network_lease *ret, struct err *err);
 int network_disconnect(const struct network_ref *ref, const char *network, struct err *err);
 
+/*
+ * Does a packet filter of somebody else drop what a network of ours (without any: what "default" would be) forwards, or
+ * keep names from its endpoints? 1 with what was found and how it is let pass (owned texts), 0 or -errno. Changes nothing.
+ */
+int network_blocked(const char *dir, char **ret_what, char **ret_remedy, struct err *err);
+
 /* Puts bridges, sysctls and the firewall table back as definitions and attachments say; touches nothing else. */
 int network_prune_reload(const char *dir, struct err *err);
 /*

@@ -18,6 +18,7 @@
 #include "base/fd.h"
 #include "base/path.h"
 #include "base/str.h"
+#include "network/filter.h"
 #include "network/ipam.h"
 #include "network/netdir.h"
 #include "network/network.h"
@@ -475,7 +476,10 @@ static int create(const struct netdir *nd, const struct network_create *c, struc
 	network_def_save(&w, NULL, n);
 	text = json_w_steal(&w);
 	r = path_write_atomic(nd->conf_fd, file, text, strlen(text), 0644);
-	return r < 0 ? err_sys(err, r, "write %s/%s", nd->conf, file) : 0;
+	if (r < 0)
+		return err_sys(err, r, "write %s/%s", nd->conf, file);
+	filter_warn(nd, n);
+	return 0;
 }
 
 int network_def_create(const char *dir, const struct network_create *c, struct err *err)

@@ -22,6 +22,7 @@
 #include "network/bridge.h"
 #include "network/cni.h"
 #include "network/endpoint.h"
+#include "network/filter.h"
 #include "network/ipam.h"
 #include "network/nat.h"
 #include "network/netdir.h"
@@ -211,6 +212,7 @@ static int remove_def(const struct netdir *nd, const char *name, struct err *err
 
 	if (unlinkat(nd->conf_fd, file, 0) < 0 && errno != ENOENT)
 		return err_sys(err, -errno, "remove %s/%s", nd->conf, file);
+	filter_forget(nd, name);
 	r = path_remove_tree(nd->run_fd, leases, true);
 	return r < 0 && r != -ENOENT ? err_sys(err, r, "remove %s/%s", nd->run, leases) : 0;
 }
@@ -227,6 +229,7 @@ static void drop_bridges(struct prune *p, bool unused)
 			keep(p, bridge_remove(&p->nl, &p->nets[i], &e), &e);
 			p->removed++;
 		}
+		filter_forget(&p->nd, p->nets[i].name);
 		if (unused && strcmp(p->nets[i].name, "default")) {
 			keep(p, remove_def(&p->nd, p->nets[i].name, &e), &e);
 			p->removed++;
@@ -315,6 +318,8 @@ static int reload_network(struct prune *p, const struct network *n, struct err *
 	if (r < 0)
 		return err_wrap(err, "network %s", n->name);
 	reload_resolver(p, n);
+	filter_forget(&p->nd, n->name); /* said again while it is so */
+	filter_warn(&p->nd, n);
 	return 0;
 }
 

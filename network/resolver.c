@@ -10,6 +10,7 @@
  * It is told apart from any other process by its command line, in which the path of its pid file stands, so a
  * number that the kernel has given to somebody else is never signalled, and one whose maker was killed is found.
  * --bind-dynamic makes it check the interface a question came from: other networks get no answer.
+ * It is not started behind a packet filter that drops the questions (filter.c).
  * dnsmasq(8).
  */
 #include "network/resolver.h"
@@ -30,6 +31,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "network/endpoint.h"
+#include "network/filter.h"
 #include "network/ipam.h"
 
 #define START_MS 10000
@@ -151,6 +153,17 @@ static void arguments(const struct netdir *nd, const struct network *n, char ***
 		strv_add_take(argv, xasprintf("--server=%s", *p));
 }
 
+/* A packet filter that drops the questions makes a resolver worse than none: resolv.conf would name it. */
+static int check_filter(const struct network *n, struct err *err)
+{
+	cleanup_free char *what = NULL, *remedy = NULL;
+
+	if (filter_blocks(n, FILTER_INPUT, &what, &remedy, NULL) <= 0)
+		return 0;
+	return err_set(err, -EPERM, "%s what is asked from bridge %s; to let it pass: %s; amphi network reload", what,
+		       n->bridge, remedy);
+}
+
 /* It goes to the background when its sockets are bound. */
 static int launch(const struct netdir *nd, const struct network *n, struct err *err)
 {
@@ -188,6 +201,8 @@ void resolver_start(const struct netdir *nd, const struct network *n)
 	hosts_text(nd, n->name, &hosts);
 	if (r >= 0)
 		r = write_hosts(dir, &hosts, &e);
+	if (r >= 0)
+		r = check_filter(n, &e);
 	if (r >= 0)
 		r = launch(nd, n, &e);
 	if (r >= 0)

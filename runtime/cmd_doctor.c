@@ -24,6 +24,7 @@
 #include "container/cgroup.h"
 #include "container/criu.h"
 #include "container/lsm.h"
+#include "network/network.h"
 #include "runtime/commands.h"
 #include "runtime/libexec.h"
 #include "vm/kernel_store.h"
@@ -34,8 +35,8 @@ enum verdict { DOCTOR_OK, DOCTOR_PARTLY, DOCTOR_MISSING };
 
 struct finding {
 	enum verdict verdict;
-	char text[320];     /* what was found */
-	const char *remedy; /* NULL: none needed */
+	char text[320];   /* what was found */
+	char remedy[320]; /* "": none needed */
 };
 
 struct examination {
@@ -49,7 +50,7 @@ static void PRINTF(4, 5) say(struct finding *f, enum verdict v, const char *reme
 	va_list ap;
 
 	f->verdict = v;
-	f->remedy = remedy;
+	snprintf(f->remedy, sizeof(f->remedy), "%s", remedy ? remedy : "");
 	va_start(ap, fmt);
 	vsnprintf(f->text, sizeof(f->text), fmt, ap);
 	va_end(ap);
@@ -200,11 +201,15 @@ static void look_rootless(const struct globals *g, struct finding *f)
 
 static void look_network(const struct globals *g, struct finding *f)
 {
+	cleanup_free char *what = NULL, *remedy = NULL;
+
 	(void)g;
 	if (geteuid())
 		say(f, DOCTOR_PARTLY, "use --network pasta, or run as root", "networks of our own need root");
 	else if (!in_path("nft"))
 		say(f, DOCTOR_PARTLY, "install nft (package nftables)", "no nft: no published ports, no masquerade");
+	else if (network_blocked(NULL, &what, &remedy, NULL) > 0)
+		say(f, DOCTOR_PARTLY, remedy, "%s", what);
 	else
 		say(f, DOCTOR_OK, NULL, "bridges, nft");
 }
@@ -303,7 +308,7 @@ static void print_text(const struct finding *f, struct str *out)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(examinations); i++) {
 		str_addf(out, "%-8s %-17s %s\n", verdict_words[f[i].verdict], examinations[i].name, f[i].text);
-		if (f[i].remedy)
+		if (f[i].remedy[0])
 			str_addf(out, "%27sremedy: %s (for: %s)\n", "", f[i].remedy, examinations[i].needed_for);
 	}
 }
@@ -319,7 +324,7 @@ static void print_json(const struct finding *f, struct str *out)
 		json_w_string(&w, "name", examinations[i].name);
 		json_w_string(&w, "verdict", verdict_words[f[i].verdict]);
 		json_w_string(&w, "finding", f[i].text);
-		if (f[i].remedy)
+		if (f[i].remedy[0])
 			json_w_string(&w, "remedy", f[i].remedy);
 		json_w_string(&w, "for", examinations[i].needed_for);
 		json_w_object_end(&w);

@@ -122,21 +122,3 @@ datagram_is() { [ "$("$2" socat -T2 - "UDP:$3" <<<x 2>/dev/null)" = "$1" ]; }
 	run -0 on_host nft list chain inet amphi guard
 	check_output "iifname @bridges ip daddr 127.0.0.0/8 drop"
 }
-
-@test "beside other rules: a forward chain that drops in another table" {
-	setup_outside
-	start_on a --network bridge -p 8080:80 -- sh -c "$(serve 80 web)"
-	wait_for answer_is web on_outside socat -T2 - TCP:192.0.2.1:8080
-	on_host nft -f - <<-END
-		table inet theirs {
-			chain forward {
-				type filter hook forward priority 10; policy drop;
-				iifname "nothing0" accept
-			}
-		}
-	END
-	run ! on_outside socat -T2 - TCP:192.0.2.1:8080,connect-timeout=2
-	run -0 net reload
-	run -0 on_host nft list table inet theirs
-	check_output "policy drop"
-}
