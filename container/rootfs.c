@@ -65,7 +65,7 @@ static int mount_root(const struct oci_config *config, const char *path, struct 
 
 	if (r < 0)
 		return r;
-	lsm_mount_data(&w.data, m->type, config->linux_.mount_label, NULL);
+	lsm_mount_data(&w.data, m->type, config->linux_.mount_label, config->linux_.mount_context_type);
 	if (cwd < 0 || chdir(dir) < 0)
 		return err_sys(err, -errno, "root.path: %s", dir);
 	r = mount(m->source ? m->source : m->type, path, m->type, w.flags, str_get(&w.data)) < 0 ? -errno : 0;

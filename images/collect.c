@@ -25,6 +25,7 @@
 #include "images/layer_verify.h"
 #include "images/snapshot.h"
 #include "images/layer_unpack.h"
+#include "images/origin.h"
 
 struct marks {
 	char **blobs; /* digests */
@@ -250,6 +251,8 @@ int collect_garbage(struct store *s, bool keep_partial, struct collect_result *r
 		r = sweep_trees(s, &m, "fixups", &ret->fixups, err);
 	if (r >= 0 && !keep_partial)
 		r = sweep_partial(s, ret, err);
+	if (r >= 0)
+		origin_sweep(s);
 	strv_free(m.blobs);
 	strv_free(m.trees);
 	strv_free(m.faults);

@@ -172,7 +172,7 @@ void progress_end(struct progress_item *i, const char *how)
 		return;
 	pthread_mutex_lock(&p->lock);
 	i->how = how;
-	if (!strcmp(how, "done") || !strcmp(how, "exists"))
+	if (!strcmp(how, "done") || !strcmp(how, "exists") || !strcmp(how, "mounted"))
 		i->done = i->total;
 	human(i->total, total);
 	if (p->mode == PROGRESS_BARS)

@@ -82,6 +82,7 @@ int registry_open(const struct ref *ref, const struct registry_options *o, struc
 	r->path = xstrdup(ref->path);
 	r->push = o->push;
 	r->chunk = o->chunk;
+	r->from = strv_dup(o->from);
 	r->loopback = is_loopback(ref->host);
 	if (o->cert_dir) {
 		find_certificates(r, o->cert_dir);
@@ -118,6 +119,7 @@ void registry_close(struct registry *r)
 	free(r->cert_file);
 	free(r->key_file);
 	free(r->authorization);
+	strv_free(r->from);
 	credentials_clear(&r->creds);
 	pthread_mutex_destroy(&r->lock);
 	free(r);

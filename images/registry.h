@@ -13,6 +13,7 @@ struct registry_options {
 	const char *cert_dir;
 	bool push;      /* ask for the right to push too */
 	uint64_t chunk; /* bytes of a blob in one request; 0: all of it */
+	char **from;    /* other repositories of the host to take blobs from: ask for the right to read them */
 };
 
 struct registry;
@@ -32,10 +33,11 @@ int registry_manifest(struct registry *r, const char *reference, struct oci_desc
 struct fetch_source registry_source(struct registry *r);
 
 /*
- * Sends a blob unless the repository has it, whole or in chunks that go on where a connection broke. fd is at no
- * particular offset. Thread-safe.
+ * Sends a blob unless the repository has it or gets it from another one on the host (from, may be NULL), whole or in
+ * chunks that go on where a connection broke. fd is at no particular offset. Thread-safe.
  */
-int registry_push_blob(struct registry *r, const struct oci_descriptor *d, int fd, struct progress *p, struct err *err);
+int registry_push_blob(struct registry *r, const struct oci_descriptor *d, int fd, const char *from, struct progress *p,
+		       struct err *err);
 /* Puts the manifest under the reference. */
 int registry_push_manifest(struct registry *r, const char *reference, const char *media_type, const char *text,
 			   size_t len, struct err *err);

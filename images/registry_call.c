@@ -122,11 +122,12 @@ static int token_of(const struct http_response *resp, const char *realm, char **
 	return 0;
 }
 
-/* A token for the challenge; the header line in *ret. */
-static int fetch_token(struct registry *r, const char *params, char **ret, struct err *err)
+/* A token for the challenge; the header line in *ret. from: with the right to read the other repositories. */
+static int fetch_token(struct registry *r, const char *params, bool from, char **ret, struct err *err)
 {
 	cleanup_free char *realm = parameter(params, "realm"), *service = parameter(params, "service");
-	cleanup_free char *scope = parameter(params, "scope"), *own = NULL, *basic = NULL;
+	cleanup_free char *scope = parameter(params, "scope"), *own = NULL, *basic = NULL, *joined = NULL;
+	cleanup_strv char **scopes = NULL;
 	cleanup_str struct str url = { 0 };
 	cleanup_str struct str form = { 0 };
 	struct http_response resp;
@@ -141,6 +142,9 @@ static int fetch_token(struct registry *r, const char *params, char **ret, struc
 		free(scope);
 		scope = xstrdup(own);
 	}
+	strv_add(&scopes, scope);
+	for (size_t i = 0; from && i < strv_len(r->from); i++)
+		strv_add_take(&scopes, xasprintf("repository:%s:pull", r->from[i]));
 	str_add(&url, realm);
 	if (r->creds.identity) {
 		char *headers[] = { (char *)"Content-Type: application/x-www-form-urlencoded", NULL };
@@ -149,7 +153,8 @@ static int fetch_token(struct registry *r, const char *params, char **ret, struc
 		registry_call_query(&form, "grant_type", "refresh_token");
 		registry_call_query(&form, "client_id", "amphi");
 		registry_call_query(&form, "service", service ? service : r->host);
-		registry_call_query(&form, "scope", scope);
+		joined = strv_join(scopes, " ");
+		registry_call_query(&form, "scope", joined);
 		registry_call_query(&form, "refresh_token", r->creds.identity);
 		struct http_request q = { .method = "POST",
 					  .url = realm,
@@ -166,7 +171,8 @@ static int fetch_token(struct registry *r, const char *params, char **ret, struc
 			headers[0] = basic = basic_header(r);
 		if (service)
 			registry_call_query(&url, "service", service);
-		registry_call_query(&url, "scope", scope);
+		for (char **one = scopes; *one; one++)
+			registry_call_query(&url, "scope", *one);
 		if (r->creds.user)
 			registry_call_query(&url, "account", r->creds.user);
 		struct http_request q = { .method = "GET", .url = url.s, .headers = headers, .body_fd = -1 };
@@ -191,7 +197,9 @@ int registry_call_authorize(struct registry *r, const char *challenges, unsigned
 	if (r->auth_generation != seen) {
 		/* another thread was here meanwhile */
 	} else if (bearer) {
-		ret = fetch_token(r, bearer, &header, err);
+		ret = fetch_token(r, bearer, true, &header, err);
+		if (ret == -EACCES && r->from) /* maybe for what is not ours to read: that was only a wish */
+			ret = fetch_token(r, bearer, false, &header, err);
 	} else if (challenges && challenge(challenges, "Basic")) {
 		if (!r->creds.user || (r->authorization && strstr(r->authorization, " Basic ")))
 			ret = err_set(err, -EACCES, "%s: authentication %s", r->host,

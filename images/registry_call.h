@@ -20,6 +20,7 @@ struct registry {
 	/* configuration */
 	struct http_config http;
 	char *ca_file, *cert_file, *key_file;
+	char **from; /* of registry_options */
 	struct credentials creds;
 	/* state */
 	pthread_mutex_t lock;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Blobs and manifests to a registry. */
 /*
- * A blob is asked for, then sent: whole in one PUT, or (when asked for, or when something on the way says that it is
+ * A blob is asked for, then taken over from another repository of the host that is known to have it, else sent: whole in one PUT, or (when asked for, or when something on the way says that it is
  * too large) in chunks by PATCH. A chunk that breaks off is not sent again blindly: the registry is asked how much
  * of the upload it has, and sending goes on from there. A whole upload that breaks starts over.
  * distribution-spec "Pushing blobs".
@@ -28,9 +28,11 @@ struct upload {
 	struct registry *r;
 	const struct oci_descriptor *d;
 	int fd;
-	char *url;       /* where it goes on; changes with every answer */
-	uint64_t chunk;  /* bytes a request; 0: all in one */
-	uint64_t offset; /* that the registry has */
+	char *url;        /* where it goes on; changes with every answer */
+	uint64_t chunk;   /* bytes a request; 0: all in one */
+	uint64_t offset;  /* that the registry has */
+	const char *from; /* repository to take it from; NULL: none */
+	bool mounted;     /* it was taken */
 	struct progress_item *item;
 };
 
@@ -44,12 +46,33 @@ static void upload_sent(void *arg, uint64_t n)
 static int upload_start(struct upload *u, struct err *err)
 {
 	cleanup_free char *start = xasprintf("%s/v2/%s/blobs/uploads/", u->r->base, u->r->path);
-	struct http_request q = { .method = "POST", .url = start, .body_fd = -1 };
+	cleanup_str struct str url = { 0 };
+	struct http_request q = { .method = "POST", .body_fd = -1 };
 	struct http_response resp;
-	int rc = registry_call(u->r, &q, &resp, err);
+	int rc;
 
+	str_add(&url, start);
+	if (u->from) {
+		registry_call_query(&url, "mount", u->d->digest);
+		registry_call_query(&url, "from", u->from);
+	}
+	q.url = url.s;
+	rc = registry_call(u->r, &q, &resp, err);
 	if (rc < 0)
 		return rc;
+	u->mounted = u->from && resp.status == 201;
+	if (u->from && !u->mounted && resp.status != 202) {
+		/* not from there: the other way */
+		log_debug("%s: not taken from %s (HTTP %d)", u->d->digest, u->from, resp.status);
+		u->from = NULL;
+		http_response_clear(&resp);
+		return upload_start(u, err);
+	}
+	u->from = NULL;
+	if (u->mounted) {
+		http_response_clear(&resp);
+		return 0;
+	}
 	if (resp.status != 202 || str_empty(resp.location)) {
 		rc = registry_call_refused(u->r, "starting an upload", &resp, err);
 	} else {
@@ -187,7 +210,7 @@ static int upload(struct upload *u, struct err *err)
 {
 	int rc = upload_start(u, err);
 
-	if (rc < 0)
+	if (rc < 0 || u->mounted)
 		return rc;
 	if (!u->chunk) {
 		rc = upload_put(u, true, err);
@@ -200,11 +223,14 @@ static int upload(struct upload *u, struct err *err)
 	return rc < 0 ? rc : upload_chunks(u, err);
 }
 
-int registry_push_blob(struct registry *r, const struct oci_descriptor *d, int fd, struct progress *p, struct err *err)
+int registry_push_blob(struct registry *r, const struct oci_descriptor *d, int fd, const char *from, struct progress *p,
+		       struct err *err)
 {
 	cleanup_free char *url = xasprintf("%s/v2/%s/blobs/%s", r->base, r->path, d->digest);
 	cleanup_free char *what = xasprintf("%.12s", digest_hex(d->digest));
-	struct upload u = { .r = r, .d = d, .fd = fd, .chunk = r->chunk, .item = progress_add(p, what, d->size) };
+	struct upload u = {
+		.r = r, .d = d, .fd = fd, .chunk = r->chunk, .from = from, .item = progress_add(p, what, d->size)
+	};
 	struct http_request q = { .method = "HEAD", .url = url, .body_fd = -1 };
 	struct http_response resp;
 	int rc = registry_call(r, &q, &resp, err), status = 0;
@@ -223,7 +249,7 @@ int registry_push_blob(struct registry *r, const struct oci_descriptor *d, int f
 		}
 	}
 	free(u.url);
-	progress_end(u.item, rc < 0 ? "failed" : status == 200 ? "exists" : "done");
+	progress_end(u.item, rc < 0 ? "failed" : status == 200 ? "exists" : u.mounted ? "mounted" : "done");
 	return rc < 0 ? rc : 0;
 }
 

@@ -85,7 +85,7 @@ static int write_new(int fd, const char *name, const char *text, struct err *err
 static int create(const char *path, struct err *err)
 {
 	static const char *const dirs[] = { "blobs",  "blobs/sha256", "blobs/sha512", "partial", "layers",
-					    "fixups", "locks",        "containers",   "tmp" };
+					    "fixups", "locks",        "containers",   "origins", "tmp" };
 	cleanup_fd int fd = -1;
 	int r = path_mkdirs(path, 0700);
 

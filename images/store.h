@@ -9,6 +9,7 @@
  *	layers/HEX/{fs,meta.json}   one tree for each diff-id, immutable
  *	fixups/HEX/fs          by chain-id: what a layer needs above these parents (snapshot.c)
  *	locks/HEX              one unpacking at a time
+ *	origins/HEX            repositories that have the blob (origin.c)
  *	containers/ID/         bundles with their upper directories
  *	tmp/                   staging; whatever is there when nobody works is rubbish
  *

@@ -14,6 +14,7 @@
 #include "base/json.h"
 #include "base/str.h"
 #include "images/fetch.h"
+#include "images/origin.h"
 #include "images/ref.h"
 #include "images/registry.h"
 
@@ -93,8 +94,14 @@ int verbs_remote_fetch(struct store *s, const char *name, const struct verbs_opt
 		r = fetch_image(s, &src, &d, ref.name, &f, err);
 		progress_free(f.progress);
 	}
-	if (r >= 0)
+	if (r >= 0) {
+		struct store_image i = { 0 };
+
+		if (store_load_image(s, &d, NULL, &i, NULL) >= 0)
+			origin_note(s, &i, &ref);
+		store_image_clear(&i);
 		*ret_name = xstrdup(ref.name);
+	}
 	oci_descriptor_clear(&d);
 	registry_close(reg);
 	return r;
@@ -138,6 +145,7 @@ struct push {
 	struct store *s;
 	struct registry *reg;
 	const struct oci_manifest *m;
+	const struct ref *to;
 	struct progress *p;
 	pthread_mutex_t lock;
 	size_t next;
@@ -146,9 +154,10 @@ struct push {
 
 static int push_blob(struct push *p, const struct oci_descriptor *d, struct err *err)
 {
+	cleanup_free char *from = origin_find(p->s, d->digest, p->to);
 	cleanup_fd int fd = store_open_blob(p->s, d->digest, err);
 
-	return fd < 0 ? fd : registry_push_blob(p->reg, d, fd, p->p, err);
+	return fd < 0 ? fd : registry_push_blob(p->reg, d, fd, from, p->p, err);
 }
 
 /* Does the manifest have the layer before n, too? */
@@ -187,7 +196,9 @@ static void *push_some(void *arg)
 static int push_image(struct store *s, struct registry *reg, const struct store_image *i, const struct ref *to,
 		      struct progress *show, struct err *err)
 {
-	struct push p = { .s = s, .reg = reg, .m = i->manifest, .p = show, .lock = PTHREAD_MUTEX_INITIALIZER };
+	struct push p = {
+		.s = s, .reg = reg, .m = i->manifest, .to = to, .p = show, .lock = PTHREAD_MUTEX_INITIALIZER
+	};
 	pthread_t threads[PUSH_THREADS];
 	unsigned int n = 0;
 	int r;
@@ -205,7 +216,23 @@ static int push_image(struct store *s, struct registry *reg, const struct store_
 	if (r >= 0)
 		r = registry_push_manifest(reg, to->tag ? to->tag : to->digest, i->manifest->media_type,
 					   i->manifest_json, i->manifest_len, err);
+	if (r >= 0)
+		origin_note(s, i, to);
 	return r;
+}
+
+/* The repositories beside ref's that blobs of the image may come from. */
+static char **other_repositories(const struct store *s, const struct store_image *i, const struct ref *ref)
+{
+	char **all = NULL;
+
+	for (size_t n = 0; n < i->manifest->n_layers; n++) {
+		cleanup_free char *from = origin_find(s, i->manifest->layers[n].digest, ref);
+
+		if (from && !strv_has(all, from))
+			strv_add(&all, from);
+	}
+	return all;
 }
 
 int verbs_remote_push(const struct verbs_options *o, int argc, char **argv, struct err *err)
@@ -217,6 +244,7 @@ int verbs_remote_push(const struct verbs_options *o, int argc, char **argv, stru
 	struct oci_platform p = { 0 };
 	struct oci_descriptor d = { 0 };
 	struct store_image i = { 0 };
+	cleanup_strv char **from = NULL;
 	struct registry *reg = NULL;
 	struct progress *show;
 	int r = open_store(o, STORE_READ, &s, err);
@@ -235,8 +263,10 @@ int verbs_remote_push(const struct verbs_options *o, int argc, char **argv, stru
 		r = ref_parse(argc > 1 ? argv[1] : d.ref_name, "docker.io", &to, err);
 	if (r >= 0 && to.digest && strcmp(to.digest, i.desc.digest))
 		r = err_set(err, -EINVAL, "%s: the image has digest %s", to.name, i.desc.digest);
-	if (r >= 0)
+	if (r >= 0) {
+		ro.from = from = other_repositories(s, &i, &to);
 		r = registry_open(&to, &ro, &reg, err);
+	}
 	if (r >= 0) {
 		show = progress_new(mode);
 		r = push_image(s, reg, &i, &to, show, err);

@@ -13,7 +13,7 @@ setup_file() {
 # A registry's front that misbehaves: faults.py PORT UPSTREAM_PORT DIR. DIR/fault says how: "cut" every blob after 64 KiB, once
 # each; "status N": N answered with that status first; "flip": a blob's byte changed; "norange": Range ignored, with cuts;
 # "short": a blob's end missing without a word; "slow": 4 KiB at a time; "redirect": blobs elsewhere, where an Authorization is an
-# error; "bearer": a token wanted, which /token gives for me:secret; "patch": chunks broken off; "413": no whole blob above 100 kB.
+# error; "bearer": a token wanted, which /token gives for me:secret; "patch": chunks broken off; "413": no whole blob above 100 kB; "nomount": a blob from elsewhere refused.
 import http.server, http.client, sys, os, threading, base64, time
 port, upstream, d = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 lock, seen = threading.Lock(), {}
@@ -46,6 +46,8 @@ class H(http.server.BaseHTTPRequestHandler):
         if self.path.startswith('/elsewhere'):
             if auth: return answer(400, b'an authorization where none belongs')
             self.path = self.path[10:]
+        if f[0] == 'nomount' and '?mount=' in self.path:
+            return answer(403)
         if f[0] == '413' and self.command == 'PUT' and length > 100000:
             self.rfile.read(length); return answer(413)
         if self.command == 'PATCH':
@@ -152,6 +154,43 @@ other_store() { export AMPHI_STORE=$BATS_TEST_TMPDIR/other; rm -rf "$AMPHI_STORE
 	run -0 "$AMPHI" rmi "$OPEN/$REPO:v1" "$OPEN/$REPO@$DIGEST"
 	run -0 --separate-stderr amphi run --image "$OPEN/$REPO:v1" --network host c1
 	[ "$output" = "from the registry" ]
+}
+
+@test "push takes blobs over from another repository of the host, remembered from pull and push; refused, it sends them" {
+	# remembered from a push: not a byte goes out again
+	"$AMPHI" push -q base "$FAULTY/$REPO:v1"
+	: >"$PROXY/log"
+	run -0 --separate-stderr "$AMPHI" push --progress plain base "$FAULTY/$REPO-b:v1"
+	[[ "$stderr" == *mounted* ]]
+	grep -q "^POST /v2/$REPO-b/blobs/uploads/?mount=sha256:.*&from=$REPO " "$PROXY/log"
+	! grep -q "^P[UA]T.*/blobs/" "$PROXY/log"
+	run -0 skopeo inspect --tls-verify=false --format '{{.Digest}}' "docker://$OPEN/$REPO-b:v1"
+	[ "$output" = "$DIGEST" ]
+	# from a pull, though the name is gone, for an image made on it; a token for both repositories is asked for
+	other_store
+	"$AMPHI" pull -q "$FAULTY/$REPO:v1"
+	ROOT=$BATS_TEST_TMPDIR/state
+	amphi run --image "$FAULTY/$REPO:v1" --network host --keep c1
+	"$AMPHI" commit c1 more
+	amphi delete --force c1
+	"$AMPHI" rmi "$FAULTY/$REPO:v1"
+	: >"$PROXY/log"
+	echo bearer >"$PROXY/fault"
+	"$AMPHI" push -q --creds me:secret more "$FAULTY/$REPO-c:v1"
+	grep -q "scope=repository:$REPO-c:pull,push&scope=repository:$REPO:pull&" "$PROXY/log"
+	[ "$(grep -c '&from=' "$PROXY/log")" = 1 ]
+	[ "$(grep -c "^PUT.*/blobs/" "$PROXY/log")" = 2 ]
+	# a registry that knows no blob of that name elsewhere, and one that refuses
+	rm "$PROXY/fault"
+	echo "$FAULTY nowhere/at-all" | tee "$AMPHI_STORE"/origins/* >/dev/null
+	run -0 "$AMPHI" push -q more "$FAULTY/$REPO-d:v1"
+	echo nomount >"$PROXY/fault"
+	run -0 "$AMPHI" push -q more "$FAULTY/$REPO-e:v1"
+	rm "$PROXY/fault"
+	"$AMPHI" rmi more
+	"$AMPHI" prune
+	[ -z "$(ls "$AMPHI_STORE/origins")" ]
+	run -0 "$AMPHI" pull -q "$OPEN/$REPO-e:v1"
 }
 
 @test "an index of platforms" {
@@ -270,9 +309,11 @@ partial_has() { [ "$(cat "$AMPHI_STORE"/partial/* 2>/dev/null | wc -c)" -ge "$1"
 	[ "$(grep -c ^PATCH "$PROXY/log")" -ge 5 ]
 	run -0 skopeo inspect --tls-verify=false --format '{{.Digest}}' "docker://$OPEN/$REPO:v1"
 	[ "$output" = "$DIGEST" ]
+	rm "$AMPHI_STORE"/origins/*
 	echo patch >"$PROXY/fault"
 	run -0 "$AMPHI" push -q --chunk-size 200k base "$FAULTY/$REPO-b:v1"
 	[ -s "$PROXY/patched" ]
+	rm "$AMPHI_STORE"/origins/*
 	echo 413 >"$PROXY/fault"
 	: >"$PROXY/log"
 	run -0 "$AMPHI" push -q base "$FAULTY/$REPO-c:v1"
