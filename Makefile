@@ -123,7 +123,6 @@ $(BUILD)/tests/helpers/%: tests/helpers/%.c
 	@$(if $(V),,echo "  HELPER  $@")
 	$(Q)$(CC) $(filter-out -fsanitize=%,$(CFLAGS_ALL)) -static -pthread -o $@ $<
 
-# Tests. SUITES chooses some of: style unit root vm lab fuzz asan.
 # The minimal kernel for machines, built from Debian's sources (minutes) and added to the store as "minimal".
 .PHONY: kernel
 kernel: $(BUILD)/amphi $(BUILD)/amphi-init
@@ -132,13 +131,14 @@ kernel: $(BUILD)/amphi $(BUILD)/amphi-init
 		AMPHI_KERNELS=$${AMPHI_KERNELS:-$(abspath $(BUILD))/kernels}; export AMPHI_KERNELS; \
 		$(BUILD)/amphi kernel rm minimal 2>/dev/null; $(BUILD)/amphi kernel add --name minimal --image "$$image"
 
+# Tests. SUITES chooses some of: style unit root vm kvm lab fuzz asan.
 .PHONY: check check-root check-vm check-asan check-fuzz lab demo bench deps
 check:
 	@tests/run $(SUITES)
 check-root:
 	@tests/run style unit root
 check-vm:
-	@tests/run vm
+	@tests/run vm kvm
 check-asan:
 	@tests/run asan
 check-fuzz:
@@ -180,9 +180,9 @@ clean:
 help:
 	@echo "all              amphi, amphi-images, amphi-init into build/ (the default)"
 	@echo "demo             one bundle both ways: what a newcomer runs first"
-	@echo "check            every suite; SUITES=\"style unit root vm lab fuzz asan\" chooses"
+	@echo "check            every suite; SUITES=\"style unit root vm kvm lab fuzz asan\" chooses"
 	@echo "check-root       style, unit tests, containers on this host"
-	@echo "check-vm         machines under QEMU; AMPHI_VMM=kvm AMPHI_QEMU_ACCEL=kvm for this host's own KVM"
+	@echo "check-vm         machines: under QEMU, and on this host's own KVM where it is usable"
 	@echo "check-asan       unit tests and bats files of a sanitized build; check-fuzz: every fuzz target"
 	@echo "lab              every bats file, machines on our own monitor, in the nested KVM (hours)"
 	@echo "kernel           a minimal kernel for machines, built from Debian's sources, into the build's store"
