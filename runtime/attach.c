@@ -277,6 +277,7 @@ static int attach_request(struct sandbox *sb, enum network_kind kind, struct net
 	network_request_init(nr, req->id, sb->dir.path, kind);
 	nr->hostname = sb->config->hostname;
 	nr->files_dir = sb->dir.path;
+	nr->tap_queues = (uint16_t)sb->tap_queues;
 	for (char **w = req->networks; !r && w && *w; w++)
 		if (attach_is_ours(*w))
 			r = network_request_add_network(nr, *w, err);

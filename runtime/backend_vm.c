@@ -39,6 +39,7 @@
 #include "runtime/vm_check.h"
 #include "runtime/vm_stats.h"
 #include "vm/agent.h"
+#include "vm/vhost_net.h"
 #include "vm/proto.h"
 
 /* How long a killed monitor may take to die. */
@@ -101,6 +102,7 @@ static int verb_limits(struct sandbox *sb, const struct oci_resources **ret, str
 	if (mc->pod.sandbox)
 		mc->limits = (struct oci_resources){ .devices = mc->limits.devices, .n_devices = mc->limits.n_devices };
 	*ret = &mc->limits;
+	sb->tap_queues = vm_nic_queues(mc->config.vcpus);
 	return 0;
 }
 
@@ -215,7 +217,7 @@ static int join_network(struct sandbox *sb, struct network_lease *joined, const 
 	netns = open(path, O_RDONLY | O_CLOEXEC);
 	if (netns < 0)
 		return err_sys(err, -errno, "%s", path);
-	r = network_join(&ref, netns, 1, joined, err);
+	r = network_join(&ref, netns, (uint16_t)sb->tap_queues, joined, err);
 	*ret = joined;
 	return r;
 }
@@ -233,18 +235,43 @@ static char *create_options(const struct pod *pod)
 	return json_w_steal(&w);
 }
 
+static void close_vhost(struct vm_nic *nic)
+{
+	for (unsigned int k = 0; k < nic->queues; k++)
+		if (nic->vhost_fds[k] >= 0)
+			close(steal_fd(nic->vhost_fds[k]));
+}
+
+/* One vhost-net for each queue, or none at all. */
+static void open_vhost(struct vm_nic *nic, bool wanted)
+{
+	for (unsigned int k = 0; k < nic->queues; k++)
+		nic->vhost_fds[k] = -1;
+	for (unsigned int k = 0; wanted && k < nic->queues; k++) {
+		nic->vhost_fds[k] = vhost_net_open();
+		if (nic->vhost_fds[k] < 0)
+			return close_vhost(nic);
+	}
+}
+
 static int boot(struct sandbox *sb, struct machine *mc, const struct network_lease *lease, struct err *err)
 {
 	struct vm_nic nics[VM_NICS_MAX];
+	int r;
 
 	if (lease->n_ifaces > VM_NICS_MAX)
 		return err_set(err, -E2BIG, "a machine has at most %d interfaces", VM_NICS_MAX);
 	for (size_t i = 0; i < lease->n_ifaces; i++) {
-		nics[i].tap_fd = lease->ifaces[i].tap_fds[0];
+		nics[i].queues = lease->ifaces[i].n_taps;
+		memcpy(nics[i].tap_fds, lease->ifaces[i].tap_fds, nics[i].queues * sizeof(nics[i].tap_fds[0]));
 		memcpy(nics[i].mac, lease->ifaces[i].set.mac, sizeof(nics[i].mac));
 		nics[i].mtu = (uint16_t)lease->ifaces[i].set.mtu;
+		open_vhost(&nics[i], sb->facts.vhost_net && !mc->qemu);
 	}
-	return monitor_boot(mc->control, nics, (unsigned int)lease->n_ifaces, err);
+	r = monitor_boot(mc->control, nics, (unsigned int)lease->n_ifaces, err);
+	for (size_t i = 0; i < lease->n_ifaces; i++)
+		close_vhost(&nics[i]);
+	return r;
 }
 
 /* The parked workload in the machine; its session goes to the process here. */

@@ -33,6 +33,9 @@
 
 #define EXIT_LOST 255 /* the machine was lost: never 0, and no signal's number */
 
+/* What BOOT can carry. */
+#define BOOT_FDS_MAX (VM_NICS_MAX * VM_NIC_QUEUES_MAX * 2)
+
 enum message_type { MESSAGE_BOOT = 1, MESSAGE_SESSION, MESSAGE_READY, MESSAGE_FAILED };
 
 struct message {
@@ -41,6 +44,8 @@ struct message {
 	struct {
 		uint8_t mac[6];
 		uint16_t mtu;
+		uint8_t queues;
+		bool vhost; /* so many descriptors of the tap, and behind them of vhost-net */
 	} nics[VM_NICS_MAX];
 	uint32_t terminal;
 	int32_t guest_pid;
@@ -86,19 +91,30 @@ static ssize_t receive(int control, struct message *msg, int *fds, size_t *n)
 
 static int take_boot(struct monitor *m, struct err *err)
 {
-	int fds[VM_NICS_MAX];
-	size_t n = VM_NICS_MAX;
+	int fds[BOOT_FDS_MAX];
+	size_t n = BOOT_FDS_MAX, at = 0;
 	struct message msg;
 	ssize_t r = receive(m->control, &msg, fds, &n);
 
-	if (r <= 0 || msg.type != MESSAGE_BOOT || msg.n_nics != n)
+	if (r <= 0 || msg.type != MESSAGE_BOOT)
 		return err_set(err, -ECANCELED, "create ended before the machine was started");
-	for (size_t i = 0; i < n; i++) {
-		m->spec.nics[i].tap_fd = fds[i];
-		memcpy(m->spec.nics[i].mac, msg.nics[i].mac, sizeof(msg.nics[i].mac));
-		m->spec.nics[i].mtu = msg.nics[i].mtu;
+	for (size_t i = 0; i < msg.n_nics; i++) {
+		struct vm_nic *nic = &m->spec.nics[i];
+		size_t len = msg.nics[i].queues * sizeof(fds[0]);
+
+		if (at + msg.nics[i].queues * (msg.nics[i].vhost ? 2 : 1) > n)
+			return err_set(err, -EPROTO, "the machine's taps did not arrive");
+		nic->queues = msg.nics[i].queues;
+		memcpy(nic->mac, msg.nics[i].mac, sizeof(msg.nics[i].mac));
+		nic->mtu = msg.nics[i].mtu;
+		memcpy(nic->tap_fds, fds + at, len);
+		at += nic->queues;
+		if (msg.nics[i].vhost) {
+			memcpy(nic->vhost_fds, fds + at, len);
+			at += nic->queues;
+		}
 	}
-	m->spec.n_nics = (unsigned int)n;
+	m->spec.n_nics = msg.n_nics;
 	return 0;
 }
 
@@ -236,14 +252,24 @@ int monitor_main(void *arg, struct err *err)
 int monitor_boot(int control, const struct vm_nic *nics, unsigned int n, struct err *err)
 {
 	struct message msg = { .type = MESSAGE_BOOT, .n_nics = n };
-	int fds[VM_NICS_MAX], r;
+	int fds[BOOT_FDS_MAX], r;
+	size_t at = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
+		size_t len = nics[i].queues * sizeof(fds[0]);
+
 		memcpy(msg.nics[i].mac, nics[i].mac, sizeof(msg.nics[i].mac));
 		msg.nics[i].mtu = nics[i].mtu;
-		fds[i] = nics[i].tap_fd;
+		msg.nics[i].queues = (uint8_t)nics[i].queues;
+		msg.nics[i].vhost = nics[i].vhost_fds[0] >= 0;
+		memcpy(fds + at, nics[i].tap_fds, len);
+		at += nics[i].queues;
+		if (msg.nics[i].vhost) {
+			memcpy(fds + at, nics[i].vhost_fds, len);
+			at += nics[i].queues;
+		}
 	}
-	r = fd_send(control, &msg, sizeof(msg), fds, n);
+	r = fd_send(control, &msg, sizeof(msg), fds, at);
 	return r < 0 ? err_sys(err, r, "boot the machine") : 0;
 }
 

@@ -50,7 +50,8 @@ static int facts_vmm(const char *word, struct host_facts *f)
 /* An unknown key in the administrator's file is a mistake to be told, not a wish to be ignored. */
 static int facts_known_keys(const struct json *root, struct err *err)
 {
-	static const char *const known[] = { "isolation", "vmm", "kernel", "kernels", "annotationsMayNamePaths" };
+	static const char *const known[] = { "isolation", "vmm", "kernel", "kernels", "annotationsMayNamePaths",
+					     "vhostNet" };
 
 	json_for_each(c, root) {
 		size_t i;
@@ -92,6 +93,8 @@ static int facts_file(const char *path, struct host_facts *f, struct err *err)
 		r = json_opt_strv(root, "kernels", &f->kernels, err);
 	if (r >= 0)
 		r = json_opt_bool(root, "annotationsMayNamePaths", &f->annotations_may_name_paths, err);
+	if (r >= 0)
+		r = json_opt_bool(root, "vhostNet", &f->vhost_net, err);
 	return r < 0 ? err_wrap(err, "%s", path) : 0;
 }
 
@@ -112,7 +115,7 @@ static void facts_listen_fds(struct host_facts *f)
 int plan_host_facts(struct host_facts *ret, struct err *err)
 {
 	const char *path = getenv("AMPHI_CONFIG");
-	struct host_facts f = { .euid = geteuid() };
+	struct host_facts f = { .euid = geteuid(), .vhost_net = true };
 	int r = facts_file(path && *path ? path : PLAN_CONFIG_FILE, &f, err);
 
 	if (r < 0) {

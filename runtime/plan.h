@@ -30,6 +30,7 @@ struct host_facts {
 	char *default_kernel; /* name in the kernel store */
 	char **kernels;       /* names that annotations may choose; NULL: any of the store */
 	bool annotations_may_name_paths;
+	bool vhost_net; /* may be used where the host has it */
 };
 
 /* What the user asked for on the command line of create/run/restore. */

@@ -48,6 +48,9 @@ struct sandbox {
 	int pidfd;          /* of rec.pid, set by backend create; -1 */
 	int notify_sock;    /* after start: where the workload tells that it is ready; -1 */
 	void *backend_data; /* the back end's own, freed by backend->release */
+
+	/* decided by backend->limits(), for a machine's network */
+	unsigned int tap_queues; /* of each of its interfaces */
 };
 
 /*

@@ -7,7 +7,7 @@
  * The lists are the "#syscalls" notes of the sources, gathered here as text; the filters are compiled once by
  * lockdown_process(), so that a thread installs its own by a single prctl-free seccomp(2). Filters add up: a thread inherits
  * the list of the thread that started it, so the main list is the union of all others and what starting them
- * takes. ioctl is narrowed by its request for vCPUs (KVM_RUN, KVM_KVMCLOCK_CTRL), socket by its family, clone and unshare by
+ * takes. ioctl is narrowed by its request for vCPUs (KVM_RUN, KVM_KVMCLOCK_CTRL) and devices (TUNSETQUEUE), socket by its family, clone and unshare by
  * their flags: no thread makes a namespace.
  *
  * An error instead of death for the few calls that libraries probe for: clone3 where clone does, openat in threads that
@@ -19,6 +19,7 @@
 #include <linux/audit.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
+#include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
@@ -128,8 +129,9 @@ static int allow_kind(scmp_filter_ctx ctx, enum lockdown_kind kind, struct err *
 			r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1,
 					     SCMP_A1(SCMP_CMP_EQ, KVM_KVMCLOCK_CTRL));
 		return r;
-	case LOCKDOWN_DEVICE:
-		return r;
+	case LOCKDOWN_DEVICE: /* virtio-net attaches queues of its tap and detaches them */
+		return r ? r :
+			   seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, TUNSETQUEUE));
 	case LOCKDOWN_FS:
 		return r ? r : allow(ctx, fs, err);
 	case LOCKDOWN_MAIN:

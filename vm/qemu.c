@@ -3,9 +3,9 @@
  * The fallback driver: a machine under the system's QEMU.
  *
  * build() makes the device cores; run() locks the process down, starts a vhost-user thread for each core and QEMU as a
- * child (killed with the thread that calls run(), no descriptors but its own, stdout the console) and supervises it from
- * one poll loop: the child's end, its stderr (last line kept, all of it in the debug log), QMP, the agent's report, orders
- * from other threads, stop_fd.
+ * child (killed with the thread that calls run(), no descriptors but its own, stdout the console, which goes where stderr
+ * does when it has no file) and supervises it from one poll loop: the child's end, its stderr (last line kept, all of it in
+ * the debug log, a panic of the guest in the log), QMP, the agent's report, orders from other threads, stop_fd.
  *
  * How it ends: QMP's SHUTDOWN event says whether the guest powered off or reset itself; a reset without a report is a
  * crash (reboot=t, panic=-1). QEMU ending in any other way without a report is VM_EXIT_FAILED, "the machine was lost".
@@ -73,6 +73,7 @@ struct qemu {
 	struct str err_line, last_line, qmp_line;
 	bool qmp_ready, ended, stopping;
 	bool guest_shutdown, guest_reset;
+	bool panicked;   /* seen on the console */
 	struct err fail; /* why run() gave up */
 	/* orders, under lock */
 	pthread_mutex_t lock;
@@ -283,14 +284,16 @@ static void child(struct qemu *q, char *const argv[], int err_fd, pid_t parent)
 		signal(sig, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	/* The console first: it may be one of 0..2. */
-	if (dup2(q->spec->console_fd >= 0 ? q->spec->console_fd : in, 1) < 0 || dup2(in, 0) < 0 || dup2(err_fd, 2) < 0)
+	if (dup2(q->spec->console_fd >= 0 ? q->spec->console_fd : err_fd, 1) < 0 || dup2(in, 0) < 0 ||
+	    dup2(err_fd, 2) < 0)
 		_exit(127);
 	fd_cloexec_from(3);
 	for (size_t n = 0; n < ARRAY_SIZE(keep); n++)
 		if (keep[n] >= 0)
 			fcntl(keep[n], F_SETFD, 0);
 	for (unsigned int n = 0; n < q->spec->n_nics; n++)
-		fcntl(q->spec->nics[n].tap_fd, F_SETFD, 0);
+		for (unsigned int k = 0; k < q->spec->nics[n].queues; k++)
+			fcntl(q->spec->nics[n].tap_fds[k], F_SETFD, 0);
 	execv(argv[0], argv);
 	dprintf(2, "%s: %s\n", argv[0], strerror(errno));
 	_exit(127);
@@ -352,6 +355,7 @@ static void stderr_ready(struct qemu *q)
 		if (!q->err_line.len)
 			continue;
 		log_debug("QEMU: %s", str_get(&q->err_line));
+		vm_console_line(str_get(&q->err_line), &q->panicked);
 		str_free(&q->last_line);
 		q->last_line = q->err_line;
 		q->err_line = (struct str){ 0 };
@@ -362,6 +366,19 @@ static void qmp_send(struct qemu *q, const char *text)
 {
 	if (send(q->qmp, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		log_debug("QEMU: QMP: %m");
+}
+
+/* What the guest has given, which it takes back when it runs out of memory. */
+static void balloon_changed(struct qemu *q, const struct json *data)
+{
+	struct err ignored = { 0 };
+	uint64_t left = 0;
+
+	if (json_opt_u64(data, "actual", &left, &ignored) <= 0 || left > q->spec->memory_bytes)
+		return;
+	pthread_mutex_lock(&q->lock);
+	q->balloon_bytes = q->spec->memory_bytes - left;
+	pthread_mutex_unlock(&q->lock);
 }
 
 static void qmp_event(struct qemu *q, const struct json *root)
@@ -375,7 +392,13 @@ static void qmp_event(struct qemu *q, const struct json *root)
 		q->qmp_ready = true;
 	}
 	json_opt_string(root, "event", &event, &ignored);
-	if (!event || strcmp(event, "SHUTDOWN") != 0 || !json_get(root, "data"))
+	if (!event || !json_get(root, "data"))
+		return;
+	if (strcmp(event, "BALLOON_CHANGE") == 0) {
+		balloon_changed(q, json_get(root, "data"));
+		return;
+	}
+	if (strcmp(event, "SHUTDOWN") != 0)
 		return;
 	json_opt_string(json_get(root, "data"), "reason", &reason, &ignored);
 	log_debug("QEMU: shutdown: %s", reason ? reason : "?");
@@ -453,7 +476,6 @@ static int do_order(struct qemu *q)
 		snprintf(text, sizeof(text), "{\"execute\":\"balloon\",\"arguments\":{\"value\":%llu}}\n",
 			 (unsigned long long)(q->spec->memory_bytes - q->order_value));
 		qmp_send(q, text);
-		q->balloon_bytes = q->order_value;
 		return 0;
 	default:
 		return 0;

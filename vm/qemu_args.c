@@ -100,14 +100,18 @@ static void add_devices(char ***v, const struct vm_spec *spec, const struct qemu
 	for (unsigned int n = 0; n < spec->n_nics; n++) {
 		const struct vm_nic *nic = &spec->nics[n];
 		const uint8_t *m = nic->mac;
+		cleanup_str struct str fds = { 0 };
 		char mtu[32] = "";
 
 		if (nic->mtu)
 			snprintf(mtu, sizeof(mtu), ",host_mtu=%u", nic->mtu);
-		add(v, "-netdev", xasprintf("tap,id=net%u,fd=%d,vhost=off", n, nic->tap_fd));
+		for (unsigned int k = 0; k < nic->queues; k++)
+			str_addf(&fds, k ? ":%d" : "%d", nic->tap_fds[k]);
+		add(v, "-netdev",
+		    xasprintf("tap,id=net%u,%s=%s,vhost=off", n, nic->queues > 1 ? "fds" : "fd", str_get(&fds)));
 		add(v, "-device",
-		    xasprintf("virtio-net-device,netdev=net%u,mac=%02x:%02x:%02x:%02x:%02x:%02x%s", n, m[0], m[1], m[2],
-			      m[3], m[4], m[5], mtu));
+		    xasprintf("virtio-net-device,netdev=net%u,mac=%02x:%02x:%02x:%02x:%02x:%02x%s%s", n, m[0], m[1],
+			      m[2], m[3], m[4], m[5], mtu, nic->queues > 1 ? ",mq=on" : ""));
 	}
 	if (!spec->no_rng)
 		add(v, "-device", xstrdup("virtio-rng-device"));

@@ -480,6 +480,7 @@ struct vhost_user *vhost_user_start(struct virtio_device *dev, int sock, unsigne
 		vu->rings[n].kick_fd = vu->rings[n].call_fd = -1;
 	dev->mem = &vu->mem;
 	dev->transport.interrupt = interrupt;
+	dev->transport.interrupt_fd = -1;
 	dev->transport.config_changed = ignore_event;
 	dev->transport.failed = ignore_event;
 	dev->transport.arg = vu;

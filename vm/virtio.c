@@ -4,7 +4,9 @@
  * most of them use. See virtio.h for who calls what.
  *
  * A worker is one epoll set over the queues' kick fds, a few fds of the core's own and a stop eventfd. Queue n has the
- * data n, slot s has FD_BASE + s. It is locked down before it looks at anything a guest wrote.
+ * data n, slot s has FD_BASE + s. It is locked down before it looks at anything a guest wrote. A callback does a bounded
+ * amount of work and kicks its queue for the rest, so that a guest that never stops asking cannot keep a worker from its
+ * stop fd, and a reset always comes through.
  */
 #include "vm/virtio.h"
 
@@ -39,7 +41,6 @@ void virtio_init(struct virtio_device *dev, const struct virtio_device_ops *ops,
 		q->index = i;
 		q->size_max = ops->queue_size;
 		q->kick_fd = -1;
-		q->call_fd = -1;
 	}
 }
 
@@ -87,6 +88,7 @@ void virtio_reset(struct virtio_device *dev)
 {
 	dev->ops->reset(dev);
 	dev->active = false;
+	atomic_store(&dev->interrupts_by_fd, false);
 	dev->acked = 0;
 	atomic_store(&dev->failed, false);
 	for (unsigned int i = 0; i < dev->nqueues; i++) {
@@ -119,6 +121,35 @@ void virtio_kick_drain(struct virtq *q)
 		return;
 	if (read(q->kick_fd, &n, sizeof(n)) < 0)
 		log_debug("%s: kick fd: %m", q->dev->ops->name);
+}
+
+void virtio_kick(struct virtq *q)
+{
+	uint64_t one = 1;
+
+	if (write(q->kick_fd, &one, sizeof(one)) < 0)
+		log_debug("%s: kick: %m", q->dev->ops->name);
+}
+
+void virtio_serve(struct virtio_device *dev, struct virtq *q, struct virtq_chain *c,
+		  uint32_t (*handle)(struct virtio_device *dev, struct virtq *q, const struct virtq_chain *c))
+{
+	virtq_disable_kick(q);
+	for (unsigned int i = 0; i < VIRTIO_TURN; i++) {
+		int r = virtq_pop(q, c);
+
+		if (r == 0 && !virtq_enable_kick(q))
+			return;
+		if (r < 0)
+			virtio_fail(dev, "malformed descriptor chain");
+		if (r > 0) {
+			virtq_push(q, c->head, handle(dev, q, c));
+			virtq_notify(q);
+		}
+		if (atomic_load(&dev->failed))
+			return;
+	}
+	virtio_kick(q);
 }
 
 static int watch(int epoll_fd, int op, int fd, uint32_t mask, uint32_t data)
@@ -196,7 +227,7 @@ int virtio_worker_start(struct virtio_worker *w, struct err *err)
 	}
 	r = watch(w->epoll_fd, EPOLL_CTL_ADD, w->stop_fd, EPOLLIN, STOP_DATA);
 	for (unsigned int i = 0; !r && i < w->dev->nqueues; i++) {
-		if (w->dev->vq[i].ready && w->dev->vq[i].kick_fd >= 0)
+		if (w->queues & 1u << i && w->dev->vq[i].ready && w->dev->vq[i].kick_fd >= 0)
 			r = watch(w->epoll_fd, EPOLL_CTL_ADD, w->dev->vq[i].kick_fd, EPOLLIN, i);
 	}
 	for (unsigned int i = 0; !r && i < VIRTIO_WORKER_FDS; i++) {

@@ -56,6 +56,8 @@ struct virtio_transport {
 	void (*interrupt)(struct virtio_device *dev, struct virtq *q); /* used buffers */
 	void (*config_changed)(struct virtio_device *dev);
 	void (*failed)(struct virtio_device *dev); /* NEEDS_RESET and a configuration interrupt */
+	/* An eventfd that interrupts for used buffers without this process (see interrupts_by_fd); -1: there is none. */
+	int interrupt_fd;
 	void *arg;
 };
 
@@ -76,6 +78,8 @@ struct virtio_device {
 
 	/* running */
 	bool active; /* between activate and reset */
+	/* Set by the core in activate: somebody else (vhost) interrupts by transport.interrupt_fd, and nobody is told. */
+	_Atomic bool interrupts_by_fd;
 	_Atomic bool failed;
 	_Atomic unsigned int complaints; /* failures logged so far */
 };
@@ -97,15 +101,27 @@ void virtio_reset(struct virtio_device *dev);
 void virtio_free(struct virtio_device *dev);
 /* Reads the kick eventfd of a queue empty (never blocks). */
 void virtio_kick_drain(struct virtq *q);
+/* Kicks the queue as the driver would: its worker looks at it again. */
+void virtio_kick(struct virtq *q);
+/* Chains that a worker takes from one queue before it looks at the others and at its stop fd. */
+#define VIRTIO_TURN 128
+/*
+ * The usual kicked(): handles each waiting chain (handle gives the bytes written) and returns it, a turn at most. c is
+ * the worker's room for it.
+ */
+void virtio_serve(struct virtio_device *dev, struct virtq *q, struct virtq_chain *c,
+		  uint32_t (*handle)(struct virtio_device *dev, struct virtq *q, const struct virtq_chain *c));
 
 /*
- * The thread most cores need: polls the kick fds of all ready queues, up to VIRTIO_WORKER_FDS more fds and its own
+ * The thread most cores need: polls the kick fds of its ready queues, up to VIRTIO_WORKER_FDS more fds and its own
  * stop fd, and calls back. Locked down as its kind before the first call. The callbacks run in the worker thread.
  */
 #define VIRTIO_WORKER_FDS 8
+#define VIRTIO_WORKER_ALL UINT32_MAX
 struct virtio_worker {
 	struct virtio_device *dev;
 	enum lockdown_kind kind;
+	uint32_t queues; /* bit n: queue n is its; VIRTIO_WORKER_ALL */
 	void (*kicked)(struct virtio_device *dev, struct virtq *q);
 	/* events: EPOLL*; an fd with the mask 0 is not watched. NULL allowed when there are no fds. */
 	void (*fd_ready)(struct virtio_device *dev, unsigned int slot, uint32_t events);

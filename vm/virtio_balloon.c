@@ -38,6 +38,11 @@ static void inflate(struct virtio_device *dev, const struct virtq_chain *c)
 	gpa_t run = 0;
 	uint64_t run_len = 0;
 
+	/* Each frame can cost a system call: no more of them at a time than there are, or the same are named again. */
+	if (c->out_len / sizeof(pfns[0]) > memory_total(dev->mem) / 4096) {
+		virtio_fail(dev, "more frames than the memory has");
+		return;
+	}
 	while ((n = virtq_read(c, off, pfns, sizeof(pfns)) / sizeof(pfns[0])) > 0) {
 		off += n * sizeof(pfns[0]);
 		for (size_t i = 0; i < n; i++) {
@@ -64,26 +69,18 @@ static void report(const struct virtq_chain *c)
 		memory_discard_slice(c->iov[i].iov_base, c->iov[i].iov_len);
 }
 
+static uint32_t handle(struct virtio_device *dev, struct virtq *q, const struct virtq_chain *c)
+{
+	if (q->index == QUEUE_INFLATE)
+		inflate(dev, c);
+	else if (q->index == QUEUE_REPORT)
+		report(c);
+	return 0;
+}
+
 static void kicked(struct virtio_device *dev, struct virtq *q)
 {
-	struct virtio_balloon *b = (struct virtio_balloon *)dev;
-	int r = 0;
-
-	do {
-		virtq_disable_kick(q);
-		while ((r = virtq_pop(q, &b->chain)) > 0) {
-			if (q->index == QUEUE_INFLATE)
-				inflate(dev, &b->chain);
-			else if (q->index == QUEUE_REPORT)
-				report(&b->chain);
-			virtq_push(q, b->chain.head, 0);
-			virtq_notify(q);
-		}
-		if (r < 0) {
-			virtio_fail(dev, "queue");
-			return;
-		}
-	} while (virtq_enable_kick(q));
+	virtio_serve(dev, q, &((struct virtio_balloon *)dev)->chain, handle);
 }
 
 static int activate(struct virtio_device *dev, struct err *err)
@@ -93,6 +90,7 @@ static int activate(struct virtio_device *dev, struct err *err)
 	memset(&b->worker, 0, sizeof(b->worker));
 	b->worker.dev = dev;
 	b->worker.kind = LOCKDOWN_DEVICE;
+	b->worker.queues = VIRTIO_WORKER_ALL;
 	b->worker.kicked = kicked;
 	return virtio_worker_start(&b->worker, err);
 }

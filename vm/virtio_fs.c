@@ -111,7 +111,7 @@ static int take(struct virtio_fs *fs, struct fs_queue *q, struct virtq_chain *ch
 	int r = 0;
 
 	pthread_mutex_lock(&q->lock);
-	while (q->vq->ready && !q->vq->broken) {
+	while (q->vq->ready && !q->vq->broken && !fs->stop) {
 		r = virtq_pop(q->vq, chain);
 		if (r == 0 && virtq_enable_kick(q->vq))
 			continue;

@@ -80,9 +80,19 @@ int virtio_mmio_init(struct virtio_mmio *t, struct virtio_device *dev, const str
 		.interrupt = on_interrupt,
 		.config_changed = on_config_changed,
 		.failed = on_failed,
+		.interrupt_fd = line,
 		.arg = t,
 	};
 	return 0;
+}
+
+/*
+ * Who interrupts by the line alone cannot set a bit: used buffers are claimed whenever the driver asks, and it finds out
+ * by looking, as after any interrupt.
+ */
+static uint32_t interrupt_status(struct virtio_mmio *t)
+{
+	return atomic_load(&t->interrupt_status) | (atomic_load(&t->dev->interrupts_by_fd) ? VIRTIO_MMIO_INT_VRING : 0);
 }
 
 static struct virtq *selected(struct virtio_mmio *t)
@@ -207,14 +217,6 @@ static void write_queue(struct virtio_mmio *t, uint64_t off, uint32_t v)
 	}
 }
 
-static void kick(struct virtio_mmio *t, uint32_t queue)
-{
-	uint64_t one = 1;
-
-	if (queue < t->dev->nqueues && write(t->dev->vq[queue].kick_fd, &one, sizeof(one)) < 0)
-		log_debug("%s: kick: %m", t->dev->ops->name);
-}
-
 static void reg_write(struct virtio_mmio *t, uint64_t off, uint32_t v)
 {
 	switch (off) {
@@ -232,7 +234,8 @@ static void reg_write(struct virtio_mmio *t, uint64_t off, uint32_t v)
 		t->queue_sel = v;
 		break;
 	case VIRTIO_MMIO_QUEUE_NOTIFY:
-		kick(t, v);
+		if (v < t->dev->nqueues)
+			virtio_kick(&t->dev->vq[v]);
 		break;
 	case VIRTIO_MMIO_INTERRUPT_ACK:
 		atomic_fetch_and(&t->interrupt_status, ~v);
@@ -266,7 +269,7 @@ static uint32_t reg_read(struct virtio_mmio *t, uint64_t off)
 	case VIRTIO_MMIO_QUEUE_READY:
 		return q ? q->ready : 0;
 	case VIRTIO_MMIO_INTERRUPT_STATUS:
-		return atomic_load(&t->interrupt_status);
+		return interrupt_status(t);
 	case VIRTIO_MMIO_STATUS:
 		return t->status | (atomic_load(&t->needs_reset) ? VIRTIO_CONFIG_S_NEEDS_RESET : 0);
 	case VIRTIO_MMIO_CONFIG_GENERATION:
@@ -303,7 +306,7 @@ void virtio_mmio_access(void *arg, uint64_t off, void *data, unsigned int len, b
 
 	/* The interrupt handler's two registers are the hot ones and need no lock. */
 	if (len == 4 && off == VIRTIO_MMIO_INTERRUPT_STATUS && !write) {
-		v = atomic_load(&t->interrupt_status);
+		v = interrupt_status(t);
 		memcpy(data, &v, 4);
 		return;
 	}

@@ -20,28 +20,18 @@ struct virtio_rng {
 	struct virtq_chain chain;
 };
 
+static uint32_t fill(struct virtio_device *dev, struct virtq *q, const struct virtq_chain *c)
+{
+	uint8_t buf[4096];
+	size_t want = c->in_len < sizeof(buf) ? c->in_len : sizeof(buf);
+	ssize_t n = want ? getrandom(buf, want, 0) : 0;
+
+	return n <= 0 ? 0 : (uint32_t)virtq_write(c, 0, buf, (size_t)n);
+}
+
 static void kicked(struct virtio_device *dev, struct virtq *q)
 {
-	struct virtio_rng *rng = (struct virtio_rng *)dev;
-	uint8_t buf[4096];
-	int r = 0;
-
-	do {
-		virtq_disable_kick(q);
-		while ((r = virtq_pop(q, &rng->chain)) > 0) {
-			size_t want = rng->chain.in_len < sizeof(buf) ? rng->chain.in_len : sizeof(buf);
-			ssize_t n = want ? getrandom(buf, want, 0) : 0;
-
-			if (n < 0)
-				n = 0;
-			virtq_push(q, rng->chain.head, (uint32_t)virtq_write(&rng->chain, 0, buf, (size_t)n));
-			virtq_notify(q);
-		}
-		if (r < 0) {
-			virtio_fail(dev, "request queue");
-			return;
-		}
-	} while (virtq_enable_kick(q));
+	virtio_serve(dev, q, &((struct virtio_rng *)dev)->chain, fill);
 }
 
 static int activate(struct virtio_device *dev, struct err *err)
@@ -51,6 +41,7 @@ static int activate(struct virtio_device *dev, struct err *err)
 	memset(&rng->worker, 0, sizeof(rng->worker));
 	rng->worker.dev = dev;
 	rng->worker.kind = LOCKDOWN_DEVICE;
+	rng->worker.queues = VIRTIO_WORKER_ALL;
 	rng->worker.kicked = kicked;
 	return virtio_worker_start(&rng->worker, err);
 }

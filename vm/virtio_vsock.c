@@ -304,10 +304,8 @@ static bool transmit(struct virtio_vsock *v)
 
 	for (n = 0; n < ROUND && v->n_resets < RESETS_MAX; n++) {
 		r = virtq_pop(q, &v->chain);
-		if (r == 0 && virtq_enable_kick(q)) {
-			n--;
+		if (r == 0 && virtq_enable_kick(q))
 			continue;
-		}
 		if (r <= 0)
 			break;
 		if (virtq_read(&v->chain, 0, &h, sizeof(h)) != sizeof(h) || h.len > v->chain.out_len - sizeof(h)) {
@@ -321,7 +319,7 @@ static bool transmit(struct virtio_vsock *v)
 		virtq_notify(q);
 	if (r < 0)
 		virtio_fail(&v->dev, "malformed packet");
-	v->tx_more = r > 0;
+	v->tx_more = r > 0 || (r == 0 && n == ROUND);
 	return v->tx_more && v->n_resets < RESETS_MAX;
 }
 

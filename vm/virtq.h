@@ -35,7 +35,6 @@ struct virtq {
 	gpa_t desc, avail, used;   /* guest-written, checked by virtq_start() */
 	bool event_idx, indirect;  /* negotiated */
 	int kick_fd;               /* eventfd: the driver added buffers; -1: none (call virtq users directly) */
-	int call_fd;               /* vhost-user: eventfd to interrupt the driver; -1: none */
 
 	/* running */
 	bool ready; /* may be used; false: skip it */

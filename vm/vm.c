@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "vm/virtio_fs.h"
 
@@ -23,7 +24,15 @@ void vm_spec_init(struct vm_spec *spec)
 	spec->stop_fd = -1;
 	spec->fs_cache = VIRTIO_FS_CACHE_AUTO;
 	for (unsigned int i = 0; i < VM_NICS_MAX; i++)
-		spec->nics[i].tap_fd = -1;
+		for (unsigned int k = 0; k < VM_NIC_QUEUES_MAX; k++)
+			spec->nics[i].tap_fds[k] = spec->nics[i].vhost_fds[k] = -1;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
 }
 
 void vm_spec_close(struct vm_spec *spec)
@@ -31,16 +40,19 @@ void vm_spec_close(struct vm_spec *spec)
 	int *fds[] = { &spec->kernel_fd,  &spec->initrd_fd, &spec->export_fd, &spec->agent_listen_fd,
 		       &spec->console_fd, &spec->kvm_fd,    &spec->stop_fd };
 
-	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
-		if (*fds[i] >= 0)
-			close(*fds[i]);
-		*fds[i] = -1;
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		close_fd(fds[i]);
 	for (unsigned int i = 0; i < VM_NICS_MAX; i++) {
-		if (spec->nics[i].tap_fd >= 0)
-			close(spec->nics[i].tap_fd);
-		spec->nics[i].tap_fd = -1;
+		for (unsigned int k = 0; k < VM_NIC_QUEUES_MAX; k++) {
+			close_fd(&spec->nics[i].tap_fds[k]);
+			close_fd(&spec->nics[i].vhost_fds[k]);
+		}
 	}
+}
+
+unsigned int vm_nic_queues(unsigned int vcpus)
+{
+	return vcpus < 1 ? 1 : vcpus > VM_NIC_QUEUES_MAX ? VM_NIC_QUEUES_MAX : vcpus;
 }
 
 unsigned int vm_fs_queues(const struct vm_spec *spec)
@@ -71,6 +83,16 @@ const char *vm_exit_name(enum vm_exit_reason reason)
 
 	_Static_assert(ARRAY_SIZE(names) == VM_EXIT_REASON_MAX, "a word for each reason");
 	return reason < VM_EXIT_REASON_MAX ? names[reason] : "unknown";
+}
+
+void vm_console_line(const char *line, bool *panicked)
+{
+	const char *at = *panicked ? NULL : strstr(line, "Kernel panic - not syncing");
+
+	if (!at)
+		return;
+	*panicked = true;
+	log_error("the machine's kernel: %.*s", (int)strcspn(at, "\r\n"), at);
 }
 
 static void say_stats(const struct vm_stats *st, char *reply, size_t reply_len)

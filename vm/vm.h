@@ -29,10 +29,13 @@
 #define VM_PORT_EXIT 1023  /* host: takes the workload's wait status */
 #define VM_GUEST_CID 3
 #define VM_NICS_MAX 8
-#define VM_FS_TAG "amphi" /* tag of the one virtio-fs device */
+#define VM_NIC_QUEUES_MAX 4 /* pairs of queues of one interface */
+#define VM_FS_TAG "amphi"   /* tag of the one virtio-fs device */
 
 struct vm_nic {
-	int tap_fd; /* IFF_VNET_HDR | IFF_NO_PI, non-blocking not required; owned by the spec */
+	unsigned int queues;              /* of the tap, for as many pairs of the device */
+	int tap_fds[VM_NIC_QUEUES_MAX];   /* IFF_VNET_HDR | IFF_NO_PI, non-blocking not required; owned by the spec */
+	int vhost_fds[VM_NIC_QUEUES_MAX]; /* vhost_net_open(), as many; -1: none, the monitor moves the frames. owned */
 	uint8_t mac[6];
 	uint16_t mtu; /* 0: not announced */
 };
@@ -67,6 +70,9 @@ struct vm_spec {
 	int (*guest_connect)(void *arg, uint32_t port);
 	void *guest_connect_arg;
 };
+
+/* Pairs of queues an interface of a machine gets that boots with so many vCPUs. */
+unsigned int vm_nic_queues(unsigned int vcpus);
 
 /* All fds -1, the rest 0. */
 void vm_spec_init(struct vm_spec *spec);
@@ -125,6 +131,12 @@ struct vm_driver {
 };
 
 extern const struct vm_driver vm_kvm_driver;
+
+/*
+ * A line of the guest's console: does it tell that its kernel panicked? The first such (*panicked false till then) goes to
+ * the log.
+ */
+void vm_console_line(const char *line, bool *panicked);
 
 /*
  * A line on the agent socket that is not CONNECT, for both drivers: "PAUSE", "RESUME", "STOP", "BALLOON <bytes>",

@@ -187,8 +187,7 @@ static void console_line(void *arg, const char *line)
 {
 	struct vm *vm = arg;
 
-	if (strstr(line, "Kernel panic - not syncing"))
-		vm->panicked = true;
+	vm_console_line(line, &vm->panicked);
 }
 
 static int host_ioeventfd(void *host, int event_fd, uint64_t addr, uint32_t value, bool assign)
@@ -273,11 +272,23 @@ static int add_vsock(struct vm *vm, struct err *err)
 
 static int add_nic(struct vm *vm, const struct vm_nic *nic, struct err *err)
 {
-	int fd = dup_fd(nic->tap_fd, err);
-	struct virtio_device *dev = fd < 0 ? NULL : virtio_net_new(fd, nic->mac, nic->mtu, err);
+	struct virtio_net_params p = { .pairs = nic->queues, .mtu = nic->mtu };
+	struct virtio_device *dev;
+	int r = 0;
 
-	if (!dev && fd >= 0)
-		close(fd);
+	_Static_assert(VM_NIC_QUEUES_MAX <= VIRTIO_NET_PAIRS_MAX, "a pair for each queue of the tap");
+	memcpy(p.mac, nic->mac, sizeof(p.mac));
+	for (unsigned int i = 0; i < p.pairs; i++) {
+		p.tap_fds[i] = r = r < 0 ? -1 : dup_fd(nic->tap_fds[i], err);
+		p.vhost_fds[i] = r < 0 || nic->vhost_fds[i] < 0 ? -1 : (r = dup_fd(nic->vhost_fds[i], err));
+	}
+	dev = r < 0 ? NULL : virtio_net_new(&p, err);
+	for (unsigned int i = 0; i < p.pairs && !dev; i++) {
+		if (p.tap_fds[i] >= 0)
+			close(p.tap_fds[i]);
+		if (p.vhost_fds[i] >= 0)
+			close(p.vhost_fds[i]);
+	}
 	return add_device(vm, dev, err);
 }
 
@@ -369,6 +380,10 @@ static int check_spec(const struct vm_spec *spec, struct err *err)
 		return err_set(err, EINVAL, "machine: %u vCPUs, 1 to %d are possible", most, VM_CONFIG_VCPUS_MAX);
 	if (spec->n_nics > VM_NICS_MAX)
 		return err_set(err, EINVAL, "machine: more than %d network interfaces", VM_NICS_MAX);
+	for (unsigned int i = 0; i < spec->n_nics; i++)
+		if (spec->nics[i].queues < 1 || spec->nics[i].queues > VM_NIC_QUEUES_MAX)
+			return err_set(err, EINVAL, "machine: interface %u: %u queues, 1 to %d are possible", i,
+				       spec->nics[i].queues, VM_NIC_QUEUES_MAX);
 	if (spec->kernel_fd < 0)
 		return err_set(err, EINVAL, "machine: no kernel");
 	return 0;

@@ -4,6 +4,7 @@
 # What a guest that got out of its machine would find: every thread of the monitor is made to try it (tests/helpers/takeover.c).
 
 load helpers
+load hostile
 
 setup() {
 	need_root
@@ -34,22 +35,6 @@ teardown() { teardown_all; }
 	run -0 "$HELPERS/takeover" "$pid" kill
 	wait_for status_is "$ID" stopped
 }
-
-# The machine's own devices are taken away from its kernel and driven against every rule.
-hostile() { # ARG...
-	cp "$HELPERS/hostile" "$BUNDLE/rootfs/bin/"
-	printf '{"annotationsMayNamePaths": true}' >"$BATS_TEST_TMPDIR/amphi.json"
-	export AMPHI_CONFIG=$BATS_TEST_TMPDIR/amphi.json
-	config '.vm = {kernel: {path: ($k + "/vmlinux"), parameters: ["iomem=relaxed"], initrd: ($k + "/modules.cpio")}} | .linux.resources.devices = [{allow: true}] | .linux.maskedPaths = []
-		| .process.capabilities |= map_values(. + ["CAP_SYS_RAWIO", "CAP_SYS_ADMIN", "CAP_MKNOD", "CAP_IPC_LOCK"])' \
-		--arg k "$(realpath "$AMPHI_KERNELS/default")"
-	config_args hostile "$@"
-	amphi --log "$BATS_TEST_TMPDIR/log" --log-level warning run --bundle "$BUNDLE" "$ID" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
-	runner=$!
-	WAIT=150 wait_for grep -q done "$BATS_TEST_TMPDIR/out" || { cat "$BATS_TEST_TMPDIR/log" "$BATS_TEST_TMPDIR/out" >&2; return 1; }
-}
-said() { grep -h "broke the rules" "$BATS_TEST_TMPDIR/log" "$BATS_TEST_TMPDIR/out" | grep -c "$1"; }
-complains() { [ "$(said "$1")" -ge 1 ]; }
 
 # bats test_tags=lab:vm
 @test "rings full of nonsense break the device and nothing else" {

@@ -5,6 +5,7 @@
 # virtio-net under traffic: megabytes in both directions between a machine, a container and the outside, in large frames.
 
 load helpers
+load hostile
 load network
 
 SIZE=6000000
@@ -55,11 +56,11 @@ sum_is() { [ "$(md5sum <"$1" 2>/dev/null)" = "$SUM" ]; }
 	before=$(packets tx)
 	# busybox's nc writes by the KiB: what is to go in large frames is written in large pieces
 	inside c socat -u -b 262144 "OPEN:$BUNDLE/rootfs/data/file" "TCP:$M:90"
-	wait_for sum_is "$BUNDLE/rootfs/data/to-machine"
+	WAIT=150 wait_for sum_is "$BUNDLE/rootfs/data/to-machine"
 	after=$(packets tx)
 	in_large_frames "$before" "$after"
 	hamphi exec m sh -c "nc -w 120 $C 92 </data/file"
-	wait_for sum_is "$BUNDLE/rootfs/data/from-machine"
+	WAIT=150 wait_for sum_is "$BUNDLE/rootfs/data/from-machine"
 	before=$(packets rx)
 	run -0 container hamphi exec c sh -c "busybox wget -q -O - http://$M:91/file | md5sum"
 	[ "$output" = "$SUM" ]
@@ -83,4 +84,59 @@ sum_is() { [ "$(md5sum <"$1" 2>/dev/null)" = "$SUM" ]; }
 	wait_for sum_is "$BATS_TEST_TMPDIR/from-machine"
 	run -0 on_host ip -o link
 	[[ "$output" != *tun* && "$output" != *": at"* ]]
+}
+
+# The monitor moves the frames itself, as where the host has no vhost-net.
+without_vhost() {
+	echo '{"vhostNet": false}' >"$BATS_TEST_TMPDIR/amphi.json"
+	export AMPHI_CONFIG=$BATS_TEST_TMPDIR/amphi.json
+}
+vhost_threads() { pgrep -c "^vhost-$(pid_of "$1")"; }
+
+@test "two processors, two pairs of queues: many flows at once" {
+	local want=0
+	[ -e /dev/vhost-net ] && [ "$AMPHI_VMM" = kvm ] && want=2
+	config '.annotations = {"amphi.vm.vcpus": "2"}'
+	head -c 300000 "$BUNDLE/rootfs/data/file" >"$BUNDLE/rootfs/data/part"
+	SUM=$(md5sum <"$BUNDLE/rootfs/data/part")
+	flows() {
+		local n url
+		url=http://$(address_of default m):91/part
+		rm -f "$BATS_TEST_TMPDIR"/got*
+		for n in 1 2 3 4 5 6; do
+			in_background on_host busybox wget -q -O "$BATS_TEST_TMPDIR/got$n" "$url"
+		done
+		for n in 1 2 3 4 5 6; do wait_for sum_is "$BATS_TEST_TMPDIR/got$n"; done
+	}
+	start_on m --network bridge -- busybox httpd -f -p 91 -h /data
+	run -0 hamphi exec m sh -c 'nproc; ls -d /sys/class/net/eth0/queues/rx-* | wc -l'
+	[ "$output" = $'2\n2' ]
+	[ "$(vhost_threads m)" = $want ]
+	flows
+	[ $want = 0 ] && return
+	hamphi delete --force m
+	without_vhost
+	start_on m --network bridge -- busybox httpd -f -p 91 -h /data
+	[ "$(vhost_threads m)" = 0 ]
+	flows
+	hamphi pause m
+	hamphi resume m
+	flows
+}
+
+@test "a network driver against every rule" {
+	[ "$AMPHI_VMM" = kvm ] || skip "the device is QEMU's"
+	RUN=(hamphi) OPTIONS=(--network bridge)
+	config '.annotations = {"amphi.vm.vcpus": "2"}'
+	hostile rings 1
+	cat "$BATS_TEST_TMPDIR/out" >&2
+	grep -q '^1: 13 patterns, [1-9]' "$BATS_TEST_TMPDIR/out"
+	status_is "$ID" running
+	hamphi delete --force "$ID"
+	rm "$BATS_TEST_TMPDIR/log"
+	SETTINGS='"vhostNet": false' hostile rings 1
+	cat "$BATS_TEST_TMPDIR/out" >&2
+	grep -q '^1: 13 patterns, [1-9]' "$BATS_TEST_TMPDIR/out"
+	complains virtio-net
+	status_is "$ID" running
 }

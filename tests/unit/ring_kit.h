@@ -26,6 +26,7 @@
 #define RING_MEM (8u << 20)
 #define RING_GPA 0x100000ULL
 #define RING_SIZE 64
+#define RING_QUEUES 5
 #define RING_BUF 4096u
 #define RING_TIMEOUT_MS 60000
 
@@ -43,7 +44,7 @@ struct ring_kit {
 	struct virtio_device *dev;
 	struct vm_memory mem;
 	uint8_t *ram;
-	struct ring_queue q[4];
+	struct ring_queue q[RING_QUEUES];
 	int call_fd;
 	int config_changes, failures;
 };
@@ -90,7 +91,7 @@ static inline void ring_start(struct ring_kit *k, struct virtio_device *dev, uns
 	dev->transport.failed = ring_failed;
 	dev->transport.config_changed = ring_config_changed;
 	dev->transport.arg = k;
-	dev->acked = 1ULL << VIRTIO_F_VERSION_1;
+	dev->acked |= 1ULL << VIRTIO_F_VERSION_1; /* to what the test has negotiated */
 	for (unsigned int n = 0; n < nqueues; n++) {
 		struct ring_queue *r = &k->q[n];
 		struct virtq *q = &dev->vq[n];
@@ -117,12 +118,12 @@ static inline void ring_start(struct ring_kit *k, struct virtio_device *dev, uns
 
 static inline void ring_stop(struct ring_kit *k)
 {
-	int kicks[4];
+	int kicks[RING_QUEUES];
 
-	for (int n = 0; n < 4; n++)
+	for (int n = 0; n < RING_QUEUES; n++)
 		kicks[n] = k->dev->vq[n].kick_fd;
 	virtio_free(k->dev);
-	for (int n = 0; n < 4; n++)
+	for (int n = 0; n < RING_QUEUES; n++)
 		if (kicks[n] >= 0)
 			close(kicks[n]);
 	close(k->call_fd);

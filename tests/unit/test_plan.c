@@ -141,6 +141,10 @@ static void configuration(void)
 	is_int(f.default_vmm, VMM_QEMU);
 	is_str(f.kernels ? f.kernels[0] : NULL, "a");
 	ok(f.annotations_may_name_paths);
+	ok(f.vhost_net);
+	plan_host_facts_free(&f);
+	is_int(facts("{\"vhostNet\":false}", &f, &err), 0);
+	ok(!f.vhost_net);
 	plan_host_facts_free(&f);
 	is_int(facts("{\"isolaton\":\"vm\"}", &f, &err), -EINVAL);
 	has_str(err.msg, "isolaton");

@@ -39,7 +39,8 @@ static void test_all(void)
 
 	spec_init(&s);
 	s.n_nics = 1;
-	s.nics[0].tap_fd = 12;
+	s.nics[0].queues = 1;
+	s.nics[0].tap_fds[0] = 12;
 	memcpy(s.nics[0].mac, "\x02\0\0\0\0\x0a", 6);
 	s.nics[0].mtu = 1400;
 	v = qemu_args_build(&s, &a, &err);

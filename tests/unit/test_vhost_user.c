@@ -56,6 +56,7 @@ static int activate(struct virtio_device *dev, struct err *err)
 	memset(&f->worker, 0, sizeof(f->worker));
 	f->worker.dev = dev;
 	f->worker.kind = LOCKDOWN_DEVICE;
+	f->worker.queues = VIRTIO_WORKER_ALL;
 	f->worker.kicked = kicked;
 	return virtio_worker_start(&f->worker, err);
 }
