@@ -15,6 +15,10 @@ vm_stat_is() { [ "$(vm_stat "$1")" = "$2" ]; }
 	config_args sleep 1000
 	detached
 	[ "$(amphi exec "$ID" nproc)" = 2 ]
+	# both work: field 39 is the processor that it ran on
+	amphi exec "$ID" sh -c 'for c in 0 1; do taskset $((c + 1)) sh -c "i=0; while [ \$i -lt 3000 ]; do i=\$((i + 1)); done
+		cut -d\  -f39 /proc/\$\$/stat >/cpu$c" & done; wait'
+	[ "$(cat "$BUNDLE/rootfs/cpu0" "$BUNDLE/rootfs/cpu1")" = $'0\n1' ]
 	run -0 amphi events --stats "$ID"
 	jq -e '.vm.vcpus == 2 and .vm.vcpusPresent >= 2 and .vm.memory == 335544320 and .vm.balloon == 0 and .vm.resident > 0
 		and .vm.host.memory > 0 and .data.memory.usage.limit == 209715200 and .data.pids.current == 1 and .data.cpu.usage.total > 0' <<<"$output"
@@ -52,4 +56,28 @@ vm_stat_is() { [ "$(vm_stat "$1")" = "$2" ]; }
 	touch "$BUNDLE/rootfs/end"
 	wait $runner || rc=$?
 	[ $rc -eq 137 ]
+}
+
+# bats test_tags=lab:vm
+@test "partition: free memory goes back to the host, and the balloon gives way when the machine has none left" {
+	local before full
+	need_program socat
+	config '.annotations = {"amphi.vm.memory": "176m"} | (.mounts[] | select(.destination == "/dev/shm")).options |= map(if startswith("size=") then "size=90m" else . end)'
+	config_args sleep 1000
+	detached
+	before=$(vm_stat .vm.resident)
+	amphi exec "$ID" dd if=/dev/zero of=/dev/shm/x bs=1M count=60
+	full=$(vm_stat .vm.resident)
+	# nobody asks for it: free pages are reported by themselves
+	amphi exec "$ID" rm /dev/shm/x
+	resident_below() { [ "$(vm_stat .vm.resident)" -lt "$1" ]; }
+	echo "# resident: $before, with 60 MiB $full" >&3
+	[ "$full" -gt $((before + 50000000)) ]
+	wait_for resident_below $((full - 40000000))
+	# 96 MiB stay for 88 and the kernel: what it lacks the balloon gives back
+	printf 'BALLOON 83886080\n' | timeout 60 socat -t 60 - "UNIX-CONNECT:$ROOT/$ID/agent.sock" | grep -q OK
+	wait_for vm_stat_is .vm.balloon 83886080
+	amphi exec "$ID" dd if=/dev/zero of=/dev/shm/x bs=1M count=88
+	[ "$(vm_stat .vm.balloon)" -lt 83886080 ]
+	[ "$(vm_stat .data.memory.usage.usage)" -gt 88000000 ]
 }

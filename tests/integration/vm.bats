@@ -149,12 +149,37 @@ teardown() { teardown_all; }
 	run -1 amphi state "$ID"
 }
 
-@test "a machine that is lost is no success" {
-	config_args sh -c 'echo c >/proc/sysrq-trigger; sleep 1000'
+# A workload that may write to /proc/sysrq-trigger.
+may_sysrq() {
 	config '.linux.maskedPaths = [] | .linux.readonlyPaths = [] | .process.capabilities.bounding += ["CAP_SYS_ADMIN"] | .process.capabilities.effective += ["CAP_SYS_ADMIN"] | .process.capabilities.permitted += ["CAP_SYS_ADMIN"]'
-	run amphi run --bundle "$BUNDLE" "$ID"
+}
+
+# bats test_tags=lab:vm
+@test "a kernel that panics: its words are in the log, the run ends without success, nothing stays" {
+	config_args sh -c 'echo c >/proc/sysrq-trigger; sleep 1000'
+	may_sysrq
+	run amphi --log "$BATS_TEST_TMPDIR/log" run --bundle "$BUNDLE" "$ID"
 	check_status 255
-	check_output "machine"
+	grep "level=error" "$BATS_TEST_TMPDIR/log" | grep -q "the machine's kernel: Kernel panic - not syncing: sysrq triggered crash"
+	grep -q "$ID: the machine was lost" "$BATS_TEST_TMPDIR/log"
+	[ ! -e "$ROOT/$ID" ]
+}
+
+@test "every process of the machine but its first killed at once is the end of the run" {
+	config_args sh -c 'echo i >/proc/sysrq-trigger; sleep 1000'
+	may_sysrq
+	run amphi run --bundle "$BUNDLE" "$ID"
+	[ "$status" = 137 ] || check_status 255 # as who tells of it is killed too
+	[ ! -e "$ROOT/$ID" ]
+}
+
+# bats test_tags=lab:vm
+@test "a machine is put down with its file systems written" {
+	cp "$HELPERS/mapped" "$BUNDLE/rootfs/bin/"
+	config_args mapped /file
+	run -7 amphi run --bundle "$BUNDLE" "$ID"
+	[ "$(tr -d m <"$BUNDLE/rootfs/file" | wc -c)" = 0 ]
+	[ "$(stat -c %s "$BUNDLE/rootfs/file")" = 1048576 ]
 }
 
 @test "signals reach the workload" {
