@@ -156,10 +156,17 @@ static int apply_devices(struct cgroup_manager *m, const struct oci_resources *r
 static int delegate(struct cgroup_manager *m, struct err *err)
 {
 	struct cgroup_dir *d = cgroup_dir_find(m, NULL);
-	int r = !m->params.delegate || !d || !d->made ? 0 :
-							cgroup_dir_chown(d, m->params.owner_uid, m->params.owner_gid);
+	int r;
 
-	return r < 0 ? err_sys(err, r, "cgroup: cannot give %s to the container's root", d->path) : 0;
+	/* only what is the container's alone: a directory that we made, or the scope made for it */
+	if (!m->params.delegate || !d || (!d->made && !m->scope))
+		return 0;
+	r = cgroup_dir_chown(d, m->params.owner_uid);
+	if (r == -EPERM && m->rootless) {
+		log_debug("cgroup: %s stays ours: uid %u is another user's", d->path, m->params.owner_uid);
+		return 0;
+	}
+	return r < 0 ? err_sys(err, r, "cgroup: cannot give %s to the container's user", d->path) : 0;
 }
 
 /* Limits and rules into directories that exist. */
@@ -329,6 +336,9 @@ int cgroup_enter_exec(struct cgroup_manager *m, pid_t pid, char *const *sub, pid
 		if (!below && text && inside(d, text))
 			continue;
 		r = cgroup_dir_enter(d, below, pid);
+		if ((r == -EACCES || r == -EPERM) && d->v2 && m->scope)
+			/* between two cgroups of a user only systemd moves processes */
+			r = cgroup_systemd_attach(m, below, pid, err);
 		if (r == -EBUSY && d->v2 && !below) {
 			/* the container passed controllers to children (systemd inside): only leaves take processes */
 			cleanup_free char *init_text = NULL, *at = NULL;

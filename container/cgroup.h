@@ -36,9 +36,8 @@ struct cgroup_params {
 	const char *cgroups_path; /* linux.cgroupsPath or NULL */
 	enum cgroup_driver driver;
 	bool rootless;   /* no privileges over the host: absence is tolerated when no limit is asked */
-	bool delegate;   /* new cgroup namespace and a writable cgroup mount: owner gets the directory */
-	uid_t owner_uid; /* host ids of the container's root; for delegate */
-	gid_t owner_gid;
+	bool delegate;   /* owner_uid gets the cgroup2 directory: see cgroup_plan_owner() */
+	uid_t owner_uid; /* an id of the host */
 	const struct oci_resources *resources; /* may be NULL */
 	const struct oci_pair *annotations;    /* of the config: org.systemd.property.NAME; may be NULL */
 	size_t n_annotations;

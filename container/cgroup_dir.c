@@ -345,13 +345,13 @@ int cgroup_dir_remove(struct cgroup_dir *d, unsigned int deadline_ms)
 	return 0;
 }
 
-int cgroup_dir_chown(const struct cgroup_dir *d, uid_t uid, gid_t gid)
+int cgroup_dir_chown(const struct cgroup_dir *d, uid_t uid)
 {
 	static const char *const fallback[] = { "cgroup.procs", "cgroup.subtree_control", "cgroup.threads", NULL };
 	cleanup_free char *text = NULL;
 	cleanup_strv char **files = NULL;
 
-	if (chown(d->path, uid, gid) < 0)
+	if (chown(d->path, uid, (gid_t)-1) < 0)
 		return -errno;
 	if (fd_slurp_at(AT_FDCWD, "/sys/kernel/cgroup/delegate", 65536, &text, NULL) == 0)
 		files = strv_split(text, '\n');
@@ -362,7 +362,7 @@ int cgroup_dir_chown(const struct cgroup_dir *d, uid_t uid, gid_t gid)
 			continue;
 		cleanup_free char *file = path_join(d->path, *f);
 
-		if (lchown(file, uid, gid) < 0 && errno != ENOENT)
+		if (lchown(file, uid, (gid_t)-1) < 0 && errno != ENOENT)
 			return -errno;
 	}
 	return 0;

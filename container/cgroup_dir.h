@@ -52,7 +52,7 @@ int cgroup_dir_procs(const struct cgroup_dir *d, pid_t **pids, size_t *n);
 /* Removes path with its children and the made ancestors that are empty, until deadline_ms passed. 0 or -errno. */
 int cgroup_dir_remove(struct cgroup_dir *d, unsigned int deadline_ms);
 /* Owner of the directory and its delegatable files. 0 or -errno. */
-int cgroup_dir_chown(const struct cgroup_dir *d, uid_t uid, gid_t gid);
+int cgroup_dir_chown(const struct cgroup_dir *d, uid_t uid);
 void cgroup_dir_release(struct cgroup_dir *d);
 
 /* The manager's directory for a controller (NULL: cgroup2), or NULL. Borrowed. */

@@ -120,9 +120,10 @@ int cgroup_fs_freeze(struct cgroup_dir *d, bool on, struct err *err)
 		events = openat(d->fd, "cgroup.events", O_RDONLY | O_CLOEXEC);
 		r = events < 0 ? -errno : fd_write_file_at(d->fd, "cgroup.freeze", on ? "1" : "0");
 	}
+	if (r == -ENOENT && access(d->path, F_OK) == 0)
+		r = -EOPNOTSUPP; /* the cgroup is there, its freezer is not */
 	if (r < 0)
-		return err_sys(err, r == -ENOENT && d->fd >= 0 ? -EOPNOTSUPP : r, "cgroup: %s %s",
-			       on ? "freeze" : "thaw", d->path);
+		return err_sys(err, r, "cgroup: %s %s", on ? "freeze" : "thaw", d->path);
 	for (;;) {
 		char text[256];
 		ssize_t n = pread(events, text, sizeof(text) - 1, 0);
@@ -149,5 +150,7 @@ int cgroup_fs_kill(struct cgroup_dir *d)
 {
 	int r = cgroup_dir_open(d);
 
-	return r < 0 ? r : fd_write_file_at(d->fd, "cgroup.kill", "1");
+	r = r < 0 ? r : fd_write_file_at(d->fd, "cgroup.kill", "1");
+	/* systemd removes a scope as soon as it is empty */
+	return r == -ENODEV || (r == -ENOENT && access(d->path, F_OK) < 0) ? 0 : r;
 }

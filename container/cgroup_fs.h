@@ -16,7 +16,7 @@ struct cgroup_dir;
 int cgroup_fs_enable(struct cgroup_dir *d, char *const *available, char *const *required, struct err *err);
 /* Writes cgroup.freeze and waits (10 s) until cgroup.events agrees. */
 int cgroup_fs_freeze(struct cgroup_dir *d, bool on, struct err *err);
-/* cgroup.kill: 0, -ENOENT where the kernel has none (before 5.14) or the cgroup is gone. */
+/* cgroup.kill: 0, also when the cgroup is gone; -ENOENT where the kernel has none (before 5.14). */
 int cgroup_fs_kill(struct cgroup_dir *d);
 
 #endif

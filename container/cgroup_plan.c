@@ -20,6 +20,35 @@
 #include "container/cgroup_host.h"
 #include "container/cgroup_limits.h"
 #include "container/cgroup_systemd.h"
+#include "container/idmap.h"
+#include "oci/config.h"
+
+/* The mount that counts is the last one there. */
+static bool writable_cgroups(const struct oci_config *c)
+{
+	bool ret = false;
+
+	for (size_t i = 0; i < c->n_mounts; i++) {
+		const struct oci_mount *m = &c->mounts[i];
+
+		if (!strcmp(m->destination, "/sys/fs/cgroup"))
+			ret = !str_empty(m->type) && str_starts(m->type, "cgroup") && !oci_mount_has(m, "ro");
+	}
+	return ret;
+}
+
+bool cgroup_plan_owner(const struct oci_config *config, uid_t *ret)
+{
+	const struct oci_linux *l = &config->linux_;
+	const struct oci_namespace *ns = &l->namespaces[OCI_NS_CGROUP];
+	int64_t uid =
+		idmap_to_host(l->uid_mappings, l->n_uid_mappings, config->has_process ? config->process.user.uid : 0);
+
+	if (!ns->present || ns->path || uid < 0 || !writable_cgroups(config))
+		return false;
+	*ret = (uid_t)uid;
+	return true;
+}
 
 static int check_path(const char *path, struct err *err)
 {

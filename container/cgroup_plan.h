@@ -4,10 +4,12 @@
 #define CONTAINER_CGROUP_PLAN_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "base/err.h"
 
 struct cgroup_manager;
+struct oci_config;
 
 /* Fills m->slice and m->scope (systemd) and m->dirs from m->params. */
 int cgroup_plan_dirs(struct cgroup_manager *m, struct err *err);
@@ -17,5 +19,11 @@ int cgroup_plan_check_limits(const struct cgroup_manager *m, struct err *err);
 int cgroup_plan_in_use(const struct cgroup_manager *m, struct err *err);
 /* Does the config ask for any limit (device rules do not count)? */
 bool cgroup_plan_limits_asked(const struct cgroup_manager *m);
+
+/*
+ * Does the container's cgroup belong to the user of its process? Only where it has a new cgroup namespace and cgroups
+ * mounted writable (config-linux.md#cgroup-ownership). *ret: the user's id on the host.
+ */
+bool cgroup_plan_owner(const struct oci_config *config, uid_t *ret);
 
 #endif

@@ -10,6 +10,8 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -161,6 +163,42 @@ static size_t cpu(struct dbus_body *b, const struct oci_cpu *c, bool v2)
 	return n;
 }
 
+/* Files that systemd has a property for: it would write its own value back. */
+static const struct {
+	const char *file, *property;
+} unified_numbers[] = {
+	{ "cpu.weight", "CPUWeight" }, { "memory.high", "MemoryHigh" }, { "memory.low", "MemoryLow" },
+	{ "memory.max", "MemoryMax" }, { "memory.min", "MemoryMin" },   { "memory.swap.max", "MemorySwapMax" },
+	{ "pids.max", "TasksMax" },
+};
+
+static size_t unified(struct dbus_body *b, const char *file, const char *value)
+{
+	uint64_t n = UINT64_MAX;
+
+	if (!strcmp(file, "cpuset.cpus") || !strcmp(file, "cpuset.mems"))
+		return cgroup_property_list(b, file[7] == 'c' ? "AllowedCPUs" : "AllowedMemoryNodes", value) == 0;
+	if (!strcmp(file, "cpu.max")) {
+		struct oci_cpu c = { .has_quota = true, .quota = -1 };
+		char quota[24];
+		int words = sscanf(value, "%23s %" SCNu64, quota, &c.period);
+
+		c.has_period = words == 2;
+		if (words < 1 || (strcmp(quota, "max") && (parse_u64(quota, &n) < 0 || n > INT64_MAX)))
+			return 0;
+		c.quota = n > INT64_MAX ? -1 : (int64_t)n;
+		return cpu(b, &c, true);
+	}
+	if (strcmp(value, "max") && parse_u64(value, &n) < 0)
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(unified_numbers); i++)
+		if (!strcmp(file, unified_numbers[i].file)) {
+			cgroup_property_u64(b, unified_numbers[i].property, n);
+			return 1;
+		}
+	return 0;
+}
+
 void cgroup_property_resources(struct dbus_body *b, const struct oci_resources *r, bool v2, size_t *ret_n)
 {
 	size_t n = 0;
@@ -179,6 +217,8 @@ void cgroup_property_resources(struct dbus_body *b, const struct oci_resources *
 				    v2 ? cgroup_limits_io_weight(r->block_io.weight) : r->block_io.weight);
 		n++;
 	}
+	for (size_t i = 0; r && v2 && i < r->n_unified; i++)
+		n += unified(b, r->unified[i].key, r->unified[i].value);
 	if (ret_n)
 		*ret_n = n;
 }

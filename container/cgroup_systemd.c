@@ -84,6 +84,8 @@ char *cgroup_systemd_expand(const char *slice)
 static int connect_manager(bool user, struct dbus *d, struct err *err)
 {
 	const char *runtime = getenv("XDG_RUNTIME_DIR"), *address = getenv("DBUS_SESSION_BUS_ADDRESS");
+	int r;
+
 	cleanup_free char *private = user ? xasprintf("%s/systemd/private", runtime ? runtime : "/nonexistent") :
 					    xstrdup("/run/systemd/private");
 	cleanup_free char *bus = !user                       ? xstrdup("/run/dbus/system_bus_socket") :
@@ -92,7 +94,13 @@ static int connect_manager(bool user, struct dbus *d, struct err *err)
 
 	if (dbus_connect(private, false, JOB_TIMEOUT_MS, d, NULL) == 0)
 		return 0;
-	return dbus_connect(bus, true, JOB_TIMEOUT_MS, d, err);
+	r = dbus_connect(bus, true, JOB_TIMEOUT_MS, d, err);
+	if (r == -ENOENT || r == -ECONNREFUSED)
+		return err_wrap(err,
+				user ? "no systemd of this user (a session, or loginctl enable-linger; "
+				       "XDG_RUNTIME_DIR)" :
+				       "no systemd");
+	return r;
 }
 
 int cgroup_systemd_user_root(char **ret, struct err *err)
@@ -256,6 +264,26 @@ int cgroup_systemd_start(struct cgroup_manager *m, pid_t pid, struct err *err)
 	return r;
 }
 
+int cgroup_systemd_attach(struct cgroup_manager *m, const char *sub, pid_t pid, struct err *err)
+{
+	cleanup_dbus struct dbus d = { .fd = -1 };
+	struct dbus_body body = { 0 };
+	cleanup_free char *below = !sub ? xstrdup("") : sub[0] == '/' ? xstrdup(sub) : xasprintf("/%s", sub);
+	size_t mark;
+	int r = connect_manager(m->user_bus, &d, err);
+
+	if (r < 0)
+		return r;
+	dbus_put_string(&body, m->scope);
+	dbus_put_string(&body, below);
+	mark = dbus_array_begin(&body, 4);
+	dbus_put_u32(&body, (uint32_t)pid);
+	dbus_array_end(&body, mark, 4);
+	r = dbus_call(&d, SERVICE, OBJECT, MANAGER, "AttachProcessesToUnit", "ssau", &body, NULL, NULL, NULL, err);
+	str_free(&body.data);
+	return r;
+}
+
 int cgroup_systemd_update(struct cgroup_manager *m, const struct oci_resources *res, struct err *err)
 {
 	cleanup_dbus struct dbus d = { .fd = -1 };
@@ -277,6 +305,14 @@ int cgroup_systemd_update(struct cgroup_manager *m, const struct oci_resources *
 	return r;
 }
 
+static bool scope_there(const struct cgroup_manager *m)
+{
+	for (size_t i = 0; i < m->n_dirs; i++)
+		if (access(m->dirs[i].path, F_OK) == 0)
+			return true;
+	return false;
+}
+
 int cgroup_systemd_stop(struct cgroup_manager *m, struct err *err)
 {
 	cleanup_dbus struct dbus d = { .fd = -1 };
@@ -284,6 +320,12 @@ int cgroup_systemd_stop(struct cgroup_manager *m, struct err *err)
 	struct err why = { 0 };
 	int r = connect_manager(m->user_bus, &d, err);
 
+	/* a manager that ended took its units along */
+	if (r < 0 && !scope_there(m)) {
+		if (err)
+			*err = (struct err){ 0 };
+		return 0;
+	}
 	r = r < 0 ? r : subscribe(&d, err);
 	if (r < 0)
 		return r;

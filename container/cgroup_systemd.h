@@ -23,6 +23,8 @@ char *cgroup_systemd_expand(const char *slice);
 int cgroup_systemd_user_root(char **ret, struct err *err);
 /* Starts the scope with pid in it and waits for the job. Resources become properties. */
 int cgroup_systemd_start(struct cgroup_manager *m, pid_t pid, struct err *err);
+/* Moves a process into the scope, or below it in sub (may be NULL). */
+int cgroup_systemd_attach(struct cgroup_manager *m, const char *sub, pid_t pid, struct err *err);
 /* Sets the properties of changed resources. */
 int cgroup_systemd_update(struct cgroup_manager *m, const struct oci_resources *r, struct err *err);
 /* Stops the scope (success when it is gone) and forgets a failed one. */

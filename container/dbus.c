@@ -304,19 +304,30 @@ int dbus_receive(struct dbus *d, struct dbus_message *ret, struct err *err)
 	return 0;
 }
 
-/* One line of the authentication dialogue, without its end. */
+/* One line of the authentication dialogue, without its end; what follows it stays in the socket. */
 static int auth_line(struct dbus *d, char *buf, size_t size)
 {
 	long long end = now_ms() + d->timeout_ms;
 	size_t n = 0;
 
-	/* byte by byte: messages may follow at once */
 	while (n < size - 1) {
+		/* a first byte is waited for, then as much is looked at as there is */
 		int r = read_until(d->fd, buf + n, 1, end);
+		ssize_t more =
+			r < 0 || buf[n] == '\n' ? 0 : recv(d->fd, buf + n + 1, size - n - 2, MSG_PEEK | MSG_DONTWAIT);
 
 		if (r < 0)
 			return r;
 		n++;
+		for (ssize_t i = 0; i < more; i++)
+			if (buf[n + (size_t)i] == '\n')
+				more = i + 1;
+		if (more > 0) {
+			r = read_until(d->fd, buf + n, (size_t)more, end);
+			if (r < 0)
+				return r;
+			n += (size_t)more;
+		}
 		if (n >= 2 && buf[n - 2] == '\r' && buf[n - 1] == '\n') {
 			buf[n - 2] = '\0';
 			return 0;
@@ -325,24 +336,24 @@ static int auth_line(struct dbus *d, char *buf, size_t size)
 	return -EBADMSG;
 }
 
+/*
+ * The whole dialogue in one piece, as sd-bus has it. Without a user's number the peer takes that of the socket's
+ * credentials: ours may be another one to it, because we may be in a user namespace. BEGIN must have been read before
+ * the first message comes: systemd leaves one that follows in the same read lying until something else arrives.
+ */
 static int authenticate(struct dbus *d, struct err *err)
 {
-	char uid[16], line[512];
-	cleanup_str struct str hello = { 0 };
-	int r;
+	static const char hello[] = "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n";
+	char line[512];
+	bool agreed = false;
+	int r = fd_write_all(d->fd, hello, sizeof(hello) - 1);
 
-	/* the user's number in decimal, in hexadecimal digits */
-	snprintf(uid, sizeof(uid), "%u", (unsigned int)geteuid());
-	str_addn(&hello, "\0", 1);
-	str_add(&hello, "AUTH EXTERNAL ");
-	for (const char *c = uid; *c; c++)
-		str_addf(&hello, "%02x", (unsigned char)*c);
-	str_add(&hello, "\r\n");
-	r = fd_write_all(d->fd, hello.s, hello.len);
-	r = r < 0 ? r : auth_line(d, line, sizeof(line));
-	if (r == 0 && !str_starts(line, "OK "))
+	for (int i = 0; r == 0 && i < 2; i++) {
+		r = auth_line(d, line, sizeof(line));
+		agreed = agreed || (r == 0 && str_starts(line, "OK "));
+	}
+	if (r == 0 && !agreed)
 		return err_set(err, -EACCES, "D-Bus: authentication refused: %s", line);
-	r = r < 0 ? r : fd_write_all(d->fd, "BEGIN\r\n", 7);
 	return r < 0 ? err_sys(err, r, "D-Bus: authentication") : 0;
 }
 

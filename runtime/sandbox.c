@@ -23,6 +23,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "container/cgroup_plan.h"
 #include "container/container.h"
 #include "container/hook.h"
 #include "container/intelrdt.h"
@@ -211,26 +212,6 @@ static void sandbox_record(struct sandbox *sb)
 	rec->phase = xstrdup("creating");
 }
 
-static bool sandbox_delegates(const struct oci_config *config)
-{
-	const struct oci_namespace *ns = &config->linux_.namespaces[OCI_NS_CGROUP];
-
-	if (!ns->present || ns->path)
-		return false;
-	for (size_t i = 0; i < config->n_mounts; i++)
-		if (!strcmp(config->mounts[i].destination, "/sys/fs/cgroup"))
-			return !oci_mount_has(&config->mounts[i], "ro");
-	return false;
-}
-
-static uint32_t sandbox_map_root(const struct oci_idmap *maps, size_t n, uint32_t own)
-{
-	for (size_t i = 0; i < n; i++)
-		if (maps[i].container_id == 0)
-			return maps[i].host_id;
-	return own;
-}
-
 /* Plans the cgroup; refuses one in use. No side effects. */
 static int sandbox_plan_cgroup(struct sandbox *sb, struct err *err)
 {
@@ -243,10 +224,10 @@ static int sandbox_plan_cgroup(struct sandbox *sb, struct err *err)
 		.cgroups_path = config->linux_.cgroups_path,
 		.driver = sb->plan.cgroup_driver,
 		.rootless = sb->plan.rootless,
-		.delegate = sandbox_delegates(config),
-		.owner_uid = sandbox_map_root(config->linux_.uid_mappings, config->linux_.n_uid_mappings, 0),
-		.owner_gid = sandbox_map_root(config->linux_.gid_mappings, config->linux_.n_gid_mappings, 0),
 	};
+	/* a machine's cgroup holds the monitor: what the container is given is inside */
+	if (sb->plan.isolation == ISOLATION_CONTAINER)
+		p->delegate = cgroup_plan_owner(config, &p->owner_uid);
 	r = sb->backend->limits(sb, &p->resources, err);
 	if (r < 0)
 		return r;

@@ -1,17 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 #
-# An ordinary user: $USERID with an own runtime directory $XDG, running a copy of the programs that it can reach.
+# An ordinary user: $USERID with an own runtime directory $XDG (setup_user's argument, or the test's), running a copy of the
+# programs that it can reach.
 
 USERID=4321
 
-setup_user() {
+setup_# A bundle of the user's as spec --rootless has it.
+setup_rootless() {
+	setup_bundle
+	setup_user "$@"
+	rm "$BUNDLE/config.json"
+	chown -R "$USERID:$USERID" "$BUNDLE"
+	(cd "$BUNDLE" && user "$BATS_TEST_TMPDIR/amphi" spec --rootless)
+	config '.process.terminal = false | .root.readonly = false | del(.linux.cgroupsPath)'
+	ID=rl-$$-$BATS_TEST_NUMBER
+}
+teardown_rootless() {
+	amphi_user delete --force "$ID" >/dev/null 2>&1 || true
+	teardown_all
+}
+# amphi as the user, in the bundle.
+amphi_user() { (cd "$BUNDLE" && user "$BATS_TEST_TMPDIR/amphi" "$@"); }
+
+user() {
 	need_root
 	need_program setpriv
 	chmod 755 "$BATS_TEST_TMPDIR" "$BATS_FILE_TMPDIR" "$BATS_SUITE_TMPDIR" "$BATS_RUN_TMPDIR" 2>/dev/null || true
 	cp "$AMPHI" "$AMPHI_BUILD/amphi-images" "$BATS_TEST_TMPDIR/"
-	XDG=$BATS_TEST_TMPDIR/xdg
-	mkdir -m 700 "$XDG"
+	XDG=${1:-$BATS_TEST_TMPDIR/xdg}
+	[ -d "$XDG" ] || mkdir -m 700 "$XDG"
 	chown "$USERID:$USERID" "$XDG"
 	user true || skip "needs programs that another user can run"
 	user unshare -U true 2>/dev/null || skip "needs user namespaces for users"

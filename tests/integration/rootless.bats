@@ -4,20 +4,8 @@
 load helpers
 load rootless.bash
 
-setup() {
-	setup_bundle
-	setup_user
-	rm "$BUNDLE/config.json"
-	chown -R "$USERID:$USERID" "$BUNDLE"
-	(cd "$BUNDLE" && user "$BATS_TEST_TMPDIR/amphi" spec --rootless)
-	config '.process.terminal = false | .root.readonly = false | del(.linux.cgroupsPath)'
-	chown "$USERID:$USERID" "$BUNDLE/config.json"
-	ID=rl-$$-$BATS_TEST_NUMBER
-}
-teardown() {
-	user "$BATS_TEST_TMPDIR/amphi" delete --force "$ID" >/dev/null 2>&1 || true
-	teardown_all
-}
+setup() { setup_rootless; }
+teardown() { teardown_rootless; }
 go() {
 	config_args sh -c "$1"
 	chown "$USERID:$USERID" "$BUNDLE/config.json"

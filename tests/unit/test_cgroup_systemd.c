@@ -139,6 +139,14 @@ int main(void)
 		      "CPUWeight:t=100;CPUQuotaPeriodUSec:t=50000;CPUQuotaPerSecUSec:t=250000;AllowedCPUs:ay=0302;");
 	is_properties("{\"cpu\":{\"shares\":1024},\"memory\":{\"limit\":5}}", false,
 		      "MemoryLimit:t=5;CPUShares:t=1024;");
+	is_properties(
+		"{\"unified\":{\"memory.high\":\"max\",\"cpu.max\":\"20000 50000\",\"cpuset.mems\":\"1\",\"pids.max\":"
+		"\"7\",\"hugetlb.2MB.max\":\"5\"}}",
+		true,
+		"MemoryHigh:t=18446744073709551615;CPUQuotaPeriodUSec:t=50000;CPUQuotaPerSecUSec:t=400000;"
+		"AllowedMemoryNodes:ay=02;TasksMax:t=7;");
+	is_properties("{\"unified\":{\"cpu.max\":\"max\",\"memory.max\":\"many\"}}", true,
+		      "CPUQuotaPerSecUSec:t=18446744073709551615;");
 	is_properties("{}", true, "");
 
 	is_annotation("org.systemd.property.CollectMode", "'inactive-or-failed'", "CollectMode:s=inactive-or-failed;");

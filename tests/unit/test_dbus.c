@@ -161,10 +161,15 @@ static void fake(int listener)
 	if (fd < 0 || read(fd, &nul, 1) != 1 || nul)
 		_exit(1);
 	read_line(fd, line, sizeof(line));
-	if (strncmp(line, "AUTH EXTERNAL 3", 15))
+	if (strcmp(line, "AUTH EXTERNAL\r\n"))
 		_exit(2);
-	fd_write_all(fd, "OK 1234\r\n", 9);
 	read_line(fd, line, sizeof(line));
+	if (strcmp(line, "DATA\r\n"))
+		_exit(3);
+	read_line(fd, line, sizeof(line));
+	if (strcmp(line, "BEGIN\r\n") || recv(fd, &nul, 1, MSG_DONTWAIT) >= 0)
+		_exit(4); /* nothing may follow before our answer */
+	fd_write_all(fd, "DATA\r\nOK 1234\r\n", 15);
 	receive(fd, &m);
 	if (strcmp(m.member, "Hello"))
 		_exit(6);

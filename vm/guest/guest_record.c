@@ -21,6 +21,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "container/cgroup.h"
+#include "container/cgroup_plan.h"
 #include "oci/config.h"
 
 #define RECORD_DIR "/run/amphi/containers"
@@ -121,10 +122,11 @@ int guest_record_cgroup(struct guest_record *rec, struct err *err)
 		.cgroups_path = c->linux_.cgroups_path,
 		.driver = CGROUP_DRIVER_FS,
 		.resources = c->linux_.has_resources ? &c->linux_.resources : NULL,
-		.delegate = c->linux_.namespaces[OCI_NS_CGROUP].present,
 	};
-	int r = cgroup_new(&p, &rec->cgroup, err);
+	int r;
 
+	p.delegate = cgroup_plan_owner(c, &p.owner_uid);
+	r = cgroup_new(&p, &rec->cgroup, err);
 	return r < 0 ? r : cgroup_create(rec->cgroup, err);
 }
 
