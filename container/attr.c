@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <linux/keyctl.h>
+#include <linux/mempolicy.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/personality.h>
@@ -62,6 +63,15 @@ static unsigned long *parse_mask(const char *list, size_t *ret_words)
 	}
 	*ret_words = highest / WORD_BITS + 1;
 	return steal_ptr(mask);
+}
+
+static unsigned int count_bits(const unsigned long *mask, size_t words)
+{
+	unsigned int n = 0;
+
+	for (size_t i = 0; mask && i < words; i++)
+		n += (unsigned int)__builtin_popcountl(mask[i]);
+	return n;
 }
 
 int attr_affinity(const char *list, const char *what, struct err *err)
@@ -127,8 +137,15 @@ int attr_memory_and_personality(const struct oci_config *c, struct err *err)
 					"linux.memoryPolicy.nodes: invalid memory policy node: not a list of nodes: %s",
 					m->nodes);
 		}
-		if (syscall(SYS_set_mempolicy, m->mode | (int)m->flags, mask, mask ? words * WORD_BITS + 1 : 0) < 0)
+		if (syscall(SYS_set_mempolicy, m->mode | (int)m->flags, mask, mask ? words * WORD_BITS + 1 : 0) < 0) {
+			unsigned int nodes = count_bits(mask, words);
+
+			if (errno == EINVAL && nodes && (m->mode == MPOL_DEFAULT || m->mode == MPOL_LOCAL))
+				return err_sys(err, -EINVAL,
+					       "linux.memoryPolicy: set_mempolicy: mode requires 0 nodes but got %u",
+					       nodes);
 			return err_sys(err, -errno, "linux.memoryPolicy: set_mempolicy");
+		}
 	}
 	if (c->linux_.has_personality && personality(c->linux_.personality_linux32 ? PER_LINUX32 : PER_LINUX) < 0)
 		return err_sys(err, -errno, "linux.personality");

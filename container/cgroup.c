@@ -291,6 +291,13 @@ static int check_controllers(const struct cgroup_manager *m, char *const *sub, s
 	return 0;
 }
 
+static bool climbs(const char *path)
+{
+	cleanup_strv char **words = strv_split(path, '/');
+
+	return strv_has(words, "..");
+}
+
 /* The part of --cgroup that concerns this hierarchy: *ret the path or NULL. */
 static int sub_for(const struct cgroup_dir *d, char *const *sub, char **ret, struct err *err)
 {
@@ -304,9 +311,9 @@ static int sub_for(const struct cgroup_dir *d, char *const *sub, char **ret, str
 
 		for (char **w = words; w && *w; w++)
 			ours = ours || dir_answers(d, *w);
-		if (str_starts(clean, ".."))
-			return err_set(err, -EINVAL,
-				       "--cgroup %s: bad sub cgroup path: outside of the container's cgroup", *sub);
+		if (climbs(colon ? colon + 1 : *sub))
+			return err_set(err, -EINVAL, "--cgroup: bad sub cgroup path: %s is not a sub cgroup path",
+				       colon ? colon + 1 : *sub);
 		if (ours) {
 			free(*ret);
 			*ret = xstrdup(clean);

@@ -3,8 +3,8 @@
  * From a directory of the host to "/" of the container.
  *
  * The child's mount namespace begins as a copy of the caller's. First no event may go from here to there: everything
- * becomes a slave (or what rootfsPropagation says; then the mount that holds the rootfs is made private, for attaching
- * to a shared one would show on the host). A first mount for "/" is made over root.path: so an ordinary user's container
+ * becomes a slave (or what rootfsPropagation says; then the mount that holds the rootfs is made a slave or private, for
+ * attaching to a shared one would show on the host). A first mount for "/" is made over root.path: so an ordinary user's container
  * has an overlay as its root, which nobody outside may mount. The rootfs is then a detached copy attached over itself, known by fd.
  * Masked and read-only paths are done after all mounts and hooks but before pivot_root, while the host's /dev/null and
  * procfs are still at hand: so neither can be the image's (CVE-2025-31133). Directories are hidden by one
@@ -31,18 +31,18 @@
 #include "container/mount_words.h"
 #include "oci/config.h"
 
-/* Makes the mount that holds path private; its mount point is path or one of its parents. */
-static int make_parent_private(const char *path, struct err *err)
+/* Cuts the mount that holds path off from its peers; its mount point is path or one of its parents. */
+static int make_parent(const char *path, unsigned long propagation, struct err *err)
 {
 	cleanup_free char *at = xstrdup(path);
 
 	for (;;) {
 		char *slash = strrchr(at, '/');
 
-		if (!mount(NULL, *at ? at : "/", NULL, MS_PRIVATE, NULL))
+		if (!mount(NULL, *at ? at : "/", NULL, propagation, NULL))
 			return 0;
 		if (errno != EINVAL || !slash || !*at)
-			return err_sys(err, -errno, "make the mount of %s private", path);
+			return err_sys(err, -errno, "set propagation of the mount of %s", path);
 		*slash = '\0';
 	}
 }
@@ -51,7 +51,9 @@ bool rootfs_is_mounted(const struct oci_config *config)
 {
 	const struct oci_mount *m = config->n_mounts ? &config->mounts[0] : NULL;
 
-	return m && !strcmp(m->destination, "/") && !str_empty(m->type) && !oci_mount_is_bind(m);
+	/* what is copied up needs the root below: mount_apply() does it */
+	return m && !strcmp(m->destination, "/") && !str_empty(m->type) && !oci_mount_is_bind(m) &&
+		!oci_mount_has(m, "tmpcopyup");
 }
 
 /* mounts[0] over the directory at path. */
@@ -77,9 +79,13 @@ static int mount_root(const struct oci_config *config, const char *path, struct 
 int rootfs_prepare(const struct oci_config *config, const char *path, int tree, struct err *err)
 {
 	unsigned long propagation = config->linux_.rootfs_propagation;
+	/* a slave hears of what the host mounts below it; nothing of ours may be seen there */
+	unsigned long quiet = propagation & MS_SLAVE ? MS_SLAVE : MS_PRIVATE;
+	/* what cannot be bound is private until the end: sources of mounts are among it; rootfs_enter() sets the flag */
+	unsigned long now = propagation & MS_UNBINDABLE ? MS_PRIVATE | (propagation & MS_REC) : propagation;
 	cleanup_fd int root = tree;
 
-	if (mount(NULL, "/", NULL, propagation ? propagation : MS_SLAVE | MS_REC, NULL) < 0)
+	if (mount(NULL, "/", NULL, now ? now : MS_SLAVE | MS_REC, NULL) < 0)
 		return err_sys(err, -errno, "set propagation of \"/\"");
 	if (rootfs_is_mounted(config)) {
 		int r = mount_root(config, path, err);
@@ -95,21 +101,15 @@ int rootfs_prepare(const struct oci_config *config, const char *path, int tree, 
 			return err_sys(err, -errno, "root.path: attach %s", path);
 		return steal_fd(root);
 	}
-	if ((propagation & (MS_SHARED | MS_UNBINDABLE)) && make_parent_private(path, err) < 0)
+	if (propagation && make_parent(path, quiet, err) < 0)
 		return err ? err->code : -EIO;
 	root = mount_clone(AT_FDCWD, path, true);
-	if (root == -EINVAL && (propagation & MS_UNBINDABLE)) {
-		/* what cannot be bound is made private for this moment; rootfs_enter() gives the flag back */
-		if (make_parent_private(path, err) < 0)
-			return err ? err->code : -EIO;
-		root = mount_clone(AT_FDCWD, path, true);
-	}
 	if (root < 0)
 		return err_sys(err, root, "root.path: %s", path);
 	if (move_mount(root, "", AT_FDCWD, path, MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_SYMLINKS) < 0)
 		return err_sys(err, -errno, "root.path: attach %s", path);
-	if (propagation && mount_set(root, false, 0, 0, MS_PRIVATE) < 0)
-		return err_sys(err, -errno, "root.path: make %s private", path);
+	if (propagation && mount_set(root, false, 0, 0, quiet) < 0)
+		return err_sys(err, -errno, "root.path: set propagation of %s", path);
 	return steal_fd(root);
 }
 

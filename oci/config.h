@@ -356,7 +356,7 @@ struct oci_seccomp {
 	bool has_default_errno_ret;
 	uint32_t default_errno_ret;
 	char **architectures; /* "SCMP_ARCH_X86_64", checked against the spec's list */
-	char **flags;         /* "SECCOMP_FILTER_FLAG_LOG", checked */
+	char **flags;         /* "SECCOMP_FILTER_FLAG_LOG", checked; NULL: the profile says nothing */
 	char *listener_path;
 	char *listener_metadata;
 	bool fail_unknown; /* unknown system calls are an error (crun's annotation) */

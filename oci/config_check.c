@@ -109,16 +109,21 @@ static int check_mounts(struct oci_config *c, struct err *err)
 		if (*m->destination != '/')
 			warn(c, "mount destination %s not absolute: taken from / (deprecated)", m->destination);
 		if (!m->n_uid_mappings != !m->n_gid_mappings)
-			return err_set(err, -EINVAL,
-				       "mounts[%zu]: id-mapped mounts need both uidMappings and gidMappings", i);
+			return err_set(
+				err, -EINVAL,
+				"mounts[%zu]: invalid mount: id-mapped mounts need both uidMappings and gidMappings",
+				i);
 		if ((ids || idmap) && !oci_mount_is_bind(m))
-			return err_set(err, -EINVAL, "mounts[%zu]: id-mapped mounts are only supported for bind mounts",
-				       i);
+			return err_set(
+				err, -EINVAL,
+				"mounts[%zu]: invalid mount: id-mapped mounts are only supported for bind mounts", i);
 		if (idmap && !ids && !private_ns(c, OCI_NS_USER))
-			return err_set(err, -EINVAL,
-				       "mounts[%zu]: id-mapped mounts without mappings need a user namespace", i);
+			return err_set(
+				err, -EINVAL,
+				"mounts[%zu]: invalid mount: id-mapped mounts without mappings need a user namespace",
+				i);
 		if (oci_mount_is_bind(m) && str_empty(m->source))
-			return err_set(err, -EINVAL, "mounts[%zu].source: required for a bind mount", i);
+			return err_set(err, -EINVAL, "mounts[%zu].source: invalid mount: required for a bind mount", i);
 	}
 	return 0;
 }

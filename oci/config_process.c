@@ -83,6 +83,12 @@ static int read_rlimit(const struct json *v, void *slot, struct err *err)
 	return json_u64(f, &l->hard, err);
 }
 
+/* An unknown word is told in runc's words, another type by its path alone as everywhere. */
+static int bad_word(const struct json *v, const char *what, struct err *err)
+{
+	return v->type == JSON_STRING ? err_wrap(err, "%s", what) : -EINVAL;
+}
+
 static int read_scheduler(const struct json *proc, struct oci_process *p, struct err *err)
 {
 	struct oci_scheduler *s = &p->scheduler;
@@ -93,7 +99,8 @@ static int read_scheduler(const struct json *proc, struct oci_process *p, struct
 		return r;
 	p->has_scheduler = true;
 	OCI_TRY(oci_req(v, "policy", &f, err));
-	OCI_TRY(oci_read_word(f, sched_policies, ARRAY_SIZE(sched_policies), &s->policy, err));
+	if (oci_read_word(f, sched_policies, ARRAY_SIZE(sched_policies), &s->policy, err) < 0)
+		return bad_word(f, "invalid scheduler policy", err);
 	OCI_TRY(json_opt_i32(v, "nice", &s->nice, err));
 	OCI_TRY(json_opt_i32(v, "priority", &s->priority, err));
 	OCI_TRY(json_opt_u64(v, "runtime", &s->runtime, err));
@@ -105,7 +112,8 @@ static int read_scheduler(const struct json *proc, struct oci_process *p, struct
 	json_for_each(w, flags) {
 		int bit;
 
-		OCI_TRY(oci_read_word(w, sched_flags, ARRAY_SIZE(sched_flags), &bit, err));
+		if (oci_read_word(w, sched_flags, ARRAY_SIZE(sched_flags), &bit, err) < 0)
+			return bad_word(w, "invalid scheduler flag", err);
 		s->flags |= 1ULL << bit;
 	}
 	return 1;
@@ -120,7 +128,8 @@ static int read_io_priority(const struct json *proc, struct oci_process *p, stru
 		return r;
 	p->has_io_priority = true;
 	OCI_TRY(oci_req(v, "class", &f, err));
-	OCI_TRY(oci_read_word(f, ioprio_classes, ARRAY_SIZE(ioprio_classes), &class, err));
+	if (oci_read_word(f, ioprio_classes, ARRAY_SIZE(ioprio_classes), &class, err) < 0)
+		return bad_word(f, "invalid ioPriority.Class", err);
 	p->io_priority_class = (enum oci_ioprio_class) class;
 	r = json_opt_i32(v, "priority", &p->io_priority, err);
 	if (r > 0 && (p->io_priority < 0 || p->io_priority > 7))

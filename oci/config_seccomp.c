@@ -47,6 +47,7 @@ static int read_words(const struct json *obj, const char *key, const char *const
 
 	if (r <= 0)
 		return r;
+	*ret = xcalloc(1, sizeof(**ret)); /* an empty list is not an absent one */
 	json_for_each(v, list) {
 		OCI_TRY(oci_read_word(v, words, n, &index, err));
 		strv_add(ret, words[index]);

@@ -267,8 +267,10 @@ static int events_main(const struct globals *g, const struct command *self, int 
 
 	if (i < 0)
 		return commands_end(i);
-	if (parse_duration_ms(o.interval, &interval_ms) < 0)
-		return err_set(err, EINVAL, "option --interval: invalid duration \"%s\"", o.interval);
+	if (parse_duration_ms(o.interval, &interval_ms) < 0 || !interval_ms)
+		return err_set(err, EINVAL,
+			       "option --interval: \"%s\": duration interval must be greater than 0 (500ms, 5s, 1m)",
+			       o.interval);
 	if (!interval_ms)
 		return err_set(err, EINVAL, "option --interval: duration interval must be greater than 0");
 	r = events_load(g, argv[i], &sb, err);

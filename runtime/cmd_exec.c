@@ -77,10 +77,11 @@ static int exec_user(const char *text, struct oci_user *u, struct err *err)
 	if (colon)
 		*colon++ = 0;
 	if (parse_u32(copy, &u->uid) < 0)
-		return err_set(err, EINVAL, "option --user: \"%s\" is not a number (names belong to the engine)", copy);
+		return err_set(err, EINVAL,
+			       "option --user: parsing %s as int for uid failed (names belong to the engine)", copy);
 	if (colon && parse_u32(colon, &u->gid) < 0)
-		return err_set(err, EINVAL, "option --user: \"%s\" is not a number (names belong to the engine)",
-			       colon);
+		return err_set(err, EINVAL,
+			       "option --user: parsing %s as int for gid failed (names belong to the engine)", colon);
 	return 0;
 }
 
@@ -143,8 +144,11 @@ static int exec_overlay(const struct exec_options *o, char *const *args, struct 
 		set_string(&p->selinux_label, o->label);
 	if (o->no_new_privs)
 		p->no_new_privileges = true;
-	for (char **e = o->env; e && *e; e++)
+	for (char **e = o->env; e && *e; e++) {
+		if (!strchr(*e, '=') || **e == '=')
+			return err_set(err, EINVAL, "option --env: invalid environment variable: \"%s\"", *e);
 		strv_add(&p->env, *e);
+	}
 	if (o->user)
 		r = exec_user(o->user, &p->user, err);
 	if (!r)
@@ -180,7 +184,7 @@ static int exec_process(struct sandbox *sb, const struct exec_options *o, char *
 		return r;
 	}
 	if (!*args)
-		return err_set(err, EINVAL, "exec: a command or --process is required");
+		return err_set(err, EINVAL, "exec: process args cannot be empty: a command or --process is required");
 	*ret = oci_process_dup(&sb->config->process);
 	return exec_overlay(o, args, *ret, err);
 }
@@ -206,8 +210,8 @@ static int exec_console(const struct exec_options *o, const struct oci_process *
 {
 	if (o->console_socket && *o->console_socket) {
 		if (!p->terminal || !o->detach)
-			return err_set(err, EINVAL,
-				       "cannot use console socket if amphi will not detach or allocate tty");
+			return err_set(err, EINVAL, "cannot use console socket if %s will not detach or allocate tty",
+				       commands_program());
 		req->console_socket = fd_unix_connect(o->console_socket);
 		if (req->console_socket < 0)
 			return err_sys(err, req->console_socket, "option --console-socket: %s", o->console_socket);
@@ -216,7 +220,8 @@ static int exec_console(const struct exec_options *o, const struct oci_process *
 	if (!p->terminal)
 		return 0;
 	if (o->detach)
-		return err_set(err, EINVAL, "cannot allocate tty if amphi will detach without setting console socket");
+		return err_set(err, EINVAL, "cannot allocate tty if %s will detach without setting console socket",
+			       commands_program());
 	return sandbox_console_pair(&req->console_socket, ret_peer, err);
 }
 

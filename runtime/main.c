@@ -121,7 +121,8 @@ static int main_open_log(const struct main_options *o, struct err *err)
 	if (o->log_format && !strcmp(o->log_format, "json"))
 		format = LOG_JSON;
 	else if (o->log_format && strcmp(o->log_format, "text"))
-		return err_set(err, EINVAL, "option --log-format: \"%s\" is neither text nor json", o->log_format);
+		return err_set(err, EINVAL, "option --log-format: invalid log-format: %s is neither text nor json",
+			       o->log_format);
 	if (o->log_level && log_level_parse(o->log_level, &level) < 0)
 		return err_set(err, EINVAL, "option --log-level: unknown level \"%s\"", o->log_level);
 	if (o->debug)

@@ -223,9 +223,11 @@ static int plan_machine(const struct globals *g, const struct create_request *re
 static int plan_terminal(const struct create_request *req, struct plan *p, struct err *err)
 {
 	if (p->terminal && req->detach && !req->console_socket)
-		return err_set(err, EINVAL, "cannot allocate tty if amphi will detach without setting console socket");
+		return err_set(err, EINVAL, "cannot allocate tty if %s will detach without setting console socket",
+			       commands_program());
 	if ((!p->terminal || !req->detach) && req->console_socket)
-		return err_set(err, EINVAL, "cannot use console socket if amphi will not detach or allocate tty");
+		return err_set(err, EINVAL, "cannot use console socket if %s will not detach or allocate tty",
+			       commands_program());
 	return 0;
 }
 

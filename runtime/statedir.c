@@ -30,14 +30,14 @@ int statedir_check_id(const char *id, struct err *err)
 	if (!n)
 		return err_set(err, EINVAL, "container id cannot be empty");
 	if (n > 255 || !strcmp(id, ".") || !strcmp(id, ".."))
-		return err_set(err, EINVAL, "invalid container id: \"%.64s\"", id);
+		return err_set(err, EINVAL, "invalid container ID format: \"%.64s\"", id);
 	for (size_t i = 0; i < n; i++) {
 		char c = id[i];
 		bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
 			c == '+' || c == '-' || c == '.';
 
 		if (!ok || (!i && c == '.'))
-			return err_set(err, EINVAL, "invalid container id: \"%.64s\"", id);
+			return err_set(err, EINVAL, "invalid container ID format: \"%.64s\"", id);
 	}
 	return 0;
 }

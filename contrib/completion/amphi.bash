@@ -38,6 +38,7 @@ _amphi() {
 	--log-format) words="text json" ;;
 	--log-level) words="error warning info debug" ;;
 	--cgroup-manager) words="cgroupfs systemd disabled" ;;
+	--format | -f) words="table json" ;;
 	--network) words="none host bridge pasta $(amphi network ls -q 2>/dev/null)" ;;
 	--root | --bundle | -b | --log | --process | --pid-file | --console-socket | --resources)
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")

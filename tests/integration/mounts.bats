@@ -176,17 +176,25 @@ flags_of() { printf "awk '\$5 == \"%s\" { print \$6 }' /proc/self/mountinfo" "$1
 
 @test "mounts: rootfsPropagation" {
 	local p
-	for p in slave private shared rshared unbindable; do
+	for p in slave private shared rshared unbindable runbindable; do
 		# nothing propagates out of a machine
 		! is_vm || [ $p = slave ] || [ $p = private ] || continue
 		config '.linux.rootfsPropagation = $p' --arg p "$p"
 		go "awk '\$5 == \"/\" { print \$7, \$8 }' /proc/self/mountinfo"
 		case $p in
 		*shared) check_output "shared:" ;;
-		unbindable) check_output "unbindable" ;;
+		*unbindable) check_output "unbindable" ;;
 		private) [[ "$output" == "- "* ]] ;;
 		*) [[ "$output" == master:* || "$output" == "- "* ]] ;;
 		esac
+	done
+	# a slave of what is shared on the host, which sees nothing of it
+	skip_in_vm "its root is not the host's"
+	for p in slave rslave; do
+		config '.linux.rootfsPropagation = $p' --arg p "$p"
+		run -0 unshare -m sh -c 'mount --make-rshared /; n=$(wc -l </proc/self/mountinfo); "$@" </dev/null; echo $((n - $(wc -l </proc/self/mountinfo)))' \
+			sh "$AMPHI" --root "$ROOT" run --bundle "$BUNDLE" "$ID"
+		[[ "${lines[0]}" == master:* && "${lines[1]}" == 0 ]]
 	done
 }
 

@@ -113,7 +113,7 @@ member() { # SUFFIX [cri-o]
 	check_output "the pod's sandbox no-such-one does not exist"
 	config '.annotations["io.kubernetes.cri.sandbox-id"] = "../x"'
 	run -1 amphi create --bundle "$BUNDLE" "$ID"
-	check_output "invalid container id"
+	check_output "invalid container ID format"
 	amphi delete --force "$SANDBOX"
 	wait_for status_is "$a" stopped
 	amphi delete "$a"

@@ -141,7 +141,7 @@ static void rules(void)
 	     ",\"mounts\":[{\"destination\":\"/m\",\"source\":\"/s\",\"options\":[\"bind\",\"ridmap=uids=@5-5-5\"]}]",
 	     "mounts[0].options: \"ridmap=uids=@5-5-5\": \"@5-5-5\" is not mapped in the container's user namespace");
 	with("", ",\"mounts\":[{\"destination\":\"/m\",\"source\":\"/s\",\"options\":[\"bind\",\"idmap=uids=0-1-1\"]}]",
-	     "mounts[0]: id-mapped mounts need both uidMappings and gidMappings");
+	     "mounts[0]: invalid mount: id-mapped mounts need both uidMappings and gidMappings");
 	with("", ",\"linux\":{\"memoryPolicy\":{}}", NULL);
 	with("", ",\"linux\":{\"memoryPolicy\":{\"nodes\":\"0\"}}",
 	     "linux.memoryPolicy: invalid memory policy mode: required");
@@ -158,7 +158,7 @@ static void rules(void)
 	with("", ",\"linux\":{\"resources\":{\"blockIO\":{\"weight\":65536}}}",
 	     "linux.resources.blockIO.weight: expected an unsigned 16-bit integer");
 	with("", ",\"mounts\":[{\"destination\":\"/a\",\"type\":\"bind\"}]",
-	     "mounts[0].source: required for a bind mount");
+	     "mounts[0].source: invalid mount: required for a bind mount");
 	with("", ",\"mounts\":[{\"source\":\"/a\"}]", "mounts[0].destination: required");
 	with("", ",\"hooks\":{\"poststart\":[{\"path\":\"/a\",\"timeout\":0}]}",
 	     "hooks.poststart[0].timeout: must be greater than zero");
