@@ -97,6 +97,10 @@ int cgroup_fs_enable(struct cgroup_dir *d, char *const *available, char *const *
 
 	if (!lacking)
 		return 0;
+	if (why.code == -EACCES || why.code == -EPERM)
+		return err_set(err, why.code,
+			       "cgroup: controller %s is not available in %s: it was not delegated to this user",
+			       lacking[0], d->path);
 	if (why.code)
 		return err_set(err, why.code, "cgroup: %s", why.msg);
 	return err_set(err, -ENOENT, "cgroup: controller %s is not available in %s", lacking[0], d->path);

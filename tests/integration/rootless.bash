@@ -6,7 +6,19 @@
 
 USERID=4321
 
-setup_# A bundle of the user's as spec --rootless has it.
+setup_user() {
+	need_root
+	need_program setpriv
+	chmod 755 "$BATS_TEST_TMPDIR" "$BATS_FILE_TMPDIR" "$BATS_SUITE_TMPDIR" "$BATS_RUN_TMPDIR" 2>/dev/null || true
+	cp "$AMPHI" "$AMPHI_BUILD/amphi-images" "$BATS_TEST_TMPDIR/"
+	XDG=${1:-$BATS_TEST_TMPDIR/xdg}
+	[ -d "$XDG" ] || mkdir -m 700 "$XDG"
+	chown "$USERID:$USERID" "$XDG"
+	user true || skip "needs programs that another user can run"
+	user unshare -U true 2>/dev/null || skip "needs user namespaces for users"
+}
+
+# A bundle of the user's as spec --rootless has it.
 setup_rootless() {
 	setup_bundle
 	setup_user "$@"
@@ -22,18 +34,6 @@ teardown_rootless() {
 }
 # amphi as the user, in the bundle.
 amphi_user() { (cd "$BUNDLE" && user "$BATS_TEST_TMPDIR/amphi" "$@"); }
-
-user() {
-	need_root
-	need_program setpriv
-	chmod 755 "$BATS_TEST_TMPDIR" "$BATS_FILE_TMPDIR" "$BATS_SUITE_TMPDIR" "$BATS_RUN_TMPDIR" 2>/dev/null || true
-	cp "$AMPHI" "$AMPHI_BUILD/amphi-images" "$BATS_TEST_TMPDIR/"
-	XDG=${1:-$BATS_TEST_TMPDIR/xdg}
-	[ -d "$XDG" ] || mkdir -m 700 "$XDG"
-	chown "$USERID:$USERID" "$XDG"
-	user true || skip "needs programs that another user can run"
-	user unshare -U true 2>/dev/null || skip "needs user namespaces for users"
-}
 
 user() {
 	setpriv --reuid "$USERID" --regid "$USERID" --clear-groups env -u AMPHI_STORE XDG_RUNTIME_DIR="$XDG" XDG_DATA_HOME="$XDG/data" HOME=/nonexistent "$@"
