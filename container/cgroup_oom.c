@@ -67,6 +67,20 @@ int cgroup_oom_open(const struct cgroup_manager *m, struct err *err)
 	return err_set(err, -EOPNOTSUPP, "cgroup: this container has no memory cgroup to watch");
 }
 
+unsigned long long cgroup_oom_kills(const struct cgroup_manager *m)
+{
+	const struct cgroup_dir *v1 = cgroup_dir_find(m, "memory"), *v2 = cgroup_dir_find(m, NULL);
+	cleanup_free char *text = NULL;
+	unsigned long long n = 0;
+	int r = v1 ? cgroup_dir_read(v1, "memory.oom_control", &text) :
+		v2 ? cgroup_dir_read(v2, "memory.events", &text) :
+		     -ENOENT;
+
+	if (r >= 0)
+		cgroup_dir_key(text, "oom_kill", &n);
+	return n;
+}
+
 int cgroup_oom_read(const struct cgroup_manager *m, int fd, unsigned long long *seen)
 {
 	const struct cgroup_dir *v1 = cgroup_dir_find(m, "memory"), *v2 = cgroup_dir_find(m, NULL);

@@ -18,4 +18,7 @@ int cgroup_oom_open(const struct cgroup_manager *m, struct err *err);
  */
 int cgroup_oom_read(const struct cgroup_manager *m, int fd, unsigned long long *seen);
 
+/* Kills counted so far; 0 where the cgroup is gone or does not count them. */
+unsigned long long cgroup_oom_kills(const struct cgroup_manager *m);
+
 #endif

@@ -507,6 +507,8 @@ bool oci_mount_exported(const struct oci_mount *m);
 bool oci_mount_has(const struct oci_mount *m, const char *word);
 /* Is it a bind mount: option bind or rbind, or type "bind"? */
 bool oci_mount_is_bind(const struct oci_mount *m);
+/* Does the device cgroup's last rule allow everything? Engines say "privileged" so, and name each device of the host. */
+bool oci_resources_all_devices(const struct oci_resources *r);
 
 /* Words and back. Names return NULL, numbers -1, when unknown. */
 const char *oci_namespace_word(enum oci_namespace_kind kind);   /* "network" */

@@ -455,3 +455,11 @@ char *oci_resources_write(const struct oci_resources *r)
 	json_w_object_end(&w);
 	return json_w_steal(&w);
 }
+
+bool oci_resources_all_devices(const struct oci_resources *r)
+{
+	const struct oci_device_rule *last = r->n_devices ? &r->devices[r->n_devices - 1] : NULL;
+
+	return last && last->allow && last->type == 'a' && !last->has_major && !last->has_minor && last->r && last->w &&
+		last->m;
+}

@@ -44,6 +44,8 @@
 
 /* How long a killed monitor may take to die. */
 #define BACKEND_KILL_TIMEOUT_MS 60000
+/* How long a killed workload may take to end: its machine writes back what it holds of the host's files. */
+#define BACKEND_KILL_GRACE_MS 10000
 #define PAUSED "paused"
 
 static int verb_check(const struct plan *plan, struct err *err)
@@ -98,9 +100,8 @@ static int verb_limits(struct sandbox *sb, const struct oci_resources **ret, str
 	if (r < 0)
 		return r;
 	jail_limits(sb->config, mc->config.memory_bytes, mc->qemu, &mc->limits);
-	/* what is here of a pod's member only relays: its limits hold in the machine */
 	if (mc->pod.sandbox)
-		mc->limits = (struct oci_resources){ .devices = mc->limits.devices, .n_devices = mc->limits.n_devices };
+		jail_member_limits(&mc->limits);
 	*ret = &mc->limits;
 	sb->tap_queues = vm_nic_queues(mc->config.vcpus);
 	return 0;
@@ -166,6 +167,7 @@ static int verb_create(struct sandbox *sb, struct err *err)
 	child = sv[1];
 	mc->monitor.control = child;
 	mc->monitor.terminal = sb->config->process.terminal;
+	mc->monitor.limit = mc->limits.has_memory ? (uint64_t)mc->limits.memory.limit : 0;
 	if (!mc->pod.sandbox)
 		mc->monitor.spec.agent_listen_fd = fd_unix_listen(sock, 128, SOCK_STREAM);
 	if (!mc->pod.sandbox && mc->monitor.spec.agent_listen_fd < 0)
@@ -397,6 +399,21 @@ static int verb_exec(struct sandbox *sb, const struct exec_request *req, struct 
 	return r;
 }
 
+/* Waits for the end of the process; false when the time was over first. */
+static bool ends_within(const struct sandbox *sb, int ms)
+{
+	cleanup_fd int pidfd = fd_pidfd_open(sb->rec.pid);
+	int r;
+
+	if (pidfd < 0 || !sandbox_alive(sb))
+		return true;
+	do
+		r = poll(&(struct pollfd){ .fd = pidfd, .events = POLLIN }, 1, ms);
+	while (r < 0 && errno == EINTR);
+	return r != 0;
+}
+
+/* What a guest cannot end (it does not answer, or its processes wait for a device that is broken) ends with its machine. */
 static int verb_kill(struct sandbox *sb, int sig, bool all, struct err *err)
 {
 	cleanup_free char *sock = agent_socket(sb);
@@ -405,8 +422,9 @@ static int verb_kill(struct sandbox *sb, int sig, bool all, struct err *err)
 	if (!sandbox_alive(sb))
 		return all ? 0 : not_running(err);
 	r = agent_kill(sock, sb->rec.id, sig, all, err);
-	/* a guest that does not answer is killed with its machine */
-	if ((r == -ENOTCONN || r == -ETIMEDOUT) && sig == SIGKILL)
+	if (r == 0 && sig == SIGKILL && !ends_within(sb, BACKEND_KILL_GRACE_MS))
+		(void)container_kill(sb->rec.pid, sb->rec.start_time, SIGKILL, NULL);
+	else if ((r == -ENOTCONN || r == -ETIMEDOUT) && sig == SIGKILL)
 		r = container_kill(sb->rec.pid, sb->rec.start_time, SIGKILL, err);
 	else if (r == -ENOTCONN && !sandbox_alive(sb))
 		r = not_running(err);
@@ -537,7 +555,6 @@ static int verb_ps(struct sandbox *sb, struct ps_entry **ret, struct err *err)
 
 static int verb_wait(struct sandbox *sb, int *ret_status, struct err *err)
 {
-	cleanup_fd int pidfd = -1;
 	int r;
 
 	*ret_status = 0;
@@ -546,13 +563,9 @@ static int verb_wait(struct sandbox *sb, int *ret_status, struct err *err)
 	r = child_wait(sb->rec.pid, ret_status);
 	if (r != -ECHILD)
 		return r < 0 ? err_sys(err, r, "wait for %d", sb->rec.pid) : 0;
-	pidfd = fd_pidfd_open(sb->rec.pid);
-	if (pidfd < 0 || !sandbox_alive(sb))
-		return 0;
-	do
-		r = poll(&(struct pollfd){ .fd = pidfd, .events = POLLIN }, 1, BACKEND_KILL_TIMEOUT_MS);
-	while (r < 0 && errno == EINTR);
-	return r == 0 ? err_set(err, -ETIMEDOUT, "the monitor, process %d, does not end", sb->rec.pid) : 0;
+	return ends_within(sb, BACKEND_KILL_TIMEOUT_MS) ?
+		0 :
+		err_set(err, -ETIMEDOUT, "the monitor, process %d, does not end", sb->rec.pid);
 }
 
 /* The addresses that a joined machine took over go back to a namespace that lives on. */

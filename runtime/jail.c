@@ -362,3 +362,13 @@ void jail_limits(const struct oci_config *config, unsigned long long machine_byt
 		ret->memory.limit = (int64_t)(machine_bytes + jail_overhead(qemu));
 	}
 }
+
+void jail_member_limits(struct oci_resources *limits)
+{
+	struct oci_resources all = *limits;
+
+	*limits = (struct oci_resources){ .devices = all.devices, .n_devices = all.n_devices };
+	limits->has_memory = all.has_memory;
+	limits->memory.has_limit = all.has_memory;
+	limits->memory.limit = MONITOR_BYTES;
+}

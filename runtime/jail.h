@@ -50,4 +50,10 @@ unsigned long long jail_overhead(bool qemu);
 void jail_limits(const struct oci_config *config, unsigned long long machine_bytes, bool qemu,
 		 struct oci_resources *ret);
 
+/*
+ * What is left of them for the process of a pod's member, which only relays: its limits hold in the machine. One of memory
+ * becomes a small one, for what happens at it (oomfill.h).
+ */
+void jail_member_limits(struct oci_resources *limits);
+
 #endif

@@ -28,6 +28,7 @@
 #include "base/log.h"
 #include "container/tty.h"
 #include "runtime/jail.h"
+#include "runtime/oomfill.h"
 #include "vm/lockdown.h"
 #include "vm/streams.h"
 
@@ -164,6 +165,8 @@ static int relay(struct monitor *m, struct machine *mc, struct agent_session *s)
 	struct err err = { 0 };
 	int r = streams_run(&st, &err);
 
+	if (r >= 0 && st.oom)
+		oomfill(m->limit, mc->lost_fd);
 	if (r >= 0)
 		return r;
 	log_error("%s: %s", m->spec.name, mc->err.code ? mc->err.msg : err.msg);

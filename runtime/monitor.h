@@ -15,6 +15,7 @@ struct monitor {
 	struct vm_spec spec; /* without nics and export_fd */
 	int control;         /* the child's end of the control socket (seqpacket) */
 	bool terminal;       /* fds 0–2 are the slave of a terminal */
+	uint64_t limit;      /* bytes that the cgroup of this process may have; 0: without a limit */
 };
 
 /* Entry function of the jail; arg is struct monitor. Returns the workload's exit status. */

@@ -73,7 +73,10 @@ static int check_mounts(const struct oci_config *c, bool member, struct err *err
 	return 0;
 }
 
-/* Devices that every kernel has under the same numbers. */
+/*
+ * Devices that every kernel has under the same numbers. Who may use all devices (--privileged of engines) gets those of the
+ * machine (guest_record.c).
+ */
 static int check_devices(const struct oci_linux *l, struct err *err)
 {
 	static const struct {
@@ -82,6 +85,8 @@ static int check_devices(const struct oci_linux *l, struct err *err)
 	} known[] = { { 'c', 1, 3 }, { 'c', 1, 5 }, { 'c', 1, 7 }, { 'c', 1, 8 },    { 'c', 1, 9 },   { 'c', 1, 11 },
 		      { 'c', 5, 0 }, { 'c', 5, 1 }, { 'c', 5, 2 }, { 'c', 10, 229 }, { 'c', 10, 200 } };
 
+	if (l->has_resources && oci_resources_all_devices(&l->resources))
+		return 0;
 	for (size_t i = 0; i < l->n_devices; i++) {
 		const struct oci_device *d = &l->devices[i];
 		bool found = d->type == 'p';

@@ -57,7 +57,7 @@ enum proto_type {
 	PROTO_ERROR,   /* CODE, TEXT */
 	PROTO_DATA,    /* TEXT */
 	PROTO_SESSION, /* PID (in the guest), PORT, TOKEN */
-	PROTO_EXIT,    /* STATUS: 0..255, 128 + signal */
+	PROTO_EXIT,    /* STATUS: 0..255, 128 + signal; OOM */
 	/* further requests */
 	PROTO_STATS,  /* ID → DATA: members of runc's "data" object; VCPUS: processors online */
 	PROTO_EVENTS, /* ID → OK, then a DATA "oom" for each out-of-memory kill until the container ends */
@@ -87,6 +87,7 @@ enum proto_tag {
 	PROTO_F_STREAMS, /* CREATE, EXEC: bit mask of the streams wanted (1 stdin, 2 stdout, 4 stderr) */
 	PROTO_F_OPTIONS, /* CREATE, EXEC: JSON object of the verb's lesser options */
 	PROTO_F_VCPUS,   /* MACHINE: how many processors shall be online, of those present */
+	PROTO_F_OOM,     /* EXIT: 1 when the container was killed for want of memory */
 	PROTO_TAG_MAX,
 };
 

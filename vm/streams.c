@@ -193,6 +193,7 @@ static int take_message(struct relay *r, struct err *err)
 	if (status > 255)
 		return err_set(err, -EPROTO, "agent: exit status out of range");
 	r->status = (int)status;
+	r->s->oom = proto_u32_or(&m, PROTO_F_OOM, 0);
 	r->exited = true;
 	r->in.from = -1;
 	r->in.len = 0;

@@ -17,6 +17,7 @@ struct streams {
 	bool terminal;       /* in is a terminal: made raw while relaying, its size follows SIGWINCH */
 	bool signals;        /* forward TERM, INT, HUP, QUIT, USR1, USR2, WINCH, CONT received by us */
 	int lost_fd;         /* readable when the machine ended; -1: none */
+	bool oom;            /* set at the end: the container was killed for want of memory */
 };
 
 /*

@@ -90,18 +90,37 @@ engine_stop() {
 	wait_for gone "$1" || kill -9 "$1"
 }
 
-# A containerd of our own at $E/containerd.sock; its pid in $E/containerd.pid.
-engine_containerd() {
+# A containerd of our own at $E/containerd.sock; its pid in $E/containerd.pid. With "cri": Kubernetes' plugin, with the handlers
+# of contrib/engine and the CNI configuration in $E/cni.
+engine_containerd() { # [cri]
+	local off='"io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.aufs"'
+	[ "${1:-}" = cri ] || off+=', "io.containerd.grpc.v1.cri"'
 	cat >"$E/containerd.toml" <<-END
 		version = 2
 		root = "$E/containerd-root"
 		state = "$E/containerd-state"
-		disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.aufs"]
+		disabled_plugins = [$off]
 		[grpc]
 		address = "$E/containerd.sock"
 		[ttrpc]
 		address = "$E/containerd.ttrpc"
 	END
+	[ "${1:-}" != cri ] || {
+		sed "s,/usr/local/bin/amphi[-a-z]*,$(engine_runtime)," "$AMPHI_TOP/contrib/engine/containerd.toml" | grep -v '^version'
+		cat <<-END
+			[plugins."io.containerd.grpc.v1.cri"]
+			sandbox_image = "localhost/pause:1"
+			stream_server_address = "127.0.0.1"
+			disable_apparmor = true
+			restrict_oom_score_adj = true
+			[plugins."io.containerd.grpc.v1.cri".containerd]
+			snapshotter = "native"
+			default_runtime_name = "amphi"
+			[plugins."io.containerd.grpc.v1.cri".cni]
+			conf_dir = "$E/cni"
+			bin_dir = "/usr/lib/cni"
+		END
+	} >>"$E/containerd.toml"
 	engine_daemon containerd --config "$E/containerd.toml" >"$E/containerd.log" 2>&1 3>&- &
 	echo $! >"$E/containerd.pid"
 	wait_for command ctr --address "$E/containerd.sock" version || { tail -5 "$E/containerd.log" >&2; return 1; }

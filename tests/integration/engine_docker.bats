@@ -120,7 +120,7 @@ teardown_file() {
 	check_output 137
 	run docker_run --name "$NAME-o" --memory 32m --memory-swap 32m bb:1 sh -c 'x=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; while :; do x=$x$x; done'
 	check_status 137
-	is_vm || [ "$(docker inspect -f '{{.State.OOMKilled}}' "$NAME-o")" = true ]
+	[ "$(docker inspect -f '{{.State.OOMKilled}}' "$NAME-o")" = true ]
 	docker_run -d --name "$NAME-r" --restart on-failure:2 bb:1 sh -c 'echo attempt; exit 3' >/dev/null
 	ended() { [ "$(docker inspect -f '{{.State.Status}} {{.RestartCount}} {{.State.ExitCode}}' "$NAME-r")" = "exited 2 3" ]; }
 	wait_for ended

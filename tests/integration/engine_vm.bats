@@ -137,7 +137,7 @@ logged() { engine_podman logs m 2>&1 | grep -q "$1"; }
 }
 
 @test "machine under podman: what cannot be is refused by name" {
-	for option in "--pid host" "--ipc host" "--privileged" "--device /dev/loop-control"; do
+	for option in "--pid host" "--ipc container:m" "--pid container:m" "--device /dev/loop-control"; do
 		# shellcheck disable=SC2086
 		run -126 pod_run --rm $option bb:1 true
 		check_output "in a machine (--isolation vm)"

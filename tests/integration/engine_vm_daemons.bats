@@ -98,11 +98,13 @@ inspect() { docker inspect -f "$1" mach; }
 	docker rm -f mach
 }
 
-@test "machine under docker: exit codes of what cannot run" {
+@test "machine under docker: what cannot run, memory used up" {
 	run -127 docker run --rm --network none bb:1 no-such-program
 	check_output "executable file not found"
-	run docker run --rm --network none bb:1 sh -c 'exit 44'
-	check_status 44
+	run docker run --name oom --network none --memory 64m bb:1 sh -c 'x=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; while :; do x=$x$x; done'
+	check_status 137
+	[ "$(docker inspect -f '{{.State.OOMKilled}}' oom)" = true ]
+	docker rm oom
 }
 
 @test "machine under containerd: run, exit code" {

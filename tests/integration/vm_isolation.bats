@@ -63,7 +63,7 @@ teardown() { teardown_all; }
 	grep -q '^26: poked' "$BATS_TEST_TMPDIR/out"
 	# The monitor lives, and ends by order; the guest's own agent may hang in the file system that is no more.
 	status_is "$ID" running
-	amphi delete --force "$ID" || :
+	amphi kill "$ID" KILL
 	rc=0
 	wait $runner || rc=$?
 	[ "$rc" = 137 ] || [ "$rc" = 255 ]

@@ -54,9 +54,14 @@ int guest_agent_listen(struct err *err)
 	return steal_fd(fd);
 }
 
-static void ended(void *arg)
+/* Was a process of the container killed for want of memory? */
+static bool ended(void *arg)
 {
-	guest_record_forget(arg);
+	struct guest_record *rec = arg;
+	bool oom = rec->cgroup && cgroup_oom_kills(rec->cgroup);
+
+	guest_record_forget(rec);
+	return oom;
 }
 
 /* ---- verbs that open a session -------------------------------------------------------------------------- */

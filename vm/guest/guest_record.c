@@ -4,7 +4,8 @@
  *
  * The config was made for the host and rewritten there for its mounts; here only that is changed which the machine
  * stands for itself: the network namespace (the machine's own), hooks that ran on the host, the cgroup's place, sets of
- * processors; id maps of bind mounts, which the host has applied; and for a pod's member the sandbox's namespaces.
+ * processors; id maps of bind mounts, which the host has applied; the host's devices of a privileged one; and for a pod's
+ * member the sandbox's namespaces.
  */
 #include "vm/guest/guest_record.h"
 
@@ -14,6 +15,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -78,6 +80,26 @@ static void drop_idmap(struct oci_mount *m)
 		m->options[n] = NULL;
 }
 
+/* Of the devices that engines took from the host's /dev for who may use all: those that the machine has too. */
+static void keep_own_devices(struct oci_linux *l)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < l->n_devices; i++) {
+		struct oci_device *d = &l->devices[i];
+		mode_t type = d->type == 'p' ? S_IFIFO : d->type == 'b' ? S_IFBLK : S_IFCHR;
+		struct stat st;
+
+		if (d->type == 'p' ||
+		    (stat(d->path, &st) == 0 && (st.st_mode & S_IFMT) == type &&
+		     st.st_rdev == makedev((unsigned int)d->major, (unsigned int)d->minor)))
+			l->devices[n++] = *d;
+		else
+			free(d->path);
+	}
+	l->n_devices = n;
+}
+
 /* What the machine itself stands for; see the head of the file. */
 static void adapt_config(struct oci_config *c, const char *id)
 {
@@ -91,6 +113,8 @@ static void adapt_config(struct oci_config *c, const char *id)
 	free(c->linux_.cgroups_path);
 	c->linux_.cgroups_path = xasprintf("/%s", id);
 	guest_record_drop_host(&c->linux_.resources);
+	if (oci_resources_all_devices(&c->linux_.resources))
+		keep_own_devices(&c->linux_);
 	for (size_t i = 0; i < c->n_mounts; i++)
 		if (oci_mount_is_bind(&c->mounts[i]))
 			drop_idmap(&c->mounts[i]);

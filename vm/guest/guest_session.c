@@ -32,6 +32,7 @@
 
 #define PUMP_SIZE 65536u
 #define HANDSHAKE_MS 30000
+#define EXIT_KILLED (128 + SIGKILL)
 #define FLUSH_MS 60000 /* for a host that does not take the last output */
 
 struct pump {
@@ -302,10 +303,11 @@ static void relay_loop(struct relay *r)
 	}
 }
 
-int guest_session_run(struct guest_session *s, pid_t pid, int pidfd, void (*ended)(void *arg), void *arg)
+int guest_session_run(struct guest_session *s, pid_t pid, int pidfd, bool (*ended)(void *arg), void *arg)
 {
 	struct relay *r = xcalloc(1, sizeof(*r));
 	struct proto_writer w = { 0 };
+	bool oom = false;
 	int status;
 
 	(void)signal(SIGPIPE, SIG_IGN);
@@ -327,7 +329,7 @@ int guest_session_run(struct guest_session *s, pid_t pid, int pidfd, void (*ende
 	}
 	relay_loop(r);
 	if (ended)
-		ended(arg);
+		oom = ended(arg) && r->status == EXIT_KILLED;
 	for (int i = 1; i < 3; i++)
 		if (r->pumps[i].to >= 0)
 			shutdown(r->pumps[i].to, SHUT_RDWR);
@@ -335,6 +337,8 @@ int guest_session_run(struct guest_session *s, pid_t pid, int pidfd, void (*ende
 	status = r->status;
 	proto_begin(&w, PROTO_EXIT);
 	proto_add_u32(&w, PROTO_F_STATUS, (uint32_t)status);
+	if (oom)
+		proto_add_u32(&w, PROTO_F_OOM, 1);
 	if (proto_send(s->control, &w) == 0 && !r->host_gone) {
 		/* The host closes when it has read it: nothing may be lost by our going first. */
 		struct pollfd pfd = { .fd = s->control, .events = POLLIN };

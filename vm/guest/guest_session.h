@@ -30,10 +30,10 @@ void guest_session_close_child(struct guest_session *s);
 /* Tells the host where the streams are wanted. 0 or -errno. */
 int guest_session_announce(const struct guest_session *s, pid_t pid);
 /*
- * Relays until the process (a child of ours) ended and its output is delivered, calls ended(arg) when given, writes
- * file data back and reports. A host that goes away kills the process. Blocks. Exit status 0..255.
+ * Relays until the process (a child of ours) ended and its output is delivered, calls ended(arg) when given (true: killed for
+ * want of memory), writes file data back and reports. A host that goes away kills the process. Blocks. Exit status 0..255.
  */
-int guest_session_run(struct guest_session *s, pid_t pid, int pidfd, void (*ended)(void *arg), void *arg);
+int guest_session_run(struct guest_session *s, pid_t pid, int pidfd, bool (*ended)(void *arg), void *arg);
 void guest_session_close(struct guest_session *s);
 
 #endif
