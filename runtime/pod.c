@@ -350,7 +350,10 @@ static int in_child(int (*fn)(const struct pod *, const struct tree *, size_t, s
 	pid = fork();
 	if (pid == 0) {
 		close(sv[0]);
-		_exit(fn(p, v, n, &theirs) < 0 && err_send(sv[1], &theirs) == 0);
+		if (fn(p, v, n, &theirs) >= 0)
+			_exit(0);
+		(void)err_send(sv[1], &theirs);
+		_exit(1);
 	}
 	close(sv[1]);
 	if (pid < 0 || err_recv(sv[0], &theirs) < 0)

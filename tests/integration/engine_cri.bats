@@ -141,7 +141,7 @@ boot_id() { cri_exec "$1" cat /proc/sys/kernel/random/boot_id; }
 
 @test "cri: a privileged container, one that memory runs out of, one that cannot be" {
 	started priv "command: 'sleep' args: '1000' linux { security_context { privileged: true } }"
-	run -0 cri_exec "$a" sh -c 'mount -t tmpfs none /mnt 2>/dev/null || { mkdir /m && mount -t tmpfs none /m; } && echo mounted; test -w /proc/sys/kernel/hostname && echo writable; grep Seccomp: /proc/self/status; ls /dev/kmsg'
+	run -0 cri_exec "$a" sh -c 'mount -t tmpfs none /mnt 2>/dev/null || { mkdir /m && mount -t tmpfs none /m; } && echo mounted; test -w /proc/sys/kernel/hostname && echo writable; grep Seccomp: /proc/self/status'
 	for word in mounted writable $'Seccomp:\t0'; do check_output "$word"; done
 	started oom "command: 'sh' args: '-c' args: 'x=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; while :; do x=\$x\$x; done'
 		linux { resources { memory_limit_in_bytes: 33554432 } security_context { $usual } }"

@@ -136,6 +136,16 @@ logged() { engine_podman logs m 2>&1 | grep -q "$1"; }
 	check_status 137
 }
 
+@test "machine under podman: a pod's containers in one machine, one of them privileged" {
+	engine_podman pod create --name "pod$$" --infra-image bb:1 --infra-command "sleep 1000" --network none
+	engine_podman run -d --pod "pod$$" --name "$NAME" bb:1 sleep 1000
+	run -0 engine_podman run --pod "pod$$" --privileged bb:1 sh -c 'cat /proc/sys/kernel/random/boot_id; mkdir -p /m && mount -t tmpfs none /m && echo mounted'
+	check_output mounted
+	[ "$(engine_podman exec "$NAME" cat /proc/sys/kernel/random/boot_id)" = "${lines[0]}" ]
+	[ "$(cat /proc/sys/kernel/random/boot_id)" != "${lines[0]}" ]
+	engine_podman pod rm -f -t 0 "pod$$"
+}
+
 @test "machine under podman: what cannot be is refused by name" {
 	for option in "--pid host" "--ipc container:m" "--pid container:m" "--device /dev/loop-control"; do
 		# shellcheck disable=SC2086

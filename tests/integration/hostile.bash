@@ -18,5 +18,5 @@ hostile() { # ARG...
 	runner=$!
 	WAIT=150 wait_for grep -q done "$BATS_TEST_TMPDIR/out" || { cat "$BATS_TEST_TMPDIR/log" "$BATS_TEST_TMPDIR/out" >&2; return 1; }
 }
-said() { grep -h "broke the rules" "$BATS_TEST_TMPDIR/log" "$BATS_TEST_TMPDIR/out" | grep -c "$1"; }
+said() { grep "broke the rules" "$BATS_TEST_TMPDIR/log" | grep -c "$1"; }
 complains() { [ "$(said "$1")" -ge 1 ]; }

@@ -252,6 +252,32 @@ static void resources(void)
 	is_str(err.msg, "resources.cpu.quota: expected a signed 64-bit integer");
 }
 
+static void all_devices(void)
+{
+	static const struct {
+		const char *text;
+		bool all;
+	} cases[] = {
+		{ "{}", false },
+		{ "{\"devices\":[{\"allow\":true,\"access\":\"rwm\"}]}", true },
+		{ "{\"devices\":[{\"allow\":false},{\"allow\":true}]}", true },
+		{ "{\"devices\":[{\"allow\":true},{\"allow\":false,\"type\":\"c\",\"major\":1}]}", false },
+		{ "{\"devices\":[{\"allow\":true,\"access\":\"m\"}]}", false },
+		{ "{\"devices\":[{\"allow\":true,\"type\":\"c\",\"access\":\"rwm\"}]}", false },
+		{ "{\"devices\":[{\"allow\":true,\"major\":5,\"access\":\"rwm\"}]}", false },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct oci_resources *r = NULL;
+		struct err err = { 0 };
+
+		is_int(oci_resources_parse(cases[i].text, strlen(cases[i].text), &r, &err), 0);
+		need(r);
+		is_int(oci_resources_all_devices(r), cases[i].all);
+		oci_resources_free(r);
+	}
+}
+
 static void rewriting(void)
 {
 	static const char text[] =
@@ -295,6 +321,7 @@ int main(void)
 	warnings();
 	processes();
 	resources();
+	all_devices();
 	rewriting();
 	words();
 	return tap_done();

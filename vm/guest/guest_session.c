@@ -33,7 +33,7 @@
 #define PUMP_SIZE 65536u
 #define HANDSHAKE_MS 30000
 #define EXIT_KILLED (128 + SIGKILL)
-#define FLUSH_MS 60000 /* for a host that does not take the last output */
+#define CLOSE_MS 60000 /* for a host that does not close when it was told the exit */
 
 struct pump {
 	int from, to; /* -1: not there (yet), or at its end */
@@ -289,7 +289,8 @@ static void relay_loop(struct relay *r)
 		pfd[3] = (struct pollfd){ .fd = r->host_gone ? -1 : r->s->control, .events = POLLIN };
 		pfd[4] = (struct pollfd){ .fd = r->waiting > 0 ? r->s->listener : -1, .events = POLLIN };
 		pfd[5] = (struct pollfd){ .fd = r->ended ? -1 : r->pidfd, .events = POLLIN };
-		if (poll(pfd, ARRAY_SIZE(pfd), r->ended ? FLUSH_MS : -1) < 0 && errno != EINTR)
+		/* also when it ended: what it wrote waits for its reader as long as in a pipe */
+		if (poll(pfd, ARRAY_SIZE(pfd), -1) < 0 && errno != EINTR)
 			break;
 		for (int i = 0; i < 3; i++)
 			if (pfd[i].revents)
@@ -343,7 +344,7 @@ int guest_session_run(struct guest_session *s, pid_t pid, int pidfd, bool (*ende
 		/* The host closes when it has read it: nothing may be lost by our going first. */
 		struct pollfd pfd = { .fd = s->control, .events = POLLIN };
 
-		(void)poll(&pfd, 1, FLUSH_MS);
+		(void)poll(&pfd, 1, CLOSE_MS);
 	}
 	free(r);
 	return status;
