@@ -41,13 +41,30 @@
 
 /* ---- text ----------------------------------------------------------------------------------------------- */
 
+static bool has_way_out(const struct rtnl_iface *set, uint8_t family)
+{
+	for (size_t i = 0; i < set->n_routes; i++)
+		if (set->routes[i].gateway.family == family)
+			return true;
+	return false;
+}
+
+/* Where ports lead: the interface with the default route, which answers take; else the first of a bridge. */
 static const struct rtnl_addr *inside_addr(const struct network_lease *l, uint8_t family)
 {
+	const struct rtnl_addr *first = NULL;
+
 	for (size_t i = 0; i < l->n_ifaces; i++)
-		for (size_t k = 0; k < l->ifaces[i].set.n_addrs; k++)
-			if (l->ifaces[i].bridge && l->ifaces[i].set.addrs[k].family == family)
-				return &l->ifaces[i].set.addrs[k];
-	return NULL;
+		for (size_t k = 0; k < l->ifaces[i].set.n_addrs; k++) {
+			const struct rtnl_addr *a = &l->ifaces[i].set.addrs[k];
+
+			if (!l->ifaces[i].bridge || a->family != family)
+				continue;
+			if (has_way_out(&l->ifaces[i].set, family))
+				return a;
+			first = first ? first : a;
+		}
+	return first;
 }
 
 static void elements(struct str *out, const char *verb, const struct network_lease *l, uint8_t family, bool host)
@@ -166,13 +183,13 @@ void nat_table(struct str *out, const struct network *nets, size_t n_nets, const
 		"\t}\n"
 		"\tchain forward {\n\t\ttype filter hook forward priority filter; policy accept;\n"
 		"\t\tiifname != @bridges oifname != @bridges accept\n"
-		"\t\tct state established,related accept\n"
-		"\t\tct status dnat accept\n");
+		"\t\tct state established,related accept\n");
 	for (size_t i = 0; i < n_nets; i++)
 		if (is_ours(&nets[i]))
 			str_addf(out, "\t\tiifname \"%s\" oifname \"%s\" accept\n", nets[i].bridge, nets[i].bridge);
 	str_add(out,
 		"\t\tiifname @internal drop\n\t\toifname @internal drop\n"
+		"\t\tct status dnat accept\n"
 		"\t\tiifname @isolated oifname @bridges drop\n\t\tiifname @bridges oifname @isolated drop\n"
 		"\t\tiifname @bridges accept\n"
 		"\t\toifname @bridges drop\n\t}\n}\n");
@@ -266,12 +283,13 @@ static bool host_uses(const struct network_port *p, uint32_t k)
 	bool six = p->host.family == AF_INET6;
 	struct sockaddr_in a4 = { .sin_family = AF_INET, .sin_port = htons((uint16_t)(p->port + k)) };
 	struct sockaddr_in6 a6 = { .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)(p->port + k)) };
-	int type = p->proto == NETWORK_TCP ? SOCK_STREAM : SOCK_DGRAM, one = 1;
+	int type = p->proto == NETWORK_UDP ? SOCK_DGRAM : SOCK_STREAM, one = 1;
 	cleanup_fd int fd = -1;
 
-	if (p->proto == NETWORK_SCTP)
+	/* asking would load the module, and without it nobody has such a port */
+	if (p->proto == NETWORK_SCTP && access("/proc/net/sctp", F_OK) < 0)
 		return false;
-	fd = socket(six ? AF_INET6 : AF_INET, type | SOCK_CLOEXEC, 0);
+	fd = socket(six ? AF_INET6 : AF_INET, type | SOCK_CLOEXEC, p->proto == NETWORK_SCTP ? IPPROTO_SCTP : 0);
 	if (fd < 0)
 		return false;
 	if (type == SOCK_STREAM) /* connections in TIME_WAIT do not count, listeners do */

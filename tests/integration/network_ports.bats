@@ -86,15 +86,28 @@ datagram_is() { [ "$("$2" socat -T2 - "UDP:$3" <<<x 2>/dev/null)" = "$1" ]; }
 	check_output "sport=4001"
 }
 
-@test "sctp" {
-	start_on a --network bridge -p 9000:9001/sctp -- sleep 1000
+# bats test_tags=lab:container
+@test "sctp: from outside, from the host, by localhost, from itself; IPv6" {
+	setup_outside
+	net create --subnet 10.20.0.0/24 --subnet fd00:20::/64 six
+	start_on a --network six -p 9000:9001/sctp -- sleep 1000
 	run -0 on_host nft list map inet amphi ports4
-	check_output "sctp . 9000 : 10.89.0.2 . 9001"
+	check_output "sctp . 9000 : 10.20.0.2 . 9001"
 	# the traffic itself, where the kernel has it; the server is this host's program in the container's namespace
 	python3 -c 'import socket; socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)' 2>/dev/null || skip "the kernel has no SCTP; the rule is there"
-	setup_outside
-	inside a socat SCTP-LISTEN:9001,fork,reuseaddr SYSTEM:'echo sctp'
-	wait_for answer_is sctp on_outside socat -T2 - SCTP:192.0.2.1:9000
+	inside a socat SCTP6-LISTEN:9001,fork,reuseaddr,ipv6only=0 SYSTEM:'echo sctp'
+	# one direction alone: SCTP has no half-closed connections, an end of input would end the answer too
+	answer() { answer_is sctp "$1" timeout 10 socat -u "SCTP:$2" STDOUT; }
+	wait_for answer on_outside 192.0.2.1:9000
+	wait_for answer on_outside '[2001:db8::1]:9000'
+	wait_for answer on_host 192.0.2.1:9000
+	wait_for answer on_host 127.0.0.1:9000
+	in_a() { nsenter --net="/proc/$(pid_of a)/ns/net" "$@"; }
+	wait_for answer in_a 192.0.2.1:9000
+	# a port that a process of the host has
+	in_background on_host socat SCTP-LISTEN:9100,fork PIPE
+	taken() { run ! run_on b --network six -p 9100:1/sctp -- true; [[ "$output" = *"9100/sctp of the host is in use"* ]]; }
+	wait_for taken
 }
 
 @test "conflicts are named and leave nothing" {
@@ -118,7 +131,12 @@ datagram_is() { [ "$("$2" socat -T2 - "UDP:$3" <<<x 2>/dev/null)" = "$1" ]; }
 }
 
 @test "packets for 127/8 from a bridge are dropped" {
+	localnet() { on_host cat /proc/sys/net/ipv4/conf/amphi0/route_localnet; }
 	start_on a --network bridge -- sleep 1000
 	run -0 on_host nft list chain inet amphi guard
 	check_output "iifname @bridges ip daddr 127.0.0.0/8 drop"
+	# and without a published port they would lead nowhere
+	[ "$(localnet)" = 0 ]
+	start_on b --network bridge -p 8080:80 -- sleep 1000
+	[ "$(localnet)" = 1 ]
 }
