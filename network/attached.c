@@ -191,6 +191,7 @@ static void undo_iface(const struct netdir *nd, struct rtnl *nl, const struct ne
 		keep(endpoint_remove(nl, &l->ifaces[i], &e), &e, first, err);
 	netdir_stop_at("detach-link");
 	keep(endpoint_release(nd, &l->ifaces[i], key, &e), &e, first, err);
+	netdir_stop_at("detach-resolver");
 	if (l->ifaces[i].network)
 		resolver_refresh(nd, l->ifaces[i].network);
 }
@@ -235,6 +236,23 @@ int attached_detach(const struct netdir *nd, const struct network_ref *ref, stru
 	return 0;
 }
 
+/* Bridges that had no published ports before learn of those that moved. */
+static int republish(const struct netdir *nd, struct rtnl *nl, const struct network_lease *l, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; r >= 0 && i < l->n_ifaces; i++) {
+		cleanup_network struct network n = { 0 };
+		struct rtnl_link bridge;
+
+		if (!l->ifaces[i].network || network_def_load_in(nd, l->ifaces[i].network, &n, NULL) < 0 ||
+		    rtnl_link_get(nl, n.bridge, 0, &bridge, NULL) < 0)
+			continue;
+		r = endpoint_replug(nl, &n, l, &l->ifaces[i], bridge.index, err);
+	}
+	return r;
+}
+
 int attached_drop_iface(const struct netdir *nd, struct network_lease *l, size_t i, struct err *err)
 {
 	cleanup_rtnl struct rtnl nl = RTNL_INIT;
@@ -258,5 +276,5 @@ int attached_drop_iface(const struct netdir *nd, struct network_lease *l, size_t
 	r = attached_save(nd, key, l, err);
 	if (r >= 0 && l->n_ports)
 		r = attached_rebuild_nat(nd, NULL, err);
-	return r;
+	return r < 0 || !l->n_ports ? r : republish(nd, &nl, l, err);
 }

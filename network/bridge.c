@@ -5,8 +5,8 @@
  * Theory of operation: a bridge is made when the first endpoint needs it and stays until its network is removed or
  * pruned, because making one costs more than an attach. Ours carries the alias "amphi:NAME"; anything else of the
  * same name is left alone. Its MAC address is pinned (an unpinned bridge takes the lowest of its ports' and changes
- * with them). Settings of the network namespace: forwarding on, for IPv4 also route_localnet so that ports
- * published on 127.0.0.1 work (network/nat drops such packets from the bridge itself, CVE-2020-8558), router
+ * with them). Settings of the network namespace: forwarding on, with published ports route_localnet so that they
+ * work on 127.0.0.1 (network/nat drops such packets from the bridge itself, CVE-2020-8558), router
  * advertisements from endpoints ignored (CVE-2020-10749), IPv6 off on IPv4-only networks (CVE-2024-32473).
  */
 #include "network/bridge.h"
@@ -52,7 +52,6 @@ static int set_sysctls(const struct network *n, struct err *err)
 		const char *value;
 		bool want;
 	} table[] = {
-		{ "/proc/sys/net/ipv4/conf/%s/route_localnet", "1", has_family(n, AF_INET) },
 		{ "/proc/sys/net/ipv6/conf/%s/accept_ra", "0", true },
 		{ "/proc/sys/net/ipv6/conf/%s/accept_dad", "0", true },
 		{ "/proc/sys/net/ipv6/conf/%s/disable_ipv6", has_family(n, AF_INET6) ? "0" : "1", true },
@@ -135,8 +134,6 @@ static int make(struct rtnl *nl, const struct network *n, uint32_t mtu, struct e
 	data = rtnl_nest(&m, IFLA_INFO_DATA);
 	rtnl_put_u32(&m, IFLA_BR_FORWARD_DELAY, 0);
 	rtnl_put_u32(&m, IFLA_BR_STP_STATE, 0);
-	if (n->vlan)
-		rtnl_put_u8(&m, IFLA_BR_VLAN_FILTERING, 1);
 	rtnl_nest_end(&m, data);
 	rtnl_nest_end(&m, info);
 	rtnl_begin(&m, RTM_NEWLINK, 0, &h, sizeof(h));
@@ -202,12 +199,16 @@ int bridge_remove(struct rtnl *nl, const struct network *n, struct err *err)
 	return r == -ENODEV ? 0 : r;
 }
 
-int bridge_hairpin(struct rtnl *nl, int port, struct err *err)
+int bridge_publish(struct rtnl *nl, const char *bridge, int port, struct err *err)
 {
+	cleanup_free char *localnet = xasprintf("/proc/sys/net/ipv4/conf/%s/route_localnet", bridge);
 	struct ifinfomsg h = { .ifi_family = AF_BRIDGE, .ifi_index = port };
 	struct rtnl_msg m = { .len = 0 };
 	size_t nest;
+	int r = sysctl(localnet, "1", err);
 
+	if (r < 0)
+		return r;
 	rtnl_begin(&m, RTM_SETLINK, 0, &h, sizeof(h));
 	nest = rtnl_nest(&m, IFLA_PROTINFO | NLA_F_NESTED);
 	rtnl_put_u8(&m, IFLA_BRPORT_MODE, 1);

@@ -18,8 +18,11 @@ int bridge_ensure(struct rtnl *nl, const struct network *n, int *ret_index, uint
 int bridge_repair(struct rtnl *nl, const struct network *n, int index, struct err *err);
 /* Removes the bridge when it is ours; 0 when there is none. */
 int bridge_remove(struct rtnl *nl, const struct network *n, struct err *err);
-/* Lets frames leave the port they came in by: a container that calls its own published port, where br_netfilter is on. */
-int bridge_hairpin(struct rtnl *nl, int port, struct err *err);
+/*
+ * What published ports need, after the firewall table is there: 127.0.0.1 is routed to the bridge, and frames may leave the
+ * port they came in by (a container that calls its own published port, where br_netfilter is on).
+ */
+int bridge_publish(struct rtnl *nl, const char *bridge, int port, struct err *err);
 /* MTU of the default route's link; 1500 when there is none. */
 uint32_t bridge_uplink_mtu(struct rtnl *nl);
 

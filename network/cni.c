@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -202,6 +203,24 @@ static int record_load(const struct netdir *nd, const char *key, const char *id,
 	return cni_doc_parse(u->config, strlen(u->config), "recorded CNI configuration", &u->list, err);
 }
 
+/*
+ * CNI forbids GC beside ADD and DEL. Plugins run without the network's lock, so those share another one that GC has
+ * alone. It is waited for without the network's lock: whoever has it wants that one next. Descriptor or -errno.
+ */
+static int enter(const struct netdir *nd, int how, struct err *err)
+{
+	cleanup_fd int fd = openat(nd->run_fd, "cni.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	int r = fd < 0 ? -errno : 0, k;
+
+	netdir_unlock(nd);
+	while (!r && flock(fd, how) < 0)
+		r = errno == EINTR ? 0 : -errno;
+	k = netdir_relock(nd, err);
+	if (r < 0)
+		return err_sys(err, r, "lock %s/cni.lock", nd->run);
+	return k < 0 ? k : steal_fd(fd);
+}
+
 /* ---- verbs ---------------------------------------------------------------------------------------------- */
 
 /* DEL of all plugins in reverse; the first failure is kept. */
@@ -312,13 +331,15 @@ static int fill_lease(const struct network_request *req, struct run *u, int netn
 int cni_attach(const struct netdir *nd, const struct network_request *req, struct network_lease *l, struct err *err)
 {
 	struct run u CLEANUP(run_free) = { 0 };
-	cleanup_fd int own = -1, dir = -1;
+	cleanup_fd int own = -1, dir = -1, lock = -1;
 	char key[NETDIR_KEY];
 	int ns = req->netns_fd, r = run_begin(req, &u, err);
 
 	netdir_key(req->ref.id, req->ref.owner, key);
 	if (r >= 0)
 		r = capabilities(req, &u, err);
+	if (r >= 0)
+		r = lock = enter(nd, LOCK_SH, err);
 	if (r < 0)
 		return r;
 	dir = netdir_sub(nd, "cni", err);
@@ -340,10 +361,12 @@ int cni_detach(const struct netdir *nd, const struct network_lease *l, struct er
 {
 	struct run u CLEANUP(run_free) = { 0 };
 	cleanup_free char *file = NULL, *netns = NULL;
-	cleanup_fd int dir = -1;
+	cleanup_fd int dir = -1, lock = enter(nd, LOCK_SH, err);
 	char key[NETDIR_KEY];
 	int r, n;
 
+	if (lock < 0)
+		return lock;
 	netdir_key(l->ref.id, l->ref.owner, key);
 	r = record_load(nd, key, l->ref.id, &u, err);
 	netns = xasprintf("%s/cni/%s.netns", nd->run, key);
@@ -410,13 +433,16 @@ static struct json_doc *valid_attachments(const struct netdir *nd, const char *l
 	return json_parse(text, strlen(text), "attachments", NULL);
 }
 
-int cni_gc(const struct netdir *nd, const struct network_lease *leases, size_t n, struct err *err)
+int cni_gc(const struct netdir *nd, struct err *err)
 {
 	cleanup_strv char **done = NULL;
+	cleanup_fd int lock = enter(nd, LOCK_EX, err);
+	struct network_lease *leases = NULL;
 	struct err e = { 0 };
-	int first = 0;
+	size_t n = 0;
+	int first = lock < 0 ? lock : attached_list(nd, &leases, &n, err);
 
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; lock >= 0 && i < n; i++) {
 		struct run u CLEANUP(run_free) = { 0 };
 		char key[NETDIR_KEY];
 
@@ -430,12 +456,13 @@ int cni_gc(const struct netdir *nd, const struct network_lease *leases, size_t n
 		for (size_t k = 0; k < u.list.n_plugins; k++) {
 			int r = run_plugin(nd, &u, u.list.plugins[k], "GC", NULL, &e);
 
-			if (r < 0 && !first) {
+			if (r < 0 && first >= 0) {
 				first = r;
 				if (err)
 					*err = e;
 			}
 		}
 	}
-	return first;
+	attached_list_free(leases, n);
+	return first < 0 ? first : 0;
 }

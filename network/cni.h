@@ -16,7 +16,7 @@ int cni_attach(const struct netdir *nd, const struct network_request *req, struc
 int cni_detach(const struct netdir *nd, const struct network_lease *l, struct err *err);
 /* CHECK of the same. */
 int cni_check(const struct netdir *nd, const struct network_lease *l, int netns_fd, struct err *err);
-/* GC of every list in use: tells its plugins which attachments are valid (lists of version 1.1.0 on). */
-int cni_gc(const struct netdir *nd, const struct network_lease *leases, size_t n, struct err *err);
+/* GC of every list in use, alone: tells its plugins which attachments are valid (lists of version 1.1.0 on). */
+int cni_gc(const struct netdir *nd, struct err *err);
 
 #endif

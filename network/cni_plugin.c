@@ -77,6 +77,9 @@ static int code_of(int r)
 	case -ENOSPC:
 		return CODE_TRY_LATER;
 	case -EIO:
+	case -ENOTDIR:
+	case -EACCES:
+	case -EROFS:
 		return CODE_IO;
 	default:
 		return CODE_OTHER;
@@ -85,12 +88,21 @@ static int code_of(int r)
 
 /* ---- configuration -------------------------------------------------------------------------------------- */
 
+static bool id_ok(const char *s)
+{
+	static const char set[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
+
+	return !str_empty(s) && !strchr("_.-", s[0]) && strspn(s, set) == strlen(s);
+}
+
 static int need_env(struct plugin *p, bool netns)
 {
 	const struct cni_plugin_call *c = p->call;
 
-	if (str_empty(c->container_id))
-		return fail(p, CODE_ENVIRONMENT, err_set(&p->err, -EINVAL, "CNI_CONTAINERID: required"));
+	if (!id_ok(c->container_id))
+		return fail(p, CODE_ENVIRONMENT,
+			    err_set(&p->err, -EINVAL,
+				    "CNI_CONTAINERID: letters, digits, _ . -, beginning with a letter or digit"));
 	if (str_empty(c->ifname) || strlen(c->ifname) >= IFNAMSIZ || strpbrk(c->ifname, "/ :"))
 		return fail(p, CODE_ENVIRONMENT, err_set(&p->err, -EINVAL, "CNI_IFNAME: not an interface name"));
 	if (netns && str_empty(c->netns))
@@ -472,7 +484,7 @@ static int check(struct plugin *p)
 
 static bool is_valid(const struct json *valid, const char *id, const char *ifname)
 {
-	for (size_t i = 0; valid && valid->type == JSON_ARRAY && i < valid->c.n; i++) {
+	for (size_t i = 0; i < valid->c.n; i++) {
 		const struct json *c = json_get(&valid->c.v[i], "containerID"), *f = json_get(&valid->c.v[i], "ifname");
 
 		if (c && f && c->type == JSON_STRING && f->type == JSON_STRING && !strcmp(c->s, id) &&
@@ -487,8 +499,13 @@ static int gc(struct plugin *p)
 	const struct json *valid = json_get(p->config, "cni.dev/valid-attachments");
 	cleanup_netdir struct netdir nd = NETDIR_INIT;
 	cleanup_dir DIR *d = NULL;
-	int fd, first = 0, r = netdir_open(NULL, false, &nd, &p->err);
+	int fd, first = 0, r;
 
+	/* without the list everything would go */
+	if (!valid || valid->type != JSON_ARRAY)
+		return fail(p, CODE_FIELD,
+			    err_set(&p->err, -EINVAL, "cni.dev/valid-attachments: required for GC, an array"));
+	r = netdir_open(NULL, false, &nd, &p->err);
 	if (r >= 0)
 		r = fd = netdir_sub(&nd, "plugin", &p->err);
 	if (r < 0)

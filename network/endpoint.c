@@ -139,6 +139,28 @@ static int plug_tap(struct rtnl *nl, const struct network_lease *l, struct netwo
 	return r;
 }
 
+/* What the bridge has to know of an endpoint's port. */
+static int settle_port(struct rtnl *nl, const struct network *n, const struct network_lease *l, int port,
+		       struct err *err)
+{
+	int r = n->vlan ? vlan_port(nl, port, n->vlan, false, err) : 0;
+
+	return r < 0 || !l->n_ports || n->foreign ? r : bridge_publish(nl, n->bridge, port, err);
+}
+
+int endpoint_replug(struct rtnl *nl, const struct network *n, const struct network_lease *l,
+		    const struct network_iface *iface, int bridge, struct err *err)
+{
+	struct rtnl_link link;
+	int r = rtnl_link_get(nl, iface->host_link, 0, &link, err);
+
+	if (r == -ENODEV)
+		return 0;
+	if (r >= 0 && link.master != bridge)
+		r = rtnl_link_change(nl, link.index, &(struct rtnl_change){ .master = bridge, .up = 1 }, err);
+	return r < 0 ? r : settle_port(nl, n, l, link.index, err);
+}
+
 int endpoint_make(struct rtnl *nl, const struct network *n, const struct network_attachment *a,
 		  const struct network_lease *l, struct network_iface *iface, int netns_fd, unsigned int queues,
 		  struct err *err)
@@ -175,10 +197,8 @@ int endpoint_make(struct rtnl *nl, const struct network *n, const struct network
 	if (!n->vlan && !in.rate && !out.rate && !l->n_ports)
 		return 0;
 	r = rtnl_link_get(nl, iface->host_link, 0, &link, err);
-	if (r >= 0 && n->vlan)
-		r = vlan_port(nl, link.index, n->vlan, false, err);
-	if (r >= 0 && l->n_ports)
-		r = bridge_hairpin(nl, link.index, err);
+	if (r >= 0)
+		r = settle_port(nl, n, l, link.index, err);
 	ifb_name(iface, ifb);
 	if (r >= 0)
 		r = tc_limit(nl, link.index, iface->set.mtu, &in, &out, ifb, err);

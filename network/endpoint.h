@@ -19,6 +19,9 @@ int endpoint_plan(const struct netdir *nd, const struct network *n, const struct
 int endpoint_make(struct rtnl *nl, const struct network *n, const struct network_attachment *a,
 		  const struct network_lease *l, struct network_iface *iface, int netns_fd, unsigned int queues,
 		  struct err *err);
+/* Puts an endpoint that was made, and is there still, back into its bridge, with all that the bridge knew of it. */
+int endpoint_replug(struct rtnl *nl, const struct network *n, const struct network_lease *l,
+		    const struct network_iface *iface, int bridge, struct err *err);
 /* Removes the links; 0 when there are none. */
 int endpoint_remove(struct rtnl *nl, const struct network_iface *iface, struct err *err);
 /* Gives the addresses back. */

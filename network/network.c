@@ -81,6 +81,36 @@ static int sync_nat(const struct netdir *nd, const struct network *nets, size_t 
 	return r && !missing ? 0 : attached_rebuild_nat(nd, NULL, err);
 }
 
+/* Two endpoints with one MAC address would take each other's frames. */
+static int check_mac(const struct netdir *nd, const struct network_iface *f, struct err *err)
+{
+	struct network_lease *v = NULL;
+	char mac[RTNL_MAC_TEXT];
+	size_t n = 0;
+	int r = attached_list(nd, &v, &n, err);
+
+	for (size_t i = 0; r >= 0 && i < n; i++)
+		for (size_t k = 0; r >= 0 && k < v[i].n_ifaces; k++)
+			if (v[i].ifaces[k].network && !strcmp(v[i].ifaces[k].network, f->network) &&
+			    !memcmp(v[i].ifaces[k].set.mac, f->set.mac, RTNL_MAC_LEN))
+				r = err_set(err, -EADDRINUSE, "MAC address %s is in use by container %s",
+					    rtnl_mac_text(f->set.mac, mac), v[i].ref.id);
+	attached_list_free(v, n);
+	return r;
+}
+
+/* An interface's part of a plan. */
+static int plan_one(const struct netdir *nd, const struct network *n, const struct network_attachment *a,
+		    const struct network_lease *l, unsigned int index, bool gateways, struct network_iface *f,
+		    struct err *err)
+{
+	int r = endpoint_plan(nd, n, a, l, index, gateways, f, err);
+
+	if (r >= 0 && a->has_mac)
+		r = check_mac(nd, f, err);
+	return r < 0 ? err_wrap(err, "network %s", n->name) : 0;
+}
+
 /* Every network's part of the plan. *nets: definitions parallel to lease->ifaces[from…], owned by the caller. */
 static int plan(const struct netdir *nd, const struct network_request *req, struct network_lease *l, size_t from,
 		struct network *nets, struct err *err)
@@ -94,9 +124,9 @@ static int plan(const struct netdir *nd, const struct network_request *req, stru
 		if (r < 0)
 			return r;
 		f = network_lease_add_iface(l);
-		r = endpoint_plan(nd, &nets[i], &req->nets[i], l, (unsigned int)(from + i), true, f, err);
+		r = plan_one(nd, &nets[i], &req->nets[i], l, (unsigned int)(from + i), true, f, err);
 		if (r < 0)
-			return err_wrap(err, "network %s", nets[i].name);
+			return r;
 		for (size_t k = 0; k + 1 < l->n_ifaces; k++)
 			if (!strcmp(l->ifaces[k].set.name, f->set.name))
 				return err_set(err, -EEXIST, "network %s: interface %s is used twice", nets[i].name,
@@ -146,16 +176,17 @@ static int carry_out(const struct netdir *nd, const struct network_request *req,
 	if (r < 0)
 		return r;
 	netdir_stop_at("ports");
-	r = rtnl_open(&nl, -1, err);
+	/* The firewall first: no endpoint is ever without it. */
+	r = sync_nat(nd, nets, req->n_nets, l->n_ports > 0, err);
+	netdir_stop_at("firewall");
+	if (r >= 0)
+		r = rtnl_open(&nl, -1, err);
 	for (size_t i = 0; r >= 0 && i < req->n_nets; i++) {
 		r = endpoint_make(&nl, &nets[i], &req->nets[i], l, &l->ifaces[from + i], req->netns_fd, req->tap_queues,
 				  err);
 		if (r < 0)
 			return err_wrap(err, "network %s", nets[i].name);
 	}
-	if (r >= 0)
-		r = sync_nat(nd, nets, req->n_nets, l->n_ports > 0, err);
-	netdir_stop_at("firewall");
 	if (r >= 0 && l->n_ports) {
 		nat_elements(&text, "add", l);
 		r = nat_run(str_get(&text), err);
@@ -291,7 +322,7 @@ static int connect_one(const struct netdir *nd, const struct network_request *re
 	if (r >= 0) {
 		struct network_iface *f = network_lease_add_iface(l);
 
-		r = endpoint_plan(nd, &n, &req->nets[0], l, (unsigned int)from, false, f, err);
+		r = plan_one(nd, &n, &req->nets[0], l, (unsigned int)from, false, f, err);
 		if (r >= 0)
 			r = attached_save(nd, key, l, err);
 	}
@@ -323,6 +354,7 @@ int network_connect(const struct network_request *req, struct network_lease *ret
 {
 	cleanup_netdir struct netdir nd = NETDIR_INIT;
 	cleanup_network_lease struct network_lease l = { 0 };
+	bool fresh;
 	int r;
 
 	if (req->kind != NETWORK_CONTAINER)
@@ -332,7 +364,8 @@ int network_connect(const struct network_request *req, struct network_lease *ret
 	r = netdir_open(req->ref.dir, true, &nd, err);
 	if (r >= 0)
 		r = attached_load(&nd, &req->ref, &l, err);
-	if (r == -ENOENT) {
+	fresh = r == -ENOENT;
+	if (fresh) {
 		lease_begin(&l, req);
 		r = 0;
 	}
@@ -340,6 +373,8 @@ int network_connect(const struct network_request *req, struct network_lease *ret
 		return err_set(err, -ENOTSUP, "a machine's network interfaces are fixed when it starts");
 	if (r >= 0)
 		r = connect_one(&nd, req, &l, err);
+	if (r < 0 && fresh)
+		(void)attached_detach(&nd, &req->ref, NULL);
 	if (r < 0)
 		return r;
 	*ret = l;

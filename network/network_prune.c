@@ -271,7 +271,7 @@ int network_prune(const char *dir, bool unused, unsigned int *ret_removed, struc
 		p.removed += resolver_sweep(&p.nd, keeps_resolver, &p);
 		drop_bridges(&p, unused);
 		keep(&p, settle_nat(&p, &e), &e);
-		keep(&p, cni_gc(&p.nd, p.leases, p.n_leases, &e), &e);
+		keep(&p, cni_gc(&p.nd, &e), &e);
 		r = p.first;
 		if (ret_removed)
 			*ret_removed = p.removed;
@@ -308,12 +308,9 @@ static int reload_network(struct prune *p, const struct network *n, struct err *
 	for (size_t i = 0; r >= 0 && i < p->n_leases; i++)
 		for (size_t k = 0; r >= 0 && k < p->leases[i].n_ifaces; k++) {
 			const struct network_iface *f = &p->leases[i].ifaces[k];
-			struct rtnl_link l;
 
-			if (!f->network || strcmp(f->network, n->name) ||
-			    rtnl_link_get(&p->nl, f->host_link, 0, &l, NULL) < 0 || l.master == index)
-				continue;
-			r = rtnl_link_change(&p->nl, l.index, &(struct rtnl_change){ .master = index, .up = 1 }, err);
+			if (f->network && !strcmp(f->network, n->name))
+				r = endpoint_replug(&p->nl, n, &p->leases[i], f, index, err);
 		}
 	if (r < 0)
 		return err_wrap(err, "network %s", n->name);
@@ -328,10 +325,10 @@ int network_prune_reload(const char *dir, struct err *err)
 	struct prune p;
 	int r = prune_begin(&p, dir, err);
 
-	for (size_t i = 0; r >= 0 && i < p.n_nets; i++)
-		r = reload_network(&p, &p.nets[i], err);
 	if (r >= 0 && p.n_leases)
 		r = attached_rebuild_nat(&p.nd, NULL, err);
+	for (size_t i = 0; r >= 0 && i < p.n_nets; i++)
+		r = reload_network(&p, &p.nets[i], err);
 	prune_end(&p);
 	return r < 0 ? r : 0;
 }

@@ -5,13 +5,14 @@
  * Theory of operation: the network's bridge filters VLANs. Endpoints and the bridge itself (the gateway) are
  * untagged members of the network's VLAN only; the uplink carries it tagged and nothing untagged, so that two
  * hosts with the same definition share the segment over an ordinary trunk. New ports come with VLAN 1, which is
- * taken off. Needs CONFIG_BRIDGE_VLAN_FILTERING; the kernel's refusal is reported as it is.
+ * taken off. Filtering itself is switched on here, so a reload puts it back. Needs CONFIG_BRIDGE_VLAN_FILTERING; the kernel's refusal is reported as it is.
  * The messages: RTM_SETLINK and RTM_DELLINK of family AF_BRIDGE with IFLA_AF_SPEC{IFLA_BRIDGE_VLAN_INFO}.
  */
 #include "network/vlan.h"
 
 #include <errno.h>
 #include <linux/if_bridge.h>
+#include <linux/if_link.h>
 
 #include "base/cleanup.h"
 
@@ -39,12 +40,30 @@ int vlan_port(struct rtnl *nl, int index, uint16_t vlan, bool self, struct err *
 	return rtnl_send(nl, &m, NULL, err, "set VLAN of bridge port");
 }
 
+static int switch_on(struct rtnl *nl, int bridge, struct err *err)
+{
+	struct ifinfomsg h = { .ifi_family = AF_UNSPEC, .ifi_index = bridge };
+	struct rtnl_msg m = { .len = 0 };
+	size_t info, data;
+
+	rtnl_begin(&m, RTM_NEWLINK, 0, &h, sizeof(h));
+	info = rtnl_nest(&m, IFLA_LINKINFO);
+	rtnl_put(&m, IFLA_INFO_KIND, "bridge", 6);
+	data = rtnl_nest(&m, IFLA_INFO_DATA);
+	rtnl_put_u8(&m, IFLA_BR_VLAN_FILTERING, 1);
+	rtnl_nest_end(&m, data);
+	rtnl_nest_end(&m, info);
+	return rtnl_send(nl, &m, NULL, err, "switch VLAN filtering on");
+}
+
 int vlan_bridge(struct rtnl *nl, const struct network *n, int index, struct err *err)
 {
 	struct rtnl_msg m = { .len = 0 };
 	struct rtnl_link up;
-	int r = vlan_port(nl, index, n->vlan, true, err);
+	int r = switch_on(nl, index, err);
 
+	if (r >= 0)
+		r = vlan_port(nl, index, n->vlan, true, err);
 	if (r < 0 || !n->uplink)
 		return r;
 	r = rtnl_link_get(nl, n->uplink, 0, &up, err);

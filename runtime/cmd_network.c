@@ -17,6 +17,8 @@
 #include "runtime/commands.h"
 #include "runtime/sandbox.h"
 
+#define NO_VLAN UINT32_MAX /* the option was not given */
+
 struct network_options {
 	/* create */
 	char **subnets, **gateways, **ranges, **dns, **dns_search, **dns_options, **labels;
@@ -94,7 +96,7 @@ static int network_create_main(const struct globals *g, struct network_options *
 		.ipv6 = o->ipv6,
 		.bridge = o->bridge,
 		.uplink = o->uplink,
-		.vlan = o->vlan,
+		.vlan = o->vlan == NO_VLAN ? 0 : o->vlan,
 		.mtu = o->mtu,
 		.internal = o->internal,
 		.no_masquerade = o->no_masquerade,
@@ -107,8 +109,11 @@ static int network_create_main(const struct globals *g, struct network_options *
 		.labels = o->labels,
 	};
 	cleanup_free char *line = xasprintf("%s\n", argv[0]);
-	int r = network_def_create(NULL, &c, err);
+	int r;
 
+	if (!o->vlan)
+		return err_set(err, -EINVAL, "--vlan 0: must be 1 to 4094");
+	r = network_def_create(NULL, &c, err);
 	return r < 0 ? r : commands_print(line, err);
 }
 
@@ -393,7 +398,7 @@ static void free_options(struct network_options *o)
 
 static int network_main(const struct globals *g, const struct command *self, int argc, char **argv, struct err *err)
 {
-	struct network_options o CLEANUP(free_options) = { 0 };
+	struct network_options o CLEANUP(free_options) = { .vlan = NO_VLAN };
 	const struct verb *v = NULL;
 	int i, n;
 

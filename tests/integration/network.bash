@@ -91,6 +91,8 @@ add_program() { # NAME
 serve_udp() { # NAME PORT WORD
 	inside "$1" socat "UDP-LISTEN:$2,fork,reuseaddr" SYSTEM:"echo $3"
 }
+# The resolvers that run on $HOST, one a line.
+resolvers() { ip netns pids "$HOST" | while read -r p; do tr '\0' ' ' <"/proc/$p/cmdline" | grep -a '^dnsmasq' || :; done 2>/dev/null; }
 address_of() { # NETWORK NAME [4|6]
 	net inspect "$1" | jq -r --arg id "$2" --arg p "$([ "${3:-4}" = 4 ] && echo . || echo :)" \
 		'.[0].attachments[] | select(.id == $id) | .interfaces[].inside.addresses[] | select(contains($p)) | split("/")[0]' | head -1

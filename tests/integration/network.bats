@@ -47,6 +47,8 @@ links() { on_host ip -o link | wc -l; }
 		one
 		--vlan 4095
 		--vlan 4095 bad
+		--vlan 0
+		--vlan 0 bad
 		--uplink needs --vlan
 		--uplink lo bad
 		is outside the subnet
@@ -141,13 +143,18 @@ links() { on_host ip -o link | wc -l; }
 	start_on a --network one -- sh -c "$(serve 80 one)"
 	start_on c --network three -- sh -c "$(serve 80 three)"
 	start_on e --network five -- sh -c "$(serve 80 five)"
+	start_on m --network five --network one -p 8081:80 -- sh -c "$(serve 80 both)"
 	wait_for answer_is one on_host socat -T5 - TCP:10.20.0.2:80
 	wait_for answer_is five on_host socat -T5 - TCP:10.24.0.2:80
 	run run_on b --network two -- nc -w 2 10.20.0.2 80
 	[ "$output" != one ]
 	run -0 run_on d --network four -- nc -w 20 10.22.0.2 80
 	check_output three
-	run ! run_on f --network five -- nc -w 2 192.0.2.2 90
+	# nor to what others publish
+	run ! run_on f --network five -- sh -c 'nc -w 2 192.0.2.2 90 || nc -w 2 10.24.0.1 8081 || nc -w 2 192.0.2.1 8081'
+	wait_for answer_is both on_outside socat -T2 - TCP:192.0.2.1:8081
+	run -0 on_host nft list map inet amphi ports4
+	check_output "tcp . 8081 : 10.20.0.3 . 80"
 	run -0 run_on g --network five -- nc -w 20 10.24.0.2 80
 	check_output five
 	# From outside nothing that is not published can be reached.
@@ -166,6 +173,17 @@ links() { on_host ip -o link | wc -l; }
 	check_output "already"
 	run ! net rm one
 	check_output "in use by container a"
+	mac=$(net inspect default | jq -r '.[0].attachments[0].interfaces[0].inside.mac')
+	run ! run_on b --network "bridge:mac=$mac" -- true
+	check_output "network default: MAC address $mac is in use by container a"
+	# a failed one leaves no trace
+	start_on z --network none -- sleep 1000
+	run ! net_root connect --ip 10.99.0.1 one z
+	check_output "outside subnet"
+	[ "$(ls "$AMPHI_NETWORK_DIR/run/attached" | wc -l)" = 1 ]
+	net_root connect one z
+	hamphi delete -f z
+	[ "$(ls "$AMPHI_NETWORK_DIR/run/attached" | wc -l)" = 1 ]
 	run -0 net_root disconnect one a
 	run -0 hamphi exec a ip -o -4 addr
 	[[ "$output" != *10.20.0.9* ]]
@@ -173,6 +191,17 @@ links() { on_host ip -o link | wc -l; }
 	run -0 net rm one
 }
 net_root() { on_host "$AMPHI" --root "$ROOT" network "$@"; }
+
+@test "published ports move to the next network when theirs is disconnected" {
+	net create --subnet 10.20.0.0/24 one
+	start_on a --network bridge -p 8080:80 -- sh -c "$(serve 80 web)"
+	net_root connect one a
+	wait_for answer_is web on_host socat -T2 - TCP:127.0.0.1:8080
+	net_root disconnect default a
+	run -0 on_host nft list map inet amphi ports4
+	check_output "tcp . 8080 : 10.20.0.2 . 80"
+	wait_for answer_is web on_host socat -T2 - TCP:127.0.0.1:8080
+}
 
 @test "modes none, host, ns:PATH and container:ID" {
 	run -0 run_on a --network none -- sh -c 'ip -o link | wc -l'
@@ -278,8 +307,17 @@ net_root() { on_host "$AMPHI" --root "$ROOT" network "$@"; }
 	ip -n "$OUTSIDE" addr del 10.20.0.200/24 dev up0.42
 	ip -n "$OUTSIDE" addr add 10.20.0.200/24 dev up0.43
 	run ! on_outside socat -T2 - TCP:10.20.0.2:80,connect-timeout=2
+	# taken apart by somebody
 	on_host ip link set up0 nomaster
+	port=$(on_host ip -o link | grep -o 'av[0-9a-f]*' | head -n 1)
+	on_host ip link set "$port" nomaster
+	on_host ip link set amphi0 type bridge vlan_filtering 0
 	net reload
+	run -0 on_host ip -d link show amphi0
+	check_output "vlan_filtering 1"
+	run -0 on_host bridge vlan show dev "$port"
+	check_output "42 PVID Egress Untagged"
+	[[ "$output" != *" 1 PVID"* ]]
 	run -0 on_host bridge vlan show dev up0
 	check_output 42
 	hamphi delete -f a
@@ -299,8 +337,11 @@ net_root() { on_host "$AMPHI" --root "$ROOT" network "$@"; }
 	on_host nft flush ruleset
 	run ! on_outside socat -T2 - TCP:192.0.2.1:8080,connect-timeout=2
 	on_host nft add table inet theirs
-	on_host ip link set amphi0 down
+	on_host ip link del amphi0
 	run -0 net reload
+	wait_for answer_is web on_host socat -T5 - TCP:127.0.0.1:8080
+	run -0 on_host bridge -d link
+	check_output "hairpin on"
 	wait_for answer_is web on_outside socat -T5 - TCP:192.0.2.1:8080
 	run -0 on_host nft list tables
 	check_output theirs

@@ -103,6 +103,10 @@ new_container() {
 	check_code 2 ADD "$(conf '"ipam":{}')"
 	check_code 4 ADD "$(conf)" ''
 	check_code 4 ADD "$(conf)" c1 ''
+	check_code 4 ADD "$(conf)" $'c1\nc2'
+	check_code 2 GC "$(conf)"
+	AMPHI_NETWORK_DIR=/dev/null/x check_code 5 ADD "$(conf)"
+	AMPHI_NETWORK_DIR=/dev/null/x check_code 50 STATUS "$(conf)"
 	check_code 4 FROB "$(conf)"
 	CNI_ARGS='IgnoreUnknown=1;IP=nonsense' check_code 7 ADD "$(conf)"
 	CNI_ARGS='MAC=01:00:00:00:00:01' check_code 7 ADD "$(conf)"
@@ -233,6 +237,19 @@ net_root() { on_host "$AMPHI" --root "$ROOT" network "$@"; }
 	start_on a --cni-config "$BATS_TEST_TMPDIR/l.conflist" -- sleep 1000
 	net prune
 	[ "$(cat "$BATS_TEST_TMPDIR/valid")" = '[{"containerID":"a","ifname":"eth0"}]' ]
+	# not beside an ADD: what is being added is not valid yet when GC begins
+	sed -i 's/^ADD)/ADD) touch added; for i in 1 2 3 4 5 6 7 8 9 10; do [ -e go ] || sleep 1; done;/' "$BATS_TEST_TMPDIR/bin/spy"
+	cd "$BATS_TEST_TMPDIR"
+	start_on b --cni-config l.conflist -- sleep 1000 3>&- &
+	local adding=$!
+	wait_for test -e added
+	net prune 3>&- &
+	local pruning=$!
+	sleep 0.5
+	touch go
+	wait $adding $pruning
+	[ "$(cat valid)" = '[{"containerID":"a","ifname":"eth0"},{"containerID":"b","ifname":"eth0"}]' ] ||
+		[ "$(cat valid)" = '[{"containerID":"b","ifname":"eth0"},{"containerID":"a","ifname":"eth0"}]' ]
 }
 
 @test "conflist: what is broken is named, and nothing runs" {

@@ -63,7 +63,6 @@ teardown() { teardown_host; }
 	[[ "$output" != *alpha* ]]
 }
 
-resolvers() { ip netns pids "$HOST" | while read -r p; do tr '\0' ' ' <"/proc/$p/cmdline" | grep -a '^dnsmasq' || :; done; }
 # ask CONTAINER NAME [SERVER]: the addresses, one a line, without the server's own
 ask() { hamphi exec "$1" nslookup "$2" "${3:-10.89.0.1}" 2>/dev/null | sed '1,/^$/d' | sed -n 's/^Address: //p'; }
 answers() { [ "$(ask "${@:2}")" = "$1" ]; }

@@ -32,6 +32,7 @@ remains() {
 	find "$AMPHI_NETWORK_DIR/run/attached" "$AMPHI_NETWORK_DIR/run/ports" "$AMPHI_NETWORK_DIR/run/ipam" -type f ! -name '.*' 2>/dev/null
 	on_host ip -o link | grep -E ': a[vti][0-9a-f]{13}'
 	on_host nft list table inet amphi 2>/dev/null | grep 8080
+	resolvers
 	true
 }
 
@@ -64,7 +65,7 @@ remains() {
 
 @test "SIGKILL at each point of DEL, then DEL again" {
 	local p
-	for p in detach-elements detach-link detach-record; do
+	for p in detach-elements detach-link detach-resolver detach-record; do
 		ip netns add "$C"
 		plugin ADD >/dev/null
 		run plugin DEL "$p"
@@ -73,4 +74,46 @@ remains() {
 		[ -z "$(remains)" ] || { echo "$p leaves: $(remains)" >&2; return 1; }
 		ip netns del "$C"
 	done
+}
+
+# amphi on the host, killed at a point.
+killed_at() { # POINT COMMAND...
+	AMPHI_STOP_AT=$1 run hamphi "${@:2}" </dev/null
+	[ "$status" -eq 137 ] || { echo "$1: status $status: $output" >&2; return 1; }
+}
+nothing_left() { # POINT
+	[ ! -e "$ROOT/a" ] && [ -z "$(remains)" ] || { echo "$1 leaves: $(remains)" >&2; return 1; }
+}
+
+@test "SIGKILL at each point of a container's create and delete, the resolver's among them: delete --force leaves nothing" {
+	local p create=(create -b "$BUNDLE" --network bridge -p 8080:80 a)
+	export AMPHI_LIBEXEC=$AMPHI_BUILD
+	config_args sleep 1000
+	for p in leased recorded ports firewall bridge link configured elements resolver names; do
+		killed_at "$p" "${create[@]}"
+		[ "$p" != resolver ] || ! command -v dnsmasq || [ -n "$(resolvers)" ]
+		hamphi delete --force a
+		nothing_left "$p"
+	done
+	for p in detach-elements detach-link detach-resolver detach-record; do
+		hamphi "${create[@]}" </dev/null >/dev/null 2>&1
+		killed_at "$p" delete --force a
+		hamphi delete --force a
+		nothing_left "$p"
+	done
+}
+
+@test "SIGKILL with a resolver running, the owner gone: prune leaves nothing" {
+	local p
+	export AMPHI_LIBEXEC=$AMPHI_BUILD
+	config_args sleep 1000
+	for p in elements resolver names; do
+		killed_at "$p" create -b "$BUNDLE" --network bridge -p 8080:80 a
+		mv "$ROOT/a" "$BATS_TEST_TMPDIR/a"
+		net prune
+		[ -z "$(remains)" ] || { echo "$p leaves: $(remains)" >&2; return 1; }
+		mv "$BATS_TEST_TMPDIR/a" "$ROOT/a"
+		hamphi delete --force a
+	done
+	[[ "$(on_host ip -o link)" != *amphi0* ]]
 }
