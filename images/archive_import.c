@@ -438,7 +438,14 @@ static int rootfs_finish(struct import *im, const struct oci_descriptor *layer, 
 		r = store_put_blob(im->s, text, strlen(text), OCI_MT_MANIFEST, &d, err);
 	}
 	if (r >= 0) {
-		oci_platform_parse(NULL, &d.platform, NULL);
+		const struct oci_platform *p = im->in->platform;
+
+		if (p)
+			d.platform = (struct oci_platform){ .os = xstrdup(p->os),
+							    .architecture = xstrdup(p->architecture),
+							    .variant = xstrdup(p->variant) };
+		else
+			oci_platform_parse(NULL, &d.platform, NULL);
 		r = store_tag(im->s, name, &d, err);
 	}
 	if (r >= 0)

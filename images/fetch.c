@@ -115,11 +115,16 @@ static ssize_t blob_read(void *arg, void *buf, size_t len, struct err *err)
 static int open_partial(struct job *j, struct err *err)
 {
 	cleanup_free char *name = xasprintf("partial/%s", digest_hex(j->desc->digest));
-	struct stat st;
+	struct stat st, now;
 
-	j->partial = openat(j->f->s->fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (j->partial < 0 || flock(j->partial, LOCK_EX) < 0 || fstat(j->partial, &st) < 0)
-		return err_sys(err, -errno, "%s", name);
+	/* again when it went to blobs/ while we waited for whoever had it: what is there is not ours to write */
+	do {
+		if (j->partial >= 0)
+			close(steal_fd(j->partial));
+		j->partial = openat(j->f->s->fd, name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+		if (j->partial < 0 || flock(j->partial, LOCK_EX) < 0 || fstat(j->partial, &st) < 0)
+			return err_sys(err, -errno, "%s", name);
+	} while (fstatat(j->f->s->fd, name, &now, AT_SYMLINK_NOFOLLOW) < 0 || now.st_ino != st.st_ino);
 	if (!j->f->src->resumable || (uint64_t)st.st_size > j->desc->size) {
 		if (ftruncate(j->partial, 0) < 0)
 			return err_sys(err, -errno, "%s", name);

@@ -257,15 +257,13 @@ static int open_parent(struct apply *a, const char *path, const char **ret_name,
 }
 
 /* Removes what an earlier entry of this archive put at the name. */
-static int remove_old(struct apply *a, int parent, const char *name, const char *path, bool *ret_whiteout,
-		      struct err *err)
+static int remove_old(struct apply *a, int parent, const char *name, const char *path, struct err *err)
 {
 	struct stat st;
 	int r;
 
 	if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 		return errno == ENOENT ? 0 : err_sys(err, -errno, "stat");
-	*ret_whiteout = layer_is_whiteout(st.st_mode, st.st_rdev);
 	if (S_ISDIR(st.st_mode)) {
 		dirs_gone(a, path);
 		r = path_remove_tree(parent, name, true);
@@ -358,11 +356,10 @@ static int apply_file(struct apply *a, const struct tar_entry *e, int parent, co
 	int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
 	cleanup_fd int fd = openat(parent, name, flags, e->mode & 0777);
 	struct timespec times[2] = { { 0, UTIME_OMIT }, { e->mtime, e->mtime_nsec } };
-	bool whiteout;
 	int r;
 
 	if (fd < 0 && errno == EEXIST) {
-		r = remove_old(a, parent, name, path, &whiteout, err);
+		r = remove_old(a, parent, name, path, err);
 		if (r < 0)
 			return r;
 		fd = openat(parent, name, flags, e->mode & 0777);
@@ -428,7 +425,6 @@ static int apply_hardlink(struct apply *a, const struct tar_entry *e, const char
 	cleanup_free char *target = layer_clean_name(e->link, err), *tdir = NULL;
 	cleanup_fd int tparent = -1;
 	const char *name, *tname;
-	bool whiteout;
 	struct stat st;
 	int parent, r;
 
@@ -458,7 +454,7 @@ static int apply_hardlink(struct apply *a, const struct tar_entry *e, const char
 	if (S_ISDIR(st.st_mode) || layer_is_whiteout(st.st_mode, st.st_rdev))
 		return err_set(err, -EINVAL, "hard link to %s, which is a %s", e->link,
 			       S_ISDIR(st.st_mode) ? "directory" : "whiteout");
-	r = remove_old(a, parent, name, path, &whiteout, err);
+	r = remove_old(a, parent, name, path, err);
 	if (r < 0)
 		return r;
 	if (linkat(tparent, tname, parent, name, 0) < 0)
@@ -470,8 +466,7 @@ static int apply_special(struct apply *a, const struct tar_entry *e, int parent,
 			 struct err *err)
 {
 	struct timespec times[2] = { { 0, UTIME_OMIT }, { e->mtime, e->mtime_nsec } };
-	bool whiteout;
-	int r = remove_old(a, parent, name, path, &whiteout, err);
+	int r = remove_old(a, parent, name, path, err);
 
 	if (r < 0)
 		return r;

@@ -7,6 +7,7 @@
  */
 #include "images/registry.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,9 +22,16 @@ static char *const accept_headers[] = { (char *)"Accept: " OCI_MT_INDEX ", " OCI
 						", " OCI_MT_DOCKER_MANIFEST,
 					NULL };
 
-static bool is_loopback(const char *host)
+bool registry_is_loopback(const char *host)
 {
-	return str_starts(host, "localhost") || str_starts(host, "127.") || str_starts(host, "[::1]");
+	size_t n = *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":");
+	cleanup_free char *name = xstrndup(host, n);
+	struct in_addr a;
+
+	/* whole names: localhost.example.com is somebody else's */
+	if (!strcmp(name, "[::1]"))
+		return !host[n] || host[n] == ':';
+	return !strcmp(name, "localhost") || (inet_pton(AF_INET, name, &a) == 1 && ntohl(a.s_addr) >> 24 == 127);
 }
 
 static void find_certificates(struct registry *r, const char *dir)
@@ -83,7 +91,7 @@ int registry_open(const struct ref *ref, const struct registry_options *o, struc
 	r->push = o->push;
 	r->chunk = o->chunk;
 	r->from = strv_dup(o->from);
-	r->loopback = is_loopback(ref->host);
+	r->loopback = registry_is_loopback(ref->host);
 	if (o->cert_dir) {
 		find_certificates(r, o->cert_dir);
 	} else {

@@ -18,6 +18,8 @@ struct registry_options {
 
 struct registry;
 
+/* Is the host ("NAME[:PORT]") this machine? Then plain HTTP needs no --insecure. */
+bool registry_is_loopback(const char *host);
 /* Finds out scheme and authentication of ref's host (one request). Thread-safe afterwards. */
 int registry_open(const struct ref *ref, const struct registry_options *o, struct registry **ret, struct err *err);
 void registry_close(struct registry *r);
