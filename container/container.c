@@ -30,6 +30,7 @@
 #include "container/hook.h"
 #include "container/init.h"
 #include "container/lsm.h"
+#include "container/mount_live.h"
 #include "container/mount_words.h"
 #include "container/netdev.h"
 #include "container/rlimit.h"
@@ -385,6 +386,13 @@ void container_free(struct container *c)
 int container_exec(const struct container_exec_params *params, struct container_exec_result *ret, struct err *err)
 {
 	return exec_run(params, ret, err);
+}
+
+int container_mounts(const struct container_mounts_params *params, struct err *err)
+{
+	struct err none = { 0 };
+
+	return mount_live_change(params, err ? err : &none);
 }
 
 int container_alive(pid_t pid, unsigned long long start_time)

@@ -165,6 +165,19 @@ struct container_exec_result {
  */
 int container_exec(const struct container_exec_params *params, struct container_exec_result *ret, struct err *err);
 
+/* Mounts to add to a container that runs, or to remove; borrowed. */
+struct container_mounts_params {
+	const struct oci_config *config; /* the container's: which namespaces it has */
+	pid_t pid;                       /* the container's first process */
+	unsigned long long start_time;
+	bool add;                       /* else their destinations are unmounted, the last one first */
+	const struct oci_mount *mounts; /* to add: binds and tmpfs, others are refused */
+	size_t n_mounts;
+};
+
+/* All or, with an error, those before the one that it names. -ESRCH: "container not running". */
+int container_mounts(const struct container_mounts_params *params, struct err *err);
+
 /* Is this the living process of that start time? (A zombie is not alive.) 1 or 0. */
 int container_alive(pid_t pid, unsigned long long start_time);
 /* Signals the process by pidfd after checking its start time. -ESRCH: "container not running". */

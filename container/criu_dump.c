@@ -246,6 +246,20 @@ static int follow(struct criu *c, const struct criu_dump_params *p, struct err *
 	}
 }
 
+/* criu binds external mounts again at restore, without their ids: files would have other owners. */
+static int check_mounts(const struct oci_config *c, struct err *err)
+{
+	for (size_t i = 0; i < c->n_mounts; i++) {
+		const struct oci_mount *m = &c->mounts[i];
+
+		if (m->n_uid_mappings || m->n_gid_mappings || oci_mount_has(m, "idmap") || oci_mount_has(m, "ridmap"))
+			return err_set(err, ENOTSUP,
+				       "checkpoint: mounts[%zu]: criu cannot save an id-mapped mount (%s)", i,
+				       m->destination);
+	}
+	return 0;
+}
+
 int criu_dump(const struct criu_dump_params *p, struct err *err)
 {
 	const struct criu_options *o = p->options;
@@ -253,8 +267,10 @@ int criu_dump(const struct criu_dump_params *p, struct err *err)
 	cleanup_str struct str opts = { 0 };
 	cleanup_free char *streams_text = NULL;
 	const struct criu_spawn s = { .fds = &o->status_fd, .n_fds = 1 };
-	int r = criu_check(NULL, err);
+	int r = check_mounts(p->config, err);
 
+	if (!r)
+		r = criu_check(NULL, err);
 	if (!r)
 		r = check_features(o, err);
 	if (!r)

@@ -61,6 +61,48 @@ static int read_mount(const struct json *v, void *slot, struct err *err)
 			      &m->n_gid_mappings, err);
 }
 
+void oci_mounts_free(struct oci_mount *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		free(v[i].destination);
+		free(v[i].type);
+		free(v[i].source);
+		strv_free(v[i].options);
+		free(v[i].uid_mappings);
+		free(v[i].gid_mappings);
+	}
+	free(v);
+}
+
+int oci_mounts_parse(const char *buf, size_t len, struct oci_mount **ret, size_t *n_ret, struct err *err)
+{
+	cleanup_json_doc struct json_doc *doc = json_parse(buf, len, "mounts", err);
+	const struct json *list = doc ? json_root(doc) : NULL;
+	struct oci_mount *v;
+	size_t n = 0;
+	int r;
+
+	if (!doc)
+		return -EINVAL;
+	OCI_TRY(json_want(list, JSON_ARRAY, err));
+	v = xcalloc(list->c.n + 1, sizeof(*v));
+	r = 0;
+	json_for_each(e, list) {
+		r = read_mount(e, &v[n++], err);
+		if (r >= 0 && oci_mount_is_bind(&v[n - 1]) && str_empty(v[n - 1].source))
+			r = json_error(e, err, "source: required for a bind mount");
+		if (r < 0)
+			break;
+	}
+	if (r < 0) {
+		oci_mounts_free(v, n);
+		return r;
+	}
+	*ret = v;
+	*n_ret = n;
+	return 0;
+}
+
 static int read_hook(const struct json *v, void *slot, struct err *err)
 {
 	struct oci_hook *h = slot;
@@ -147,17 +189,7 @@ void oci_config_free(struct oci_config *c)
 		return;
 	free(c->oci_version);
 	free(c->root.path);
-	for (size_t i = 0; i < c->n_mounts; i++) {
-		struct oci_mount *m = &c->mounts[i];
-
-		free(m->destination);
-		free(m->type);
-		free(m->source);
-		strv_free(m->options);
-		free(m->uid_mappings);
-		free(m->gid_mappings);
-	}
-	free(c->mounts);
+	oci_mounts_free(c->mounts, c->n_mounts);
 	oci_process_clear(&c->process);
 	free(c->hostname);
 	free(c->domainname);

@@ -470,6 +470,10 @@ static inline void cleanup_oci_config_fn(struct oci_config **c)
 }
 #define cleanup_oci_config CLEANUP(cleanup_oci_config_fn)
 
+/* Parses an array of mounts (mounts add). Paths in errors begin at the array ("[0].source"). Owned: oci_mounts_free(). */
+int oci_mounts_parse(const char *buf, size_t len, struct oci_mount **ret, size_t *n_ret, struct err *err);
+void oci_mounts_free(struct oci_mount *v, size_t n);
+
 /* Parses a process document (exec --process). The same rules; paths in errors begin with "process". */
 int oci_process_parse(const char *buf, size_t len, struct oci_process **ret, struct err *err);
 /* A deep copy, for exec that starts from the container's process and changes some of it. Never NULL. */

@@ -17,6 +17,7 @@
 struct sandbox;
 struct plan;
 struct oci_process;
+struct oci_mount;
 struct oci_resources;
 struct cgroup_stats;
 struct criu_options;
@@ -86,6 +87,8 @@ struct backend {
 	 * otherwise. Restore is create and setup with sb->request->restore set.
 	 */
 	int (*checkpoint)(struct sandbox *sb, const struct criu_options *o, struct err *err);
+	/* Adds mounts to what runs, or removes those at their destinations. */
+	int (*mounts)(struct sandbox *sb, bool add, const struct oci_mount *v, size_t n, struct err *err);
 	/* Applies the resources that are set, leaves the others. */
 	int (*update)(struct sandbox *sb, const struct oci_resources *res, struct err *err);
 	/*

@@ -282,6 +282,17 @@ static int verb_checkpoint(struct sandbox *sb, const struct criu_options *o, str
 	return r < 0 ? r : criu_dump(&p, err);
 }
 
+static int verb_mounts(struct sandbox *sb, bool add, const struct oci_mount *v, size_t n, struct err *err)
+{
+	struct container_mounts_params p = {
+		.pid = sb->rec.pid, .start_time = sb->rec.start_time, .add = add, .mounts = v, .n_mounts = n
+	};
+	int r = sandbox_config(sb, err);
+
+	p.config = sb->config;
+	return r < 0 ? r : container_mounts(&p, err);
+}
+
 static int verb_update(struct sandbox *sb, const struct oci_resources *res, struct err *err)
 {
 	int r = sandbox_cgroup(sb, err);
@@ -436,6 +447,7 @@ const struct backend backend_container = {
 	.resume = verb_resume,
 	.paused = verb_paused,
 	.checkpoint = verb_checkpoint,
+	.mounts = verb_mounts,
 	.update = verb_update,
 	.stats = verb_stats,
 	.oom_open = verb_oom_open,

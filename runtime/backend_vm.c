@@ -467,6 +467,16 @@ static int verb_checkpoint(struct sandbox *sb, const struct criu_options *o, str
 		       "checkpoint: not for a machine (--isolation vm): criu saves processes of this kernel");
 }
 
+static int verb_mounts(struct sandbox *sb, bool add, const struct oci_mount *v, size_t n, struct err *err)
+{
+	(void)sb;
+	(void)add;
+	(void)v;
+	(void)n;
+	return err_set(err, ENOTSUP,
+		       "mounts: not for a machine (--isolation vm): what it may see is settled at create");
+}
+
 static int verb_update(struct sandbox *sb, const struct oci_resources *res, struct err *err)
 {
 	cleanup_free char *sock = agent_socket(sb);
@@ -649,6 +659,7 @@ const struct backend backend_vm = {
 	.resume = verb_resume,
 	.paused = verb_paused,
 	.checkpoint = verb_checkpoint,
+	.mounts = verb_mounts,
 	.update = verb_update,
 	.stats = verb_stats,
 	.oom_open = verb_oom_open,

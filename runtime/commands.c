@@ -19,7 +19,7 @@
 // clang-format off
 #define COMMANDS(X) \
 	X(create) X(start) X(run) X(exec) X(kill) X(delete) X(state) X(list) X(ps) X(spec) \
-	X(pause) X(resume) X(checkpoint) X(restore) X(update) X(events) X(stats) X(features) \
+	X(pause) X(resume) X(checkpoint) X(restore) X(update) X(mounts) X(events) X(stats) X(features) \
 	X(pull) X(push) X(images) X(inspect) X(tag) X(rmi) X(import) X(export) X(bundle) X(prune) X(commit) X(fsck) \
 	X(network) X(cni) X(kernel) X(doctor)
 // clang-format on

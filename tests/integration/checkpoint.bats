@@ -120,3 +120,15 @@ counted_to() { [ "$(count)" -ge "$1" ]; }
 	check_output gone
 	[ ! -e "$ROOT/$ID-2" ]
 }
+
+@test "checkpoint: a mount with mapped ids is refused by its path" {
+	skip_in_vm "refused"
+	mkdir "$BATS_TEST_TMPDIR/src"
+	config '.mounts += [{destination: "/foo", type: "bind", source: $s, options: ["bind", "idmap"],
+		uidMappings: [{containerID: 0, hostID: 5, size: 10}], gidMappings: [{containerID: 0, hostID: 5, size: 10}]}]' --arg s "$BATS_TEST_TMPDIR/src"
+	config_args sleep 1000
+	detached || skip "needs a filesystem with idmapped mounts"
+	run -1 amphi checkpoint --image-path "$IMAGES" "$ID"
+	check_output "criu cannot save an id-mapped mount (/foo)"
+	status_is "$ID" running
+}

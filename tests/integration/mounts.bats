@@ -258,3 +258,26 @@ flags_of() { printf "awk '\$5 == \"%s\" { print \$6 }' /proc/self/mountinfo" "$1
 	run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
 	check_output "inside /proc"
 }
+
+@test "mounts: added to a container that runs, and removed" {
+	skip_in_vm "what a machine sees is settled at create"
+	mkdir "$BUNDLE/rootfs/foo"
+	chmod 711 "$BATS_TEST_TMPDIR"
+	mount_json '{"destination":"/foo","type":"tmpfs","source":"tmpfs"}'
+	config '.linux.namespaces += [{type: "user"}] | .linux.uidMappings = [{containerID: 0, hostID: 100000, size: 65536}] | .linux.gidMappings = .linux.uidMappings'
+	config_args sleep 1000
+	detached
+	jq -n --arg s "$SRC" '[{destination: "/foo/bar", type: "bind", source: $s, options: ["bind", "ro"]},
+		{destination: "/foo/tmp", type: "tmpfs", source: "tmpfs", options: ["size=64k", "nosuid", "mode=711"]}]' >"$BATS_TEST_TMPDIR/m"
+	run -0 amphi mounts add "$ID" "$BATS_TEST_TMPDIR/m"
+	run -0 amphi exec "$ID" sh -c 'cat /foo/bar/file; touch /foo/bar/x 2>/dev/null || echo refused; stat -c "%a %u" /foo/tmp; '"$(flags_of /foo/tmp)"
+	[[ "$output" == $'host\nrefused\n711 0\n'*nosuid* ]]
+	run -0 amphi mounts remove "$ID" "$BATS_TEST_TMPDIR/m"
+	run -0 amphi exec "$ID" sh -c 'ls /foo/bar; grep -c /foo/ /proc/self/mountinfo; true'
+	[ "$output" = 0 ]
+	run -1 amphi mounts remove "$ID" "$BATS_TEST_TMPDIR/m"
+	check_output 'unmount "/foo/tmp" (nothing is mounted there)'
+	echo '[{"destination":"/x","type":"proc","source":"proc"}]' >"$BATS_TEST_TMPDIR/m"
+	run -1 amphi mounts add "$ID" "$BATS_TEST_TMPDIR/m"
+	check_output "only a bind mount or a tmpfs"
+}
