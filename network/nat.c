@@ -165,7 +165,7 @@ void nat_table(struct str *out, const struct network *nets, size_t n_nets, const
 	set_of(out, "internal", nets, n_nets, is_internal);
 	str_add(out,
 		"\tchain guard {\n\t\ttype filter hook prerouting priority raw; policy accept;\n"
-		"\t\tiifname @bridges ip daddr 127.0.0.0/8 drop\n\t}\n"
+		"\t\tip daddr 127.0.0.0/8 iifname @bridges drop\n\t}\n"
 		"\tchain publish {\n"
 		"\t\tdnat ip to ip daddr . meta l4proto . th dport map @ports4_host\n"
 		"\t\tdnat ip to meta l4proto . th dport map @ports4\n"
@@ -182,8 +182,8 @@ void nat_table(struct str *out, const struct network *nets, size_t n_nets, const
 	str_add(out,
 		"\t}\n"
 		"\tchain forward {\n\t\ttype filter hook forward priority filter; policy accept;\n"
-		"\t\tiifname != @bridges oifname != @bridges accept\n"
-		"\t\tct state established,related accept\n");
+		"\t\tct state established,related accept\n"
+		"\t\tiifname != @bridges oifname != @bridges accept\n");
 	for (size_t i = 0; i < n_nets; i++)
 		if (is_ours(&nets[i]))
 			str_addf(out, "\t\tiifname \"%s\" oifname \"%s\" accept\n", nets[i].bridge, nets[i].bridge);

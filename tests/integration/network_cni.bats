@@ -191,6 +191,21 @@ write_list() { # FILE PLUGIN...
 	[ "$(find "$AMPHI_NETWORK_DIR/run/cni" "$AMPHI_NETWORK_DIR/run/attached" -type f | wc -l)" = 0 ]
 }
 
+@test "conflist: bridge, portmap, firewall: a published port answers, and their rules go with the container" {
+	[ -x "$PLUGINS/portmap" ] && [ -x "$PLUGINS/firewall" ] || skip "needs the CNI reference plugins"
+	need_program iptables
+	setup_outside
+	write_list "$BATS_TEST_TMPDIR/l.conflist" '{"type":"portmap","snat":true,"capabilities":{"portMappings":true}}' '{"type":"firewall","backend":"iptables"}'
+	start_on a --cni-config "$BATS_TEST_TMPDIR/l.conflist" -p 8080:80 -- sh -c "$(serve 80 mapped)"
+	wait_for answer_is mapped on_outside socat -T5 - TCP:192.0.2.1:8080
+	run -0 on_host iptables-save
+	check_output 10.66.0.2
+	hamphi delete -f a
+	run -0 on_host iptables-save
+	[[ "$output" != *10.66.0.2* && "$output" != *8080* ]]
+	[ -z "$(find "$AMPHI_NETWORK_DIR/run/cni" "$AMPHI_NETWORK_DIR/run/attached" -type f)" ]
+}
+
 @test "conflist: bridge, bandwidth and one that looks on; ADD, CHECK, DEL with the recorded results" {
 	[ -n "$PLUGINS" ] || skip "needs the CNI reference plugins"
 	cat >"$BATS_TEST_TMPDIR/bin/spy" <<-END

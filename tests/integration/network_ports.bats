@@ -134,7 +134,7 @@ datagram_is() { [ "$("$2" socat -T2 - "UDP:$3" <<<x 2>/dev/null)" = "$1" ]; }
 	localnet() { on_host cat /proc/sys/net/ipv4/conf/amphi0/route_localnet; }
 	start_on a --network bridge -- sleep 1000
 	run -0 on_host nft list chain inet amphi guard
-	check_output "iifname @bridges ip daddr 127.0.0.0/8 drop"
+	check_output "ip daddr 127.0.0.0/8 iifname @bridges drop"
 	# and without a published port they would lead nowhere
 	[ "$(localnet)" = 0 ]
 	start_on b --network bridge -p 8080:80 -- sleep 1000
