@@ -107,6 +107,12 @@ static int verb_limits(struct sandbox *sb, const struct oci_resources **ret, str
 	return 0;
 }
 
+/* Is the container's user namespace that of the jail? */
+static bool own_userns(const struct sandbox *sb)
+{
+	return sb->plan.rootless && sb->config->linux_.namespaces[OCI_NS_USER].present;
+}
+
 static int create_jail(struct sandbox *sb, struct machine *mc, const int stdio[3], const int *keep, size_t n_keep,
 		       struct err *err)
 {
@@ -117,6 +123,7 @@ static int create_jail(struct sandbox *sb, struct machine *mc, const int stdio[3
 		.qemu = mc->qemu,
 		.kernel = mc->kernel.vmlinux,
 		.initrd = mc->kernel.initrd,
+		.userns = own_userns(sb),
 	};
 	cleanup_free char *root = path_join(sb->dir.path, "jail");
 	int r;
@@ -135,6 +142,7 @@ static int create_jail(struct sandbox *sb, struct machine *mc, const int stdio[3
 	memcpy(p.stdio, stdio, sizeof(p.stdio));
 	p.entry = mc->pod.sandbox ? monitor_member_main : monitor_main;
 	p.entry_arg = &mc->monitor;
+	p.rootless = sb->plan.rootless;
 	if (jail.rootfs) {
 		p.entry_root = jailview_attach;
 		p.entry_root_arg = (void *)sb->config;
@@ -214,7 +222,8 @@ static int join_network(struct sandbox *sb, struct network_lease *joined, const 
 	int r;
 
 	*ret = &sb->lease;
-	if (sb->lease.n_ifaces)
+	/* a namespace that was made for a user without root has no links, and is out of the caller's reach */
+	if (sb->lease.n_ifaces || (own_userns(sb) && !sb->config->linux_.namespaces[OCI_NS_NETWORK].path))
 		return 0;
 	netns = open(path, O_RDONLY | O_CLOEXEC);
 	if (netns < 0)
@@ -282,7 +291,7 @@ static int create_workload(struct sandbox *sb, struct machine *mc, const char *s
 	cleanup_free char *dir = mc->pod.sandbox ? pod_guest_dir(&mc->pod) : xstrdup(PROTO_EXPORT_DIR);
 	cleanup_free char *config = NULL, *options = create_options(&mc->pod);
 	struct agent_session s = AGENT_SESSION_NONE;
-	int r = jail_guest_config(sb->config, sb->config_json, sb->config_json_len, dir, &config, err);
+	int r = jail_guest_config(sb->config, sb->config_json, sb->config_json_len, dir, own_userns(sb), &config, err);
 
 	if (!r)
 		r = agent_create(sock, sb->rec.id, config, strlen(config), options, sb->config->process.terminal, &s,

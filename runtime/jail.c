@@ -7,6 +7,9 @@
  * minimal /dev; no new privileges, and the capabilities that virtio-fs needs to act for the guest's users on files.
  * What a read-only mount forbids is forbidden here, by the host's kernel, whatever the guest does. Under QEMU the
  * jail also shows QEMU's program and data files, read-only.
+ *
+ * A user without root has a user namespace in config.json, with which all of that can be done: it becomes the jail's. virtio-fs
+ * then sees files with the ids of the container, and inside the machine these are taken as they are.
  */
 #include "runtime/jail.h"
 
@@ -176,13 +179,13 @@ static void write_process(struct json_writer *w, const struct jail_request *req)
 	json_w_object_end(w);
 }
 
-static void write_namespaces(struct json_writer *w, const struct oci_config *c)
+static void write_namespaces(struct json_writer *w, const struct oci_config *c, bool userns)
 {
-	static const char *const own[] = { "pid", "ipc", "uts", "mount" };
+	static const char *const own[] = { "pid", "ipc", "uts", "mount", "user" };
 	const struct oci_namespace *net = &c->linux_.namespaces[OCI_NS_NETWORK];
 
 	json_w_array(w, "namespaces");
-	for (size_t i = 0; i < ARRAY_SIZE(own); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(own) - !userns; i++) {
 		json_w_object(w, NULL);
 		json_w_string(w, "type", own[i]);
 		json_w_object_end(w);
@@ -211,7 +214,11 @@ int jail_config(const struct jail_request *req, struct oci_config **ret, struct 
 	write_mounts(&w, req);
 	write_process(&w, req);
 	json_w_object(&w, "linux");
-	write_namespaces(&w, req->config);
+	write_namespaces(&w, req->config, req->userns);
+	if (req->userns) {
+		write_maps(&w, "uidMappings", req->config->linux_.uid_mappings, req->config->linux_.n_uid_mappings);
+		write_maps(&w, "gidMappings", req->config->linux_.gid_mappings, req->config->linux_.n_gid_mappings);
+	}
 	json_w_object_end(&w);
 	json_w_object_end(&w);
 	text = json_w_steal(&w);
@@ -279,8 +286,37 @@ int jail_mount_points(const struct oci_config *config, const char *rootfs, struc
 	return 0;
 }
 
-int jail_guest_config(const struct oci_config *config, const char *json, size_t len, const char *dir, char **ret,
-		      struct err *err)
+/* The config without its user namespace; takes *text and replaces it. */
+static int drop_userns(const struct oci_config *config, char **text, struct err *err)
+{
+	cleanup_free char *before = steal_ptr(*text), *over = NULL;
+	struct json_writer w = { 0 };
+
+	json_w_object(&w, NULL);
+	json_w_object(&w, "linux");
+	json_w_array(&w, "namespaces");
+	for (int k = 0; k < OCI_NS_MAX; k++) {
+		const struct oci_namespace *ns = &config->linux_.namespaces[k];
+
+		if (k == OCI_NS_USER || !ns->present)
+			continue;
+		json_w_object(&w, NULL);
+		json_w_string(&w, "type", oci_namespace_word((enum oci_namespace_kind)k));
+		if (ns->path)
+			json_w_string(&w, "path", ns->path);
+		json_w_object_end(&w);
+	}
+	json_w_array_end(&w);
+	write_maps(&w, "uidMappings", NULL, 0);
+	write_maps(&w, "gidMappings", NULL, 0);
+	json_w_object_end(&w);
+	json_w_object_end(&w);
+	over = json_w_steal(&w);
+	return oci_config_merge(before, strlen(before), over, text, err);
+}
+
+int jail_guest_config(const struct oci_config *config, const char *json, size_t len, const char *dir, bool userns,
+		      char **ret, struct err *err)
 {
 	cleanup_free char *root = path_join(dir, "rootfs");
 	size_t n = config->n_mounts;
@@ -291,6 +327,8 @@ int jail_guest_config(const struct oci_config *config, const char *json, size_t 
 		if (oci_mount_exported(&config->mounts[i]))
 			sources[i] = xasprintf("%s/mounts/%zu", dir, i);
 	r = oci_config_rewrite(json, len, root, sources, n, ret, err);
+	if (!r && userns)
+		r = drop_userns(config, ret, err);
 	for (size_t i = 0; i < n; i++)
 		free(sources[i]);
 	free(sources);

@@ -23,6 +23,7 @@ struct jail_request {
 	bool qemu;                   /* show QEMU's files and the kernel's */
 	const char *kernel, *initrd; /* host paths, with qemu */
 	const char *root;            /* existing empty directory that becomes the jail's root */
+	bool userns;                 /* in a user namespace with the container's maps: the caller is not root */
 };
 
 /* The jail as a config; owned by the caller. 0 or -errno. */
@@ -34,10 +35,11 @@ int jail_config(const struct jail_request *req, struct oci_config **ret, struct 
 int jail_mount_points(const struct oci_config *config, const char *rootfs, struct err *err);
 /*
  * The container's config.json for the guest: root and bind sources are places below dir, where the guest has what is
- * exported for this container; what the host mounts for it is a bind mount there. Owned text. 0 or -errno.
+ * exported for this container; what the host mounts for it is a bind mount there. With userns the user namespace is
+ * the jail's, and the container's ids are those of the machine. Owned text. 0 or -errno.
  */
-int jail_guest_config(const struct oci_config *config, const char *json, size_t len, const char *dir, char **ret,
-		      struct err *err);
+int jail_guest_config(const struct oci_config *config, const char *json, size_t len, const char *dir, bool userns,
+		      char **ret, struct err *err);
 /* Does the mount end up read-only (the last word wins)? */
 bool jail_mount_readonly(const struct oci_mount *m);
 /* Memory of the monitor (and QEMU) itself beside the machine's, as its limit allows for. Bytes. */

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/sysmacros.h>
+#include <unistd.h>
 
 #include "base/str.h"
 #include "container/rootfs.h"
@@ -153,6 +154,24 @@ static int check_annotations(const struct oci_config *c, struct err *err)
 	return 0;
 }
 
+/* A user without root: the monitor's jail is made in the user namespace of config.json, and nothing of others' is entered. */
+static int check_user(const struct plan *plan, struct err *err)
+{
+	const struct oci_config *c = plan->config;
+	char **networks = plan->request ? plan->request->networks : NULL;
+
+	if (!c->linux_.namespaces[OCI_NS_USER].present)
+		return err_set(err, -ENOTSUP,
+			       "linux.namespaces: user: required for a machine (--isolation vm) without root");
+	if (c->linux_.namespaces[OCI_NS_NETWORK].path || (networks && networks[0] && strcmp(networks[0], "none")))
+		return err_set(err, -ENOTSUP,
+			       "linux.namespaces: network: a machine (--isolation vm) without root has no network but "
+			       "its own loopback (--network none)");
+	if (pod_role(c, NULL) == POD_MEMBER)
+		return err_set(err, -ENOTSUP, "annotations: containers of a pod in one machine need root");
+	return 0;
+}
+
 int vm_check(const struct plan *plan, struct err *err)
 {
 	const struct oci_config *c = plan->config;
@@ -162,8 +181,11 @@ int vm_check(const struct plan *plan, struct err *err)
 		return err_set(err, -EINVAL, "process.args: required to create a container");
 	if (!c->has_root)
 		return err_set(err, -EINVAL, "root: required to create a container");
-	if (plan->rootless)
-		return err_set(err, -ENOTSUP, "option --isolation vm: machines need root (or --rootless=false)");
+	if (plan->rootless && geteuid() != 0) {
+		r = check_user(plan, err);
+		if (r < 0)
+			return r;
+	}
 	if (plan->request && plan->request->restore)
 		return refuse(err, "restore", "images of criu cannot be restored");
 	if (plan->listen_fds)
