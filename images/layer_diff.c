@@ -24,13 +24,7 @@
 struct sink {
 	struct deflate *z;
 	enum rights rights;
-	/* files with several links */
-	struct {
-		ino_t ino;
-		dev_t dev;
-		char *path;
-	} * seen;
-	size_t n_seen;
+	struct merge_seen seen;
 };
 
 static int put(void *arg, const void *buf, size_t len, struct err *err)
@@ -38,20 +32,6 @@ static int put(void *arg, const void *buf, size_t len, struct err *err)
 	struct sink *s = arg;
 
 	return deflate_put(s->z, buf, len, err);
-}
-
-static const char *seen_before(struct sink *s, const struct stat *st, const char *path)
-{
-	if (st->st_nlink < 2)
-		return NULL;
-	for (size_t i = 0; i < s->n_seen; i++)
-		if (s->seen[i].ino == st->st_ino && s->seen[i].dev == st->st_dev)
-			return s->seen[i].path;
-	s->seen = xreallocarray(s->seen, s->n_seen + 1, sizeof(*s->seen));
-	s->seen[s->n_seen].ino = st->st_ino;
-	s->seen[s->n_seen].dev = st->st_dev;
-	s->seen[s->n_seen++].path = xstrdup(path);
-	return NULL;
 }
 
 static int put_data(struct sink *s, int fd, uint64_t size, struct err *err)
@@ -90,7 +70,7 @@ static int put_thing(struct sink *s, int dirfd, const char *name, const char *pa
 			       .mtime = st->st_mtim.tv_sec,
 			       .major = major(st->st_rdev),
 			       .minor = minor(st->st_rdev) };
-	const char *first = S_ISDIR(st->st_mode) ? NULL : seen_before(s, st, path);
+	const char *first = merge_out_seen(&s->seen, st, path);
 	cleanup_free char *slashed = S_ISDIR(st->st_mode) ? xasprintf("%s/", path) : xstrdup(path);
 	cleanup_fd int fd = -1;
 	char link[TAR_NAME_MAX];
@@ -187,9 +167,7 @@ int layer_diff_write(int upper, enum rights rights, int fd, char ret_diff_id[DIG
 		r = tar_write_end(put, &s, err);
 	if (r >= 0)
 		r = deflate_end(s.z, ret_diff_id, ret_digest, ret_size, err);
-	for (size_t i = 0; i < s.n_seen; i++)
-		free(s.seen[i].path);
-	free(s.seen);
+	merge_out_seen_clear(&s.seen);
 	deflate_free(s.z);
 	return r;
 }

@@ -47,6 +47,18 @@ int merge_out_tar(const struct merge *m, tar_put_fn *put, void *arg, struct err 
 /* Copies one thing (not a directory's content) from dirfd/name to todir/toname with all it has. */
 int merge_out_one(int dirfd, const char *name, const struct stat *st, int todir, const char *toname, enum rights rights,
 		  struct err *err);
+/* The first names of files with several links. */
+struct merge_seen {
+	struct {
+		dev_t dev;
+		ino_t ino;
+		char *path;
+	} * v;
+	size_t n;
+};
+/* The name (valid until cleared) under which the file was seen before; NULL when it was not, or can have no other. */
+const char *merge_out_seen(struct merge_seen *s, const struct stat *st, const char *path);
+void merge_out_seen_clear(struct merge_seen *s);
 /* xattrs of an open file or directory as tar_entry's; overlay's own are left out. */
 int merge_out_xattrs(int fd, struct tar_entry *e, struct err *err);
 

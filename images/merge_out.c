@@ -17,17 +17,7 @@
 #include "images/merge.h"
 #include "images/usermap.h"
 
-/* First name of every file with more than one link. */
-struct seen {
-	struct {
-		dev_t dev;
-		ino_t ino;
-		char *path;
-	} * v;
-	size_t n;
-};
-
-static const char *seen_before(struct seen *s, const struct stat *st, const char *path)
+const char *merge_out_seen(struct merge_seen *s, const struct stat *st, const char *path)
 {
 	if (st->st_nlink < 2 || S_ISDIR(st->st_mode))
 		return NULL;
@@ -41,7 +31,7 @@ static const char *seen_before(struct seen *s, const struct stat *st, const char
 	return NULL;
 }
 
-static void seen_clear(struct seen *s)
+void merge_out_seen_clear(struct merge_seen *s)
 {
 	for (size_t i = 0; i < s->n; i++)
 		free(s->v[i].path);
@@ -222,7 +212,7 @@ int merge_out_one(int dirfd, const char *name, const struct stat *st, int todir,
 struct copy {
 	int root;
 	struct copying how;
-	struct seen seen;
+	struct merge_seen seen;
 	struct {
 		char *path;
 		struct timespec mtime;
@@ -272,7 +262,7 @@ static void keep_acl(struct copy *c, int dirfd, const char *name)
 static int copy_entry(void *arg, const char *path, int dirfd, const char *name, const struct stat *st, struct err *err)
 {
 	struct copy *c = arg;
-	const char *toname, *first = seen_before(&c->seen, st, path);
+	const char *toname, *first = merge_out_seen(&c->seen, st, path);
 	int parent = copy_parent(c, path, &toname, err), r;
 
 	if (parent < 0)
@@ -320,7 +310,7 @@ int merge_out_copy(const struct merge *m, int rootfd, const struct usermap *map,
 		free(c.dirs[i].acl);
 	}
 	free(c.dirs);
-	seen_clear(&c.seen);
+	merge_out_seen_clear(&c.seen);
 	free(c.parent_path);
 	if (c.parent >= 0)
 		close(c.parent);
@@ -330,7 +320,7 @@ int merge_out_copy(const struct merge *m, int rootfd, const struct usermap *map,
 struct tar_out {
 	tar_put_fn *put;
 	void *arg;
-	struct seen seen;
+	struct merge_seen seen;
 };
 
 static int tar_file(struct tar_out *o, int fd, const struct tar_entry *e, struct err *err)
@@ -365,7 +355,7 @@ static int tar_entry_of(void *arg, const char *path, int dirfd, const char *name
 			       .mtime_nsec = (uint32_t)st->st_mtim.tv_nsec,
 			       .major = major(st->st_rdev),
 			       .minor = minor(st->st_rdev) };
-	const char *first = seen_before(&o->seen, st, path);
+	const char *first = merge_out_seen(&o->seen, st, path);
 	cleanup_fd int fd = -1;
 	char link[TAR_NAME_MAX];
 	ssize_t n;
@@ -409,6 +399,6 @@ int merge_out_tar(const struct merge *m, tar_put_fn *put, void *arg, struct err 
 
 	if (r >= 0)
 		r = tar_write_end(put, arg, err);
-	seen_clear(&o.seen);
+	merge_out_seen_clear(&o.seen);
 	return r;
 }

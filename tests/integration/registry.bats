@@ -249,7 +249,9 @@ partial_has() { [ "$(cat "$AMPHI_STORE"/partial/* 2>/dev/null | wc -c)" -ge "$1"
 	echo slow >"$PROXY/fault"
 	"$AMPHI" pull -q "$FAULTY/$REPO:v1" >/dev/null 2>&1 3>&- &
 	pid=$!
-	wait_for partial_has 60000
+	# what has come is unpacked already
+	unpacking() { compgen -G "$AMPHI_STORE/tmp/*/fs/*" >/dev/null && partial_has 60000; }
+	wait_for unpacking
 	kill -KILL $pid
 	wait $pid || true
 	had=$(cat "$AMPHI_STORE"/partial/* | wc -c)
