@@ -34,10 +34,12 @@ bool lsm_apparmor_enabled(void)
 
 bool lsm_selinux_enabled(void)
 {
+	cleanup_free char *own = NULL;
 	struct statfs st;
 
+	/* without a policy there are no labels: every process is "kernel" */
 	return statfs("/sys/fs/selinux", &st) == 0 && (unsigned long)st.f_type == SELINUX_MAGIC &&
-		access("/sys/fs/selinux/load", F_OK) == 0;
+		fd_slurp_at(AT_FDCWD, "/proc/self/attr/current", 4096, &own, NULL) == 0 && strcmp(own, "kernel");
 }
 
 static bool wants_apparmor(const char *profile)
@@ -117,7 +119,9 @@ int lsm_apply_keyring(int procfd, const char *selinux, struct err *err)
 {
 	if (!lsm_selinux_enabled())
 		return 0;
-	return write_attr(procfd, "keycreate", selinux ? selinux : "", err);
+	int r = write_attr(procfd, "keycreate", selinux ? selinux : "", err);
+
+	return r < 0 ? err_wrap(err, "unable to set selinux label \"%s\"", selinux ? selinux : "") : 0;
 }
 
 void lsm_mount_data(struct str *data, const char *fstype, const char *mount_label, const char *context_type)
@@ -126,7 +130,7 @@ void lsm_mount_data(struct str *data, const char *fstype, const char *mount_labe
 		return;
 	if (fstype &&
 	    (!strcmp(fstype, "proc") || !strcmp(fstype, "sysfs") || !strcmp(fstype, "cgroup") ||
-	     !strcmp(fstype, "cgroup2")))
+	     !strcmp(fstype, "cgroup2") || !strcmp(fstype, "mqueue")))
 		return;
 	str_addf(data, "%s%s=\"%s\"", data->len ? "," : "", context_type ? context_type : "context", mount_label);
 }
@@ -138,7 +142,7 @@ int lsm_label_fd(int fd, const char *label, struct err *err)
 	if (str_empty(label) || !lsm_selinux_enabled())
 		return 0;
 	/* by the magic link, because the descriptor may be O_PATH */
-	if (setxattr(fd_path(fd, path), "security.selinux", label, strlen(label) + 1, 0) < 0)
+	if (setxattr(fd_path(fd, path), "security.selinux", label, strlen(label) + 1, 0) < 0 && errno != EOPNOTSUPP)
 		return err_sys(err, -errno, "cannot set the selinux label \"%s\"", label);
 	return 0;
 }

@@ -35,10 +35,10 @@ int lsm_open_proc(struct err *err);
 
 /*
  * Appends "context=\"LABEL\"" (or another of the four option names, context_type) to mount data where a label is given and
- * SELinux is on (not for proc, sysfs).
+ * SELinux is on (not for proc, sysfs, cgroups, mqueue).
  */
 void lsm_mount_data(struct str *data, const char *fstype, const char *mount_label, const char *context_type);
-/* Relabels one path fd (setxattr security.selinux); nothing where SELinux is off. */
+/* Relabels one path fd (setxattr security.selinux); nothing where SELinux is off or has none there. */
 int lsm_label_fd(int fd, const char *label, struct err *err);
 
 #endif

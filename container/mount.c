@@ -383,7 +383,7 @@ static int apply_fs(struct mount_context *c, const struct oci_mount *m, struct m
 	cleanup_fd int target = -1;
 	cleanup_fd int top = -1;
 	struct stat st;
-	bool existed;
+	bool existed, mqueue;
 	int r;
 
 	target = fs_target(c, m, clean, strict, &existed, err);
@@ -407,11 +407,16 @@ static int apply_fs(struct mount_context *c, const struct oci_mount *m, struct m
 	r = mount_fs(c, m, w, flags, target);
 	if (r < 0)
 		return err_sys(err, r, "mount \"%s\" to \"%s\"", m->source ? m->source : m->type, m->destination);
-	if (!w->tmpcopyup && !w->rec_set && !w->rec_clr && !w->n_propagation)
+	/* one queue file system for the namespace: it was there before the mount and takes no context */
+	mqueue = !strcmp(m->type, "mqueue") && !str_empty(c->mount_label);
+	if (!w->tmpcopyup && !w->rec_set && !w->rec_clr && !w->n_propagation && !mqueue)
 		return 0;
 	top = open_mounted(c, clean);
 	if (top < 0)
 		return err_sys(err, top, "mount to \"%s\"", m->destination);
+	r = mqueue ? lsm_label_fd(top, c->mount_label, err) : 0;
+	if (r < 0)
+		return err_wrap(err, "mount to \"%s\"", m->destination);
 	if (w->tmpcopyup) {
 		r = copyup_tree(target, top, err);
 		if (r < 0)

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "base/fd.h"
@@ -76,6 +77,22 @@ static int bind_dir(const char *dir, const struct mount_words *w, uint64_t also,
 	return r < 0 ? r : mount_attach(tree, target);
 }
 
+/* mount(2) refuses the hierarchy on top of itself (a /sys bound from the host has it there); apart it can be made. */
+static int mount_apart(const struct mount_words *w, int target)
+{
+	cleanup_fd int fs = fsopen("cgroup2", FSOPEN_CLOEXEC);
+	cleanup_fd int tree = -1;
+	int r;
+
+	if (fs < 0 || fsconfig(fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -errno;
+	tree = fsmount(fs, FSMOUNT_CLOEXEC, 0);
+	if (tree < 0)
+		return -errno;
+	r = mount_set(tree, false, w->set, 0, 0);
+	return r < 0 ? r : mount_attach(tree, target);
+}
+
 static int apply_v2(struct mount_context *c, const struct oci_mount *m, const struct mount_words *w, int target,
 		    struct err *err)
 {
@@ -88,6 +105,10 @@ static int apply_v2(struct mount_context *c, const struct oci_mount *m, const st
 	if (!mount("cgroup", fd_path(target, path), "cgroup2", w->flags, str_get(&w->data)))
 		return 0;
 	r = -errno;
+	if (r == -EBUSY && c->cgroupns)
+		r = mount_apart(w, target);
+	if (r == 0)
+		return 0;
 	if (r != -EPERM && r != -EBUSY)
 		return err_sys(err, r, "mount \"cgroup\" to \"%s\"", m->destination);
 	v = own_hierarchies(&n);
