@@ -4,9 +4,10 @@
  * most of them use. See virtio.h for who calls what.
  *
  * A worker is one epoll set over the queues' kick fds, a few fds of the core's own and a stop eventfd. Queue n has the
- * data n, slot s has FD_BASE + s. It is locked down before it looks at anything a guest wrote. A callback does a bounded
- * amount of work and kicks its queue for the rest, so that a guest that never stops asking cannot keep a worker from its
- * stop fd, and a reset always comes through.
+ * data n, slot s has FD_BASE + s. Kicks are edges, and their eventfds are not read: that would be two system calls for each.
+ * It is locked down before it looks at anything a guest wrote. A callback does a bounded amount of work and kicks its
+ * queue for the rest, so that a guest that never stops asking cannot keep a worker from its stop fd, and a reset always
+ * comes through.
  */
 #include "vm/virtio.h"
 
@@ -84,6 +85,19 @@ int virtio_activate(struct virtio_device *dev, struct err *err)
 	return 0;
 }
 
+/* Reads a kick eventfd empty, for the next life of the device. */
+static void drain_kicks(struct virtq *q)
+{
+	uint64_t n;
+	struct pollfd p = { .fd = q->kick_fd, .events = POLLIN };
+
+	/* QEMU's kick fds need not be non-blocking: look first. A negative fd is ignored by poll. */
+	if (poll(&p, 1, 0) != 1 || !(p.revents & POLLIN))
+		return;
+	if (read(q->kick_fd, &n, sizeof(n)) < 0)
+		log_debug("%s: kick fd: %m", q->dev->ops->name);
+}
+
 void virtio_reset(struct virtio_device *dev)
 {
 	dev->ops->reset(dev);
@@ -99,7 +113,7 @@ void virtio_reset(struct virtio_device *dev)
 		q->desc = q->avail = q->used = 0;
 		q->next_avail = q->next_used = 0;
 		q->broken = false;
-		virtio_kick_drain(q);
+		drain_kicks(q);
 	}
 }
 
@@ -109,18 +123,6 @@ void virtio_free(struct virtio_device *dev)
 		return;
 	virtio_reset(dev);
 	dev->ops->free(dev);
-}
-
-void virtio_kick_drain(struct virtq *q)
-{
-	uint64_t n;
-	struct pollfd p = { .fd = q->kick_fd, .events = POLLIN };
-
-	/* QEMU's kick fds need not be non-blocking: look first. A negative fd is ignored by poll. */
-	if (poll(&p, 1, 0) != 1 || !(p.revents & POLLIN))
-		return;
-	if (read(q->kick_fd, &n, sizeof(n)) < 0)
-		log_debug("%s: kick fd: %m", q->dev->ops->name);
 }
 
 void virtio_kick(struct virtq *q)
@@ -204,7 +206,6 @@ static void *worker_main(void *arg)
 			if (data == STOP_DATA)
 				return NULL;
 			if (data < dev->nqueues) {
-				virtio_kick_drain(&dev->vq[data]);
 				if (!atomic_load(&dev->failed))
 					w->kicked(dev, &dev->vq[data]);
 			} else if (data >= FD_BASE && data - FD_BASE < VIRTIO_WORKER_FDS && w->masks[data - FD_BASE]) {
@@ -228,7 +229,7 @@ int virtio_worker_start(struct virtio_worker *w, struct err *err)
 	r = watch(w->epoll_fd, EPOLL_CTL_ADD, w->stop_fd, EPOLLIN, STOP_DATA);
 	for (unsigned int i = 0; !r && i < w->dev->nqueues; i++) {
 		if (w->queues & 1u << i && w->dev->vq[i].ready && w->dev->vq[i].kick_fd >= 0)
-			r = watch(w->epoll_fd, EPOLL_CTL_ADD, w->dev->vq[i].kick_fd, EPOLLIN, i);
+			r = watch(w->epoll_fd, EPOLL_CTL_ADD, w->dev->vq[i].kick_fd, EPOLLIN | EPOLLET, i);
 	}
 	for (unsigned int i = 0; !r && i < VIRTIO_WORKER_FDS; i++) {
 		if (w->masks[i])

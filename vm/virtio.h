@@ -8,7 +8,7 @@
  *	reset      stops them: after it returned, no thread of the core touches guest memory or a queue.
  *	           Also called before free. May be called without activate. activate may follow again.
  *
- * Kicks arrive on vq[i].kick_fd, an eventfd that the core's own thread polls and reads (virtio_kick_drain()).
+ * Kicks arrive on vq[i].kick_fd, an eventfd that the core's own thread polls.
  * Interrupts go out by virtq_notify() and virtio_config_changed(), from any thread.
  * All calls of the transport come from one thread at a time.
  */
@@ -99,8 +99,6 @@ void virtio_config_changed(struct virtio_device *dev);
 int virtio_activate(struct virtio_device *dev, struct err *err);
 void virtio_reset(struct virtio_device *dev);
 void virtio_free(struct virtio_device *dev);
-/* Reads the kick eventfd of a queue empty (never blocks). */
-void virtio_kick_drain(struct virtq *q);
 /* Kicks the queue as the driver would: its worker looks at it again. */
 void virtio_kick(struct virtq *q);
 /* Chains that a worker takes from one queue before it looks at the others and at its stop fd. */

@@ -38,7 +38,6 @@ static void kicked(struct virtio_device *dev, struct virtq *q)
 	static struct virtq_chain c;
 	uint8_t b;
 
-	virtio_kick_drain(q);
 	while (virtq_pop(q, &c) > 0) {
 		virtq_read(&c, 0, &b, 1);
 		b++;
