@@ -40,8 +40,9 @@ CFLAGS_ALL := -std=gnu11 $(OPT) $(WARN) -fno-strict-aliasing -fno-common -ffunct
 SMALL := $(if $(DEBUG)$(SANITIZE),,oci container network runtime)
 LDFLAGS_ALL := -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,pack-relative-relocs $(LDFLAGS)
 # amphi and amphi-init are static: nothing to link at start, nothing to find in the guest.
-LINK_STATIC := $(if $(SANITIZE),-fsanitize=$(SANITIZE),-static-pie)
-LINK_DYNAMIC := $(if $(SANITIZE),-fsanitize=$(SANITIZE),-pie)
+LINK_SANITIZE := -fsanitize=$(SANITIZE) -Wl,-u,__asan_default_options
+LINK_STATIC := $(if $(SANITIZE),$(LINK_SANITIZE),-static-pie)
+LINK_DYNAMIC := $(if $(SANITIZE),$(LINK_SANITIZE),-pie)
 
 LIBS_base := -lyajl$(if $(SANITIZE),,_s) -lm
 LIBS_container := -lseccomp -lcap
@@ -85,7 +86,7 @@ $(BUILD)/amphi-images: $(BUILD)/images/main.o $(call lib,images oci base)
 GUEST_OBJS := $(patsubst %.c,$(BUILD)/%.o,$(wildcard vm/guest/*.c) $(wildcard network/rtnl*.c) vm/proto.c)
 $(BUILD)/amphi-init: $(GUEST_OBJS) $(call lib,container oci base)
 	@$(if $(V),,echo "  LINK    $@")
-	$(Q)$(CC) $(if $(SANITIZE),-fsanitize=$(SANITIZE),-static) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_container) -lpthread $(LIBS_base)
+	$(Q)$(CC) $(if $(SANITIZE),$(LINK_SANITIZE),-static) $(LDFLAGS_ALL) -o $@ $^ $(LIBS_container) -lpthread $(LIBS_base)
 
 # Unit tests: one program per source, linked with every archive below the runtime.
 UNIT_SRCS := $(wildcard tests/unit/test_*.c)

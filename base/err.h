@@ -27,6 +27,19 @@ int err_sys(struct err *err, int code, const char *fmt, ...) PRINTF(3, 4);
 /* Puts "text: " in front of the message already in *err. Returns err->code (-EIO where err is NULL or unset). */
 int err_wrap(struct err *err, const char *fmt, ...) PRINTF(2, 3);
 
+#ifdef __clang_analyzer__ /* what it cannot see: these never return 0 or more */
+#define ERR_NEGATIVE(call) \
+	({ \
+		int negative_ = (call); \
+		if (negative_ >= 0) \
+			__builtin_unreachable(); \
+		negative_; \
+	})
+#define err_set(...) ERR_NEGATIVE((err_set)(__VA_ARGS__))
+#define err_sys(...) ERR_NEGATIVE((err_sys)(__VA_ARGS__))
+#define err_wrap(...) ERR_NEGATIVE((err_wrap)(__VA_ARGS__))
+#endif
+
 /* Sends *err over a stream or seqpacket fd as sizeof(struct err) bytes. Returns 0 or -errno. Blocks. */
 int err_send(int fd, const struct err *err);
 

@@ -9,7 +9,7 @@ load network
 
 setup_file() {
 	[ -z "${AMPHI_DEBUG_BUILD:-}" ] || return 0
-	make -s -C "$AMPHI_TOP" -j2 DEBUG=1 build/debug/amphi >/dev/null 2>&3
+	"$AMPHI_TOP/tests/debug-build" >/dev/null 2>&3
 }
 
 setup() {
