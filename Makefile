@@ -40,7 +40,7 @@ CFLAGS_ALL := -std=gnu11 $(OPT) $(WARN) -fno-strict-aliasing -fno-common -ffunct
 SMALL := $(if $(DEBUG)$(SANITIZE),,oci container network runtime)
 LDFLAGS_ALL := -Wl,--gc-sections -Wl,-z,relro,-z,now,-z,pack-relative-relocs $(LDFLAGS)
 # amphi and amphi-init are static: nothing to link at start, nothing to find in the guest.
-LINK_SANITIZE := -fsanitize=$(SANITIZE) -Wl,-u,__asan_default_options
+LINK_SANITIZE := -fsanitize=$(SANITIZE) $(BUILD)/base/sanitize.o
 LINK_STATIC := $(if $(SANITIZE),$(LINK_SANITIZE),-static-pie)
 LINK_DYNAMIC := $(if $(SANITIZE),$(LINK_SANITIZE),-pie)
 
