@@ -31,6 +31,27 @@ load_policy() {
 	cat "$BATS_FILE_TMPDIR/policy" >/sys/fs/selinux/load
 }
 
+@test "selinux: labels of the process, its keyring, what exec starts, and mounts" {
+	load_policy
+	cp "$HELPERS/keyring" "$HELPERS/peek" "$BUNDLE/rootfs/bin/"
+	config '.process.selinuxLabel = $l | .linux.mountLabel = $f | .process.noNewPrivileges = false |
+		.mounts += [{destination: "/scratch", type: "tmpfs", source: "tmpfs", options: ["size=1m"]}]' --arg l "$LABEL" --arg f "$FILES"
+	config_args sh -c 'cat /proc/self/attr/current; echo; grep -E " /(dev|scratch|dev/shm) " /proc/self/mounts; keyring; exec sleep 1000'
+	detached
+	wait_for grep -q _ses "$BATS_TEST_TMPDIR/out"
+	output=$(tr -d '\0' <"$BATS_TEST_TMPDIR/out")
+	[ "${output%%$'\n'*}" = "$LABEL" ] || { echo "$output" >&2; false; }
+	for m in /dev /scratch /dev/shm; do
+		[[ "$output" == *" $m tmpfs "*"context=\"$FILES\""* || "$output" == *" $m tmpfs "*"context=$FILES"* ]] || { echo "$m: $output" >&2; false; }
+	done
+	run -0 amphi exec "$ID" cat /proc/self/attr/current
+	check_output "$LABEL"
+	run -0 amphi exec --process-label system_u:system_r:container_t:s0:c4 "$ID" cat /proc/self/attr/current
+	[ "$(tr -d '\0' <<<"$output")" = system_u:system_r:container_t:s0:c4 ]
+	run -255 amphi exec --process-label system_u:system_r:no_such_t:s0 "$ID" true
+	check_output 'unable to set selinux label "system_u:system_r:no_such_t:s0"'
+}
+
 @test "selinux: a label that the policy does not know is refused by name, nothing is left" {
 	load_policy
 	config '.process.selinuxLabel = "no label"'
