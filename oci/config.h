@@ -449,6 +449,7 @@ struct oci_config {
 	bool keep_groups;                        /* no setgroups(2): those of the caller stay */
 	const char *hooks_stdout, *hooks_stderr; /* hooks append to these files; NULL: captured */
 	const char *pidfd_receiver;              /* socket for the pidfd; NULL: none */
+	const char *path_annotation;             /* key of one of them that names a file of the host; NULL: none does */
 	bool has_linux;
 	struct oci_linux linux_; /* all zero when absent; "linux" is a macro of the compiler */
 	struct oci_vm *vm;       /* NULL: no vm object */

@@ -4,8 +4,8 @@
  * Called at the end of parsing: an annotation becomes the field of the document that says the same, so that nothing
  * behind the parser knows where it came from; what config.json says itself wins. Those that ask for what there is
  * not here are refused by name, for a container without it would not be the one that was asked for. Other annotations
- * are their writers' own and not looked at. Several name paths of the host: engines learn from
- * potentiallyUnsafeConfigAnnotations ("run.oci.") not to take them from strangers. crun(1), "Extensions to OCI".
+ * are their writers' own and not looked at. That some name files of the host is noted for who knows whether they may;
+ * engines learn it from potentiallyUnsafeConfigAnnotations ("run.oci."). crun(1), "Extensions to OCI".
  */
 #include <string.h>
 
@@ -100,6 +100,12 @@ static int refuse(const char *key, const char *value, struct err *err)
 	return 0;
 }
 
+static bool names_host_file(const char *key)
+{
+	return !strcmp(key, "hooks.stdout") || !strcmp(key, "hooks.stderr") || !strcmp(key, "pidfd_receiver") ||
+		!strcmp(key, "seccomp.receiver");
+}
+
 int oci_crun_annotations(struct oci_config *c, struct err *err)
 {
 	struct oci_linux *l = &c->linux_;
@@ -132,6 +138,8 @@ int oci_crun_annotations(struct oci_config *c, struct err *err)
 			r = l->seccomp ? read_flag(key, value, &l->seccomp->fail_unknown, err) : 0;
 		else
 			r = refuse(key, value, err);
+		if (names_host_file(key))
+			c->path_annotation = c->annotations[i].key;
 	}
 	return r;
 }

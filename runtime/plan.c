@@ -259,6 +259,12 @@ int plan_make(const struct globals *g, const struct create_request *req, const s
 	p.rootless = g->rootless;
 	p.notify = facts->notify;
 	p.terminal = config->has_process && config->process.terminal;
+	if (config->path_annotation && !facts->annotations_may_name_paths)
+		return err_set(
+			err, EPERM,
+			"annotations[%s]: a path is not allowed here (annotationsMayNamePaths in the configuration "
+			"file)",
+			config->path_annotation);
 	r = plan_isolation(g, config, facts, &p, err);
 	if (!r)
 		r = plan_machine(g, req, config, facts, &p, err);

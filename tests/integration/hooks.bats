@@ -103,6 +103,11 @@ poststop $host" ]
 	hook startContainer 'echo out2; echo err2 >&2'
 	hook poststop 'echo out3'
 	config '.annotations = {"run.oci.hooks.stdout": $o, "run.oci.hooks.stderr": $e}' --arg o "$LOG" --arg e "$LOG.err"
+	run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	check_output "annotations[run.oci.hooks.stderr]: a path is not allowed here"
+	[ ! -s "$LOG" ]
+	export AMPHI_CONFIG=$BATS_TEST_TMPDIR/amphi.json
+	echo '{"annotationsMayNamePaths": true}' >"$AMPHI_CONFIG"
 	run -0 amphi run --bundle "$BUNDLE" "$ID" </dev/null
 	[ -z "$output" ]
 	[ "$(cat "$LOG")" = $'out1\nout2\nout3' ]

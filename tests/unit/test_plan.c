@@ -79,6 +79,11 @@ static void annotations(void)
 
 	is_int(plan(&vm, &req, &f, "", ",\"annotations\":{\"amphi.vm.kernel\":\"/etc/shadow\"}", &p, &err), -EPERM);
 	has_str(err.msg, "path is not allowed");
+	is_int(plan(&vm, &req, &f, "", ",\"annotations\":{\"run.oci.hooks.stdout\":\"/etc/passwd\"}", &p, &err),
+	       -EPERM);
+	has_str(err.msg, "annotations[run.oci.hooks.stdout]: a path is not allowed");
+	is_int(plan(&vm, &req, &paths, "", ",\"annotations\":{\"run.oci.hooks.stdout\":\"/o\"}", &p, &err), 0);
+	plan_free(&p);
 	is_int(plan(&vm, &req, &f, "", ",\"annotations\":{\"amphi.vm.kernel\":\"other\"}", &p, &err), -EPERM);
 	is_int(plan(&vm, &req, &f, "", ",\"annotations\":{\"amphi.vm.kernel\":\"stock\"}", &p, &err), 0);
 	is_str(p.kernel, "stock");
