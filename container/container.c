@@ -80,6 +80,7 @@ static void fill_init(struct init *in, const struct container_params *p, const s
 		.listen_fds = p->listen_fds,
 		.preserve_fds = p->preserve_fds,
 		.no_pivot = p->no_pivot,
+		.rootless = p->rootless,
 		.entry = p->entry,
 		.entry_arg = p->entry_arg,
 		.entry_root = p->entry_root,

@@ -240,7 +240,7 @@ static int run_check(const char *feature, char **why, struct err *err)
 {
 	cleanup_free char *program = find_criu();
 	char *argv[] = { program, (char *)"check", feature ? (char *)"--feature" : NULL, (char *)feature, NULL };
-	struct child_io io = { .want_out = 1, .want_err = 1, .timeout_ms = 60000 };
+	struct child_io io = { .want_out = 1, .want_err = 1, .timeout_ms = 15000 };
 	int r = program ? child_run(argv, &io, err) : err_set(err, ENOENT, "criu: executable file not found in $PATH");
 
 	if (r > 0)

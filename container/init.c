@@ -213,14 +213,28 @@ static int build_root(struct init *in, struct err *err)
 	return !r && in->entry_root ? in->entry_root(in->entry_root_arg, in->rootfd, err) : r;
 }
 
+/*
+ * The kernel then lets nobody but the host's root trace us or open our fds and namespaces. An ordinary user's container is
+ * left open until become.c shuts it: pasta, run by that user, must open its namespaces, and in a user and a pid namespace
+ * of its own there is nobody yet whom that serves.
+ */
+static int shut(const struct init *in, struct err *err)
+{
+	const uint64_t own = CLONE_NEWUSER | CLONE_NEWPID;
+	bool open = in->rootless && (in->ns.create & own) == own;
+
+	return prctl(PR_SET_DUMPABLE, open, 0, 0, 0) < 0 ? err_sys(err, -errno, "set dumpable") : 0;
+}
+
 /* First half: everything that needs nothing from the caller. */
 static int prepare(struct init *in, struct err *err)
 {
 	int r;
 
 	child_title("amphi:[init]");
-	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-		return err_sys(err, -errno, "set dumpable");
+	r = shut(in, err);
+	if (r < 0)
+		return r;
 	in->procfd = lsm_open_proc(err);
 	if (in->procfd < 0)
 		return in->procfd;

@@ -30,6 +30,7 @@ struct init {
 	int stdio[3];
 	unsigned int listen_fds, preserve_fds;
 	bool no_pivot;
+	bool rootless;    /* the caller is an ordinary user */
 	bool wait_mapped; /* begin only after SYNC_MAPPED (maps written, cgroup entered) */
 	bool become_root; /* new user namespace: become its root */
 	bool joined;      /* namespaces were joined already by the helper */
