@@ -17,6 +17,7 @@ PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
 LIBEXECDIR ?= $(PREFIX)/libexec/amphi
 MANDIR ?= $(PREFIX)/share/man
+COMPDIR ?= $(PREFIX)/share/bash-completion/completions
 
 # DEBUG and SANITIZE builds keep to directories of their own.
 ifneq ($(SANITIZE),)
@@ -159,17 +160,18 @@ deps:
 
 .PHONY: install uninstall
 install: all
-	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5
+	install -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(MANDIR)/man1 $(DESTDIR)$(MANDIR)/man5 \
+		$(DESTDIR)$(COMPDIR)
 	install -m 755 $(BUILD)/amphi $(DESTDIR)$(BINDIR)/amphi
 	ln -sf amphi $(DESTDIR)$(BINDIR)/amphi-vm
-	for p in amphi-images amphi-init; do \
-		[ ! -e $(BUILD)/$$p ] || install -m 755 $(BUILD)/$$p $(DESTDIR)$(LIBEXECDIR)/$$p; done
-	for f in runtime/*.1; do [ ! -e $$f ] || install -m 644 $$f $(DESTDIR)$(MANDIR)/man1/; done
-	for f in runtime/*.5; do [ ! -e $$f ] || install -m 644 $$f $(DESTDIR)$(MANDIR)/man5/; done
+	install -m 755 $(BUILD)/amphi-images $(BUILD)/amphi-init $(DESTDIR)$(LIBEXECDIR)/
+	install -m 644 runtime/amphi.1 $(DESTDIR)$(MANDIR)/man1/
+	install -m 644 runtime/amphi.5 $(DESTDIR)$(MANDIR)/man5/
+	install -m 644 contrib/completion/amphi.bash $(DESTDIR)$(COMPDIR)/amphi
 
 uninstall:
 	rm -rf $(DESTDIR)$(BINDIR)/amphi $(DESTDIR)$(BINDIR)/amphi-vm $(DESTDIR)$(LIBEXECDIR)
-	rm -f $(DESTDIR)$(MANDIR)/man1/amphi.1 $(DESTDIR)$(MANDIR)/man5/amphi.5
+	rm -f $(DESTDIR)$(MANDIR)/man1/amphi.1 $(DESTDIR)$(MANDIR)/man5/amphi.5 $(DESTDIR)$(COMPDIR)/amphi
 
 .PHONY: format tidy clean help compile_commands.json
 format:
@@ -192,7 +194,7 @@ help:
 	@echo "lab              every bats file, machines on our own monitor, in the nested KVM (hours)"
 	@echo "kernel           a minimal kernel for machines, built from Debian's sources, into the build's store"
 	@echo "bench            side by side with crun, runc, QEMU; deps: installs what build and tests need"
-	@echo "install uninstall    PREFIX, BINDIR, LIBEXECDIR, MANDIR, DESTDIR"
+	@echo "install uninstall    PREFIX, BINDIR, LIBEXECDIR, MANDIR, COMPDIR, DESTDIR"
 	@echo "format tidy clean compile_commands.json help"
 	@echo "SANITIZE=address,undefined  DEBUG=1  WERROR=0  V=1  BUILD=DIR"
 

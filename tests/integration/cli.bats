@@ -135,3 +135,14 @@ s=socket.socket(socket.AF_UNIX,socket.SOCK_DGRAM); s.bind(sys.argv[1]); s.settim
 	run -0 bash -c '"$@" <&- >&- 2>&-' - "$AMPHI" --root "$ROOT" --version
 	run -1 bash -c '"$@" <&- >&- 2>&-' - "$AMPHI" --root "$ROOT" state nobody
 }
+
+@test "make install puts all in place, make uninstall takes all away" {
+	local d=$BATS_TEST_TMPDIR/dest files
+	files="bin/amphi bin/amphi-vm libexec/amphi/amphi-images libexec/amphi/amphi-init"
+	files+=" share/bash-completion/completions/amphi share/man/man1/amphi.1 share/man/man5/amphi.5"
+	make -s -C "$AMPHI_TOP" BUILD="$AMPHI_BUILD" DESTDIR="$d" PREFIX=/usr install
+	[ "$(cd "$d/usr" && find . ! -type d | sort | cut -c 3- | tr '\n' ' ')" = "$files " ]
+	run -0 "$d/usr/bin/amphi-vm" --version
+	make -s -C "$AMPHI_TOP" BUILD="$AMPHI_BUILD" DESTDIR="$d" PREFIX=/usr uninstall
+	[ -z "$(find "$d" ! -type d)" ]
+}
