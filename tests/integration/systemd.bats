@@ -107,7 +107,7 @@ in_group() { # FILE VALUE
 	config '.annotations = {"org.systemd.property.TimeoutStopUSec": "uint64 5000000", "org.systemd.property.CollectMode": "\u0027inactive-or-failed\u0027",
 		"other": "x"}'
 	up run -d
-	has TimeoutStopUSec=5s CollectMode=inactive-or-failed OOMPolicy=kill
+	has TimeoutStopUSec=5s CollectMode=inactive-or-failed
 	amphi delete --force "$ID"
 	config '.annotations = {"org.systemd.property.TimeoutStopUSec": "soon"}'
 	run -1 amphi --systemd-cgroup run "$ID"
