@@ -31,6 +31,13 @@ static int read_path(const char *key, char *value, const char **ret, struct err 
 	return 0;
 }
 
+/* The same of a file of the host, which is noted. */
+static int read_host_path(struct oci_config *c, const struct oci_pair *a, const char **ret, struct err *err)
+{
+	c->path_annotation = a->key;
+	return read_path(a->key + strlen(PREFIX), a->value, ret, err);
+}
+
 /* "monotonic 3600 0", a line for each clock. */
 static int read_offsets(struct oci_linux *l, const char *value, struct err *err)
 {
@@ -68,10 +75,11 @@ static int read_context_type(const char *value, struct oci_linux *l, struct err 
 		       "mount_context_type", value);
 }
 
-static int read_receiver(struct oci_seccomp *s, char *value, struct err *err)
+static int read_receiver(struct oci_config *c, const struct oci_pair *a, struct err *err)
 {
+	struct oci_seccomp *s = c->linux_.seccomp;
 	const char *path = NULL;
-	int r = read_path("seccomp.receiver", value, &path, err);
+	int r = read_host_path(c, a, &path, err);
 
 	if (!r && s && str_empty(s->listener_path)) {
 		free(s->listener_path);
@@ -100,12 +108,6 @@ static int refuse(const char *key, const char *value, struct err *err)
 	return 0;
 }
 
-static bool names_host_file(const char *key)
-{
-	return !strcmp(key, "hooks.stdout") || !strcmp(key, "hooks.stderr") || !strcmp(key, "pidfd_receiver") ||
-		!strcmp(key, "seccomp.receiver");
-}
-
 int oci_crun_annotations(struct oci_config *c, struct err *err)
 {
 	struct oci_linux *l = &c->linux_;
@@ -121,11 +123,11 @@ int oci_crun_annotations(struct oci_config *c, struct err *err)
 		if (!strcmp(key, "keep_original_groups"))
 			r = read_flag(key, value, &c->keep_groups, err);
 		else if (!strcmp(key, "hooks.stdout"))
-			r = read_path(key, value, &c->hooks_stdout, err);
+			r = read_host_path(c, &c->annotations[i], &c->hooks_stdout, err);
 		else if (!strcmp(key, "hooks.stderr"))
-			r = read_path(key, value, &c->hooks_stderr, err);
+			r = read_host_path(c, &c->annotations[i], &c->hooks_stderr, err);
 		else if (!strcmp(key, "pidfd_receiver"))
-			r = read_path(key, value, &c->pidfd_receiver, err);
+			r = read_host_path(c, &c->annotations[i], &c->pidfd_receiver, err);
 		else if (!strcmp(key, "systemd.force_cgroup_v1"))
 			r = read_path(key, value, &l->systemd_cgroup_v1, err);
 		else if (!strcmp(key, "mount_context_type"))
@@ -133,13 +135,11 @@ int oci_crun_annotations(struct oci_config *c, struct err *err)
 		else if (!strcmp(key, "timens_offset"))
 			r = l->time_monotonic.present || l->time_boottime.present ? 0 : read_offsets(l, value, err);
 		else if (!strcmp(key, "seccomp.receiver"))
-			r = read_receiver(l->seccomp, value, err);
+			r = read_receiver(c, &c->annotations[i], err);
 		else if (!strcmp(key, "seccomp_fail_unknown_syscall"))
 			r = l->seccomp ? read_flag(key, value, &l->seccomp->fail_unknown, err) : 0;
 		else
 			r = refuse(key, value, err);
-		if (names_host_file(key))
-			c->path_annotation = c->annotations[i].key;
 	}
 	return r;
 }
