@@ -6,8 +6,9 @@
  * for the entries that follow; a name that leads through a symlink is refused. Missing parents are made and
  * remembered as implied, for a lower layer may define them otherwise (snapshot.c repairs that). Modes, times and
  * default ACLs of directories are set at the end, children first, so that read-only directories can be filled, their
- * times survive and nothing inherits. A whiteout for something that this layer has as well makes a directory opaque and is otherwise void;
- * whiteouts inside opaque directories are dropped, as overlay would list them. image-spec layer.md#whiteouts.
+ * times survive and nothing inherits. A whiteout for something that this layer has as well makes a directory opaque and is otherwise void. An
+ * entry replaces the one before it as it would replace a lower layer's: a directory in the place of a file hides the lower directory.
+ * Whiteouts inside opaque directories are dropped, as overlay would list them. image-spec layer.md#whiteouts.
  */
 #include "images/layer.h"
 
@@ -182,28 +183,34 @@ static int set_opaque(struct apply *a, const char *path, struct err *err)
 	return 0;
 }
 
-/* mkdir of one component; a whiteout in its place becomes an opaque directory. 1 made, 0 there already. */
-static int make_component(struct apply *a, int parent, const char *name, const char *path, struct err *err)
+/*
+ * mkdir of one component; 1 made, 0 there already. Whatever lies there hides what the lower layers have, so the directory in
+ * its place is opaque. A whiteout always gives way, a file or link where the directory is an entry of its own (replace).
+ */
+static int make_component(struct apply *a, int parent, const char *name, const char *path, bool replace,
+			  struct err *err)
 {
 	struct stat st;
-	bool was_whiteout = false;
+	int r;
 
-	if (mkdirat(parent, name, 0700) < 0) {
-		if (errno != EEXIST)
-			return err_sys(err, -errno, "mkdir");
-		if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-			return err_sys(err, -errno, "stat");
-		if (S_ISDIR(st.st_mode))
-			return 0;
-		was_whiteout = layer_is_whiteout(st.st_mode, st.st_rdev);
-		if (!was_whiteout)
-			return err_set(err, S_ISLNK(st.st_mode) ? -ELOOP : -ENOTDIR, "%s: the path leads through a %s",
-				       path, S_ISLNK(st.st_mode) ? "symbolic link" : "file");
-		if (unlinkat(parent, name, 0) < 0 || mkdirat(parent, name, 0700) < 0)
-			return err_sys(err, -errno, "mkdir");
+	if (mkdirat(parent, name, 0700) == 0) {
+		dir_add(a, path);
+		return 1;
 	}
+	if (errno != EEXIST)
+		return err_sys(err, -errno, "mkdir");
+	if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return err_sys(err, -errno, "stat");
+	if (S_ISDIR(st.st_mode))
+		return 0;
+	if (!replace && !layer_is_whiteout(st.st_mode, st.st_rdev))
+		return err_set(err, S_ISLNK(st.st_mode) ? -ELOOP : -ENOTDIR, "%s: the path leads through a %s", path,
+			       S_ISLNK(st.st_mode) ? "symbolic link" : "file");
+	if (unlinkat(parent, name, 0) < 0 || mkdirat(parent, name, 0700) < 0)
+		return err_sys(err, -errno, "mkdir");
 	dir_add(a, path);
-	return was_whiteout ? set_opaque(a, path, err) < 0 ? -EIO : 1 : 1;
+	r = set_opaque(a, path, err);
+	return r < 0 ? r : 1;
 }
 
 /* The parent directory of path (cached), made when missing. *ret_name points into path. fd or negative. */
@@ -231,7 +238,7 @@ static int open_parent(struct apply *a, const char *path, const char **ret_name,
 			up = open_parent(a, dir, &name, err);
 			if (up < 0)
 				return up;
-			r = make_component(a, up, name, dir, err);
+			r = make_component(a, up, name, dir, false, err);
 			if (r < 0)
 				return r;
 			if (r > 0) {
@@ -388,7 +395,6 @@ static int apply_dir(struct apply *a, const struct tar_entry *e, const char *pat
 {
 	cleanup_fd int fd = -1;
 	struct dir *d;
-	struct stat st;
 	const char *name;
 	int parent, r;
 
@@ -396,10 +402,7 @@ static int apply_dir(struct apply *a, const struct tar_entry *e, const char *pat
 		parent = open_parent(a, path, &name, err);
 		if (parent < 0)
 			return parent;
-		if (fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode) &&
-		    !layer_is_whiteout(st.st_mode, st.st_rdev) && unlinkat(parent, name, 0) < 0)
-			return err_sys(err, -errno, "replace");
-		r = make_component(a, parent, name, path, err);
+		r = make_component(a, parent, name, path, true, err);
 		if (r < 0)
 			return r;
 	}

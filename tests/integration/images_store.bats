@@ -194,7 +194,7 @@ on_disk() { du -xsk "$AMPHI_STORE" | cut -f1; }
 @test "layers that lean on those below: implied directories, a symlink in the way, a hard link's target" {
 	skip_in_vm "the same trees"
 	local t=$BATS_TEST_TMPDIR/l
-	mkdir -p "$t"/{a/usr/lib,b/lib/sub,b/tmp,b/secret} "$t/img/blobs/sha256"
+	mkdir -p "$t"/{a/usr/lib,a/was,b/lib/sub,b/tmp,b/secret} "$t/img/blobs/sha256"
 	cp "$BUNDLE/rootfs/bin/busybox" "$t/a/usr/busybox"
 	ln -s usr/lib "$t/a/lib"
 	mkdir -m 1777 "$t/a/tmp"
@@ -202,6 +202,7 @@ on_disk() { du -xsk "$AMPHI_STORE" | cut -f1; }
 	chown 5:6 "$t/a/secret"
 	echo low >"$t/a/usr/lib/low"
 	echo target >"$t/a/target"
+	echo low >"$t/a/was/low"
 	tar -C "$t/a" -cf "$t/1.tar" .
 	echo high >"$t/b/lib/sub/high"
 	echo t >"$t/b/tmp/t"
@@ -211,15 +212,23 @@ on_disk() { du -xsk "$AMPHI_STORE" | cut -f1; }
 	# entries without their parents, and a hard link whose target is in the layer below alone
 	tar -C "$t/b" -cf "$t/2.tar" --no-recursion target lib/sub/high tmp/t secret/s hard
 	tar --delete -f "$t/2.tar" target
+	# a file in a directory's place, and a directory again: nothing of the lower one is left
+	echo file >"$t/b/was"
+	tar -C "$t/b" -rf "$t/2.tar" was
+	rm "$t/b/was"
+	mkdir "$t/b/was"
+	echo new >"$t/b/was/new"
+	tar -C "$t/b" -rf "$t/2.tar" was
 	image_of_layers layered "$t/1.tar" "$t/2.tar"
 	run -0 amphi run --image layered "$ID" /usr/busybox sh -c '
-		b=/usr/busybox; $b cat /lib/low /lib/sub/high /hard; $b readlink /lib; $b stat -c "%a %u %g" /tmp /secret'
+		b=/usr/busybox; $b cat /lib/low /lib/sub/high /hard; $b readlink /lib; $b stat -c "%a %u %g" /tmp /secret; $b ls /was'
 	check_output "low
 high
 target
 usr/lib
 1777 0 0
-700 5 6"
+700 5 6
+new"
 	"$AMPHI" export --format rootfs -o "$t/flat.tar" layered
 	run -0 tar tf "$t/flat.tar"
 	check_output usr/lib/sub/high

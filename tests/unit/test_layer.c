@@ -107,6 +107,11 @@ static void whiteouts(void)
 	tarball_add(&b, TAR_FILE, "kept", 0644, "k");
 	tarball_add(&b, TAR_FILE, ".wh.kept", 0, NULL);
 	tarball_add(&b, TAR_FILE, ".wh..wh.plnk", 0, NULL);
+	tarball_add(&b, TAR_FILE, "was", 0644, "a file");
+	tarball_add(&b, TAR_DIR, "was", 0755, NULL);
+	tarball_add(&b, TAR_SYMLINK, "link", 0644, "opaque");
+	tarball_add(&b, TAR_DIR, "link", 0755, NULL);
+	tarball_add(&b, TAR_FILE, "link/.wh.void", 0, NULL);
 	tar_write_end(tarball_put, &b, NULL);
 	is_int(tarball_apply(&b, 1 << 20, root, &options, &meta, &err), 0);
 	is_str(err.msg, "");
@@ -121,6 +126,11 @@ static void whiteouts(void)
 	ok(fstatat(root, "back", &st, 0) == 0 && S_ISREG(st.st_mode));
 	ok(fstatat(root, "kept", &st, 0) == 0 && S_ISREG(st.st_mode));
 	ok(fstatat(root, ".wh..wh.plnk", &st, 0) < 0);
+	/* and one in the place of a file or link too, which had replaced what is below */
+	cleanup_fd int was = openat(root, "was", O_RDONLY), link = openat(root, "link", O_RDONLY | O_NOFOLLOW);
+
+	ok(fgetxattr(was, layer_opaque_xattr(options.rights), v, sizeof(v)) == 1 && *v == 'y');
+	ok(fgetxattr(link, layer_opaque_xattr(options.rights), v, sizeof(v)) == 1 && fstatat(link, "void", &st, 0) < 0);
 	layer_meta_clear(&meta);
 	str_free(&b);
 }
