@@ -46,6 +46,8 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg)
 		free(steal_ptr(r->digest));
 		free(steal_ptr(r->authenticate));
 		free(steal_ptr(r->location));
+		free(steal_ptr(r->range));
+		r->retry_after = 0;
 	}
 	if (!colon)
 		return len;
@@ -206,6 +208,22 @@ static int failure(CURLcode rc, const char *url, const char *errbuf, struct err 
 	return err_set(err, code, "%.200s: %s", url, *errbuf ? errbuf : curl_easy_strerror(rc));
 }
 
+/* What Location says, seen from the URL that said it: absolute, owned; NULL when it makes no sense. */
+static char *absolute(const char *url, const char *location)
+{
+	CURLU *u = curl_url();
+	char *text = NULL, *ret = NULL;
+
+	if (!u)
+		abort();
+	if (!curl_url_set(u, CURLUPART_URL, url, 0) && !curl_url_set(u, CURLUPART_URL, location, 0) &&
+	    !curl_url_get(u, CURLUPART_URL, &text, 0))
+		ret = xstrdup(text);
+	curl_free(text);
+	curl_url_cleanup(u);
+	return ret;
+}
+
 int http_do(const struct http_config *c, const struct http_request *q, struct http_response *ret, struct err *err)
 {
 	char errbuf[CURL_ERROR_SIZE] = "";
@@ -213,6 +231,7 @@ int http_do(const struct http_config *c, const struct http_request *q, struct ht
 	CURL *h = handle(c, q->url, list, errbuf);
 	struct body in = { 0 }, out = { .fd = q->body_fd, .mem = q->body, .len = q->body_len, .q = q };
 	bool get = !strcmp(q->method, "GET"), head = !strcmp(q->method, "HEAD");
+	const char *at = NULL;
 	long status = 0;
 	CURLcode rc;
 
@@ -238,6 +257,11 @@ int http_do(const struct http_config *c, const struct http_request *q, struct ht
 	ret->status = (int)status;
 	ret->body_len = in.text.len;
 	ret->body = str_steal(&in.text);
+	if (ret->location && curl_easy_getinfo(h, CURLINFO_EFFECTIVE_URL, &at) == CURLE_OK && at) {
+		cleanup_free char *said = ret->location;
+
+		ret->location = absolute(at, said);
+	}
 	curl_easy_cleanup(h);
 	curl_slist_free_all(list);
 	if (rc != CURLE_OK) {

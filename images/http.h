@@ -30,8 +30,8 @@ struct http_request {
 
 struct http_response {
 	int status;
-	char *content_type, *location, *digest, *authenticate,
-		*range;           /* NULL: absent; authenticate: challenges joined by ", " */
+	/* NULL: absent; location: an absolute URL (of http_do()); authenticate: challenges joined by ", " */
+	char *content_type, *location, *digest, *authenticate, *range;
 	unsigned int retry_after; /* s; 0: none */
 	uint64_t chunk_min;       /* OCI-Chunk-Min-Length; 0: none */
 	char *body;               /* at most 4 MiB, NUL-terminated */

@@ -4,7 +4,8 @@
  * Every request goes through registry_call(): it adds the authorization we have, on 401 gets one by the challenge (a token
  * for the repository's scope from the realm, or Basic) and tries again once, and repeats what may pass (no
  * connection, 429, 5xx) with growing pauses or as Retry-After says. Credentials go to the registry and to the realm
- * it names over the same or better transport, never to another host. One mutex guards the authorization, which
+ * it names over the same or better transport, never to another host. An upload that is answered by 307 or 308 is made again where
+ * that leads: its body is memory or a file, so it can be read again. One mutex guards the authorization, which
  * threads share. Docker's "Token Authentication Specification".
  */
 #include "images/registry_call.h"
@@ -16,6 +17,8 @@
 
 #include "base/json.h"
 #include "base/log.h"
+
+#define REDIRECTS_MAX 5
 
 void registry_call_pause(unsigned int tries, unsigned int retry_after)
 {
@@ -268,9 +271,9 @@ static bool is_ours(const struct registry *r, const char *url)
 	return !strncmp(url, r->base, n) && url[n] == '/';
 }
 
-/* One request with authorization and at most so many tries; *ret is any final answer. */
-int registry_call_tries(struct registry *r, const struct http_request *q, unsigned int most, struct http_response *ret,
-			struct err *err)
+/* One request to one URL with authorization and at most so many tries; *ret is any final answer. */
+static int call_url(struct registry *r, const struct http_request *q, unsigned int most, struct http_response *ret,
+		    struct err *err)
 {
 	bool ours = is_ours(r, q->url), authorized = !ours;
 
@@ -304,6 +307,36 @@ int registry_call_tries(struct registry *r, const struct http_request *q, unsign
 		log_debug("%s: HTTP %d; trying again", q->url, ret->status);
 		registry_call_pause(tries, ret->retry_after);
 		http_response_clear(ret);
+	}
+}
+
+/* Does the answer send a request with a body elsewhere, to be made there just the same? (GET and HEAD follow by themselves.) */
+static bool sent_on(const struct http_request *q, const struct http_response *resp)
+{
+	return (resp->status == 307 || resp->status == 308) && resp->location && strcmp(q->method, "GET") &&
+		strcmp(q->method, "HEAD");
+}
+
+int registry_call_tries(struct registry *r, const struct http_request *q, unsigned int most, struct http_response *ret,
+			struct err *err)
+{
+	struct http_request at = *q;
+	cleanup_free char *url = NULL;
+
+	for (unsigned int hops = 0;; hops++) {
+		int rc;
+
+		if (str_starts(at.url, "http://") && str_starts(r->base, "https://") && !r->http.insecure)
+			return err_set(err, -EACCES, "%s: leads from HTTPS to plain HTTP: %.200s", r->host, at.url);
+		rc = call_url(r, &at, most, ret, err);
+		if (rc < 0 || !sent_on(q, ret))
+			return rc;
+		free(url);
+		at.url = url = steal_ptr(ret->location);
+		http_response_clear(ret);
+		if (hops >= REDIRECTS_MAX)
+			return err_set(err, -ELOOP, "%s: redirected more than %d times", r->host, REDIRECTS_MAX);
+		log_debug("%s goes to %s", q->method, url);
 	}
 }
 

@@ -30,7 +30,7 @@ struct registry {
 
 /*
  * One request: the authorization we have is added, a 401 answered by getting one, and what may pass (no connection,
- * 429, 5xx) tried again. 0 with any final answer in *ret, which the caller clears; negative when there was none.
+ * 429, 5xx) tried again; 307 and 308 are followed, with method and body. 0 with any final answer in *ret, which the caller clears; negative when there was none.
  */
 int registry_call(struct registry *r, const struct http_request *q, struct http_response *ret, struct err *err);
 /* The same with at most so many tries. */

@@ -17,12 +17,6 @@
 
 #define CHUNK_DEFAULT (16ULL << 20)
 
-/* The URL an upload goes on at: Location, which may be relative. */
-static char *upload_url(const struct registry *r, const char *location)
-{
-	return xasprintf("%s%s", *location == '/' ? r->base : "", location);
-}
-
 /* One blob on its way out. */
 struct upload {
 	struct registry *r;
@@ -77,7 +71,7 @@ static int upload_start(struct upload *u, struct err *err)
 		rc = registry_call_refused(u->r, "starting an upload", &resp, err);
 	} else {
 		free(u->url);
-		u->url = upload_url(u->r, resp.location);
+		u->url = steal_ptr(resp.location);
 		u->offset = 0;
 		if (u->chunk && u->chunk < resp.chunk_min)
 			u->chunk = resp.chunk_min;
@@ -139,7 +133,7 @@ static int upload_resync(struct upload *u, struct err *err)
 			rc = err_set(err, -EIO, "%s: has more of the upload than there is", u->r->host);
 		if (!str_empty(resp.location)) {
 			free(u->url);
-			u->url = upload_url(u->r, resp.location);
+			u->url = steal_ptr(resp.location);
 		}
 	}
 	http_response_clear(&resp);
@@ -175,7 +169,7 @@ static int upload_chunk(struct upload *u, struct err *err)
 		u->offset = end > u->offset && end <= u->offset + n ? end : u->offset + n;
 		if (!str_empty(resp.location)) {
 			free(u->url);
-			u->url = upload_url(u->r, resp.location);
+			u->url = steal_ptr(resp.location);
 		}
 	}
 	http_response_clear(&resp);

@@ -13,7 +13,7 @@ setup_file() {
 # A registry's front that misbehaves: faults.py PORT UPSTREAM_PORT DIR. DIR/fault says how: "cut" every blob after 64 KiB, once
 # each; "status N": N answered with that status first; "flip": a blob's byte changed; "norange": Range ignored, with cuts;
 # "short": a blob's end missing without a word; "slow": 4 KiB at a time; "redirect": blobs elsewhere, where an Authorization is an
-# error; "bearer": a token wanted, which /token gives for me:secret; "patch": chunks broken off; "413": no whole blob above 100 kB; "nomount": a blob from elsewhere refused.
+# error, uploads too; "loop": uploads sent round; "bearer": a token wanted, which /token gives for me:secret; "patch": chunks broken off; "413": no whole blob above 100 kB; "nomount": a blob from elsewhere refused.
 import http.server, http.client, sys, os, threading, base64, time
 port, upstream, d = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 lock, seen = threading.Lock(), {}
@@ -43,6 +43,9 @@ class H(http.server.BaseHTTPRequestHandler):
             return answer(401, b'', ('WWW-Authenticate', 'Bearer realm="http://127.0.0.1:%d/token",service="s",scope="repository:%s:pull"' % (port, '/'.join(self.path.split('/')[2:4]))))
         if f[0] == 'redirect' and '/blobs/sha256:' in self.path and self.command == 'GET' and not self.path.startswith('/elsewhere'):
             return answer(307, b'', ('Location', 'http://127.0.0.1:%d/elsewhere%s' % (port, self.path)))
+        if (f[0] == 'redirect' and not self.path.startswith('/elsewhere') or f[0] == 'loop') and self.command in ('POST', 'PUT', 'PATCH'):
+            self.rfile.read(length)
+            return answer(307 if n % 2 else 308, b'', ('Location', 'http://127.0.0.1:%d/elsewhere%s' % (port, self.path) if f[0] == 'redirect' else '../..' + self.path))
         if self.path.startswith('/elsewhere'):
             if auth: return answer(400, b'an authorization where none belongs')
             self.path = self.path[10:]
@@ -280,6 +283,22 @@ partial_has() { [ "$(cat "$AMPHI_STORE"/partial/* 2>/dev/null | wc -c)" -ge "$1"
 	[ "$output" = "$DIGEST" ]
 	grep -q "^/elsewhere.* None" "$PROXY/auth"
 	run -0 "$AMPHI" fsck
+	# an upload keeps its method and its body: whole, in chunks, and the manifest
+	: >"$PROXY/log"
+	rm "$AMPHI_STORE"/origins/*
+	run -0 "$AMPHI" push -q --creds me:secret "$FAULTY/$REPO:v1" "$FAULTY/$REPO-b:v1"
+	rm "$AMPHI_STORE"/origins/*
+	run -0 "$AMPHI" push -q --creds me:secret --chunk-size 200k "$FAULTY/$REPO:v1" "$FAULTY/$REPO-c:v1"
+	for method in POST PATCH PUT; do grep -q "^$method /elsewhere" "$PROXY/log"; done
+	echo loop >"$PROXY/fault"
+	run -1 "$AMPHI" push -q "$FAULTY/$REPO:v1" "$FAULTY/$REPO-d:v1"
+	check_output "redirected more than 5 times"
+	rm "$PROXY/fault"
+	other_store
+	for repo in $REPO-b $REPO-c; do
+		run -0 "$AMPHI" pull -q "$OPEN/$repo:v1"
+		[ "$output" = "$DIGEST" ]
+	done
 }
 
 @test "bearer tokens, with credentials from a file and from a helper" {
