@@ -183,6 +183,18 @@ char *machine_save(const struct machine *mc)
 	return json_w_steal(&w);
 }
 
+int machine_saved_check(const char *record, struct err *err)
+{
+	cleanup_json_doc struct json_doc *doc = json_parse(record, strlen(record), "machine", err);
+	uint64_t version = 0;
+	int r = doc ? json_opt_u64(json_root(doc), "version", &version, err) : -EINVAL;
+
+	if (r >= 0 && version != MACHINE_VERSION)
+		r = err_set(err, -EINVAL, "version %llu is not known to this amphi (it writes %d)",
+			    (unsigned long long)version, MACHINE_VERSION);
+	return r < 0 ? err_wrap(err, "the record of the machine") : 0;
+}
+
 void machine_saved_size(const char *record, struct resize_machine *ret)
 {
 	cleanup_json_doc struct json_doc *doc = record ? json_parse(record, strlen(record), "machine", NULL) : NULL;

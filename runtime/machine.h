@@ -44,6 +44,8 @@ int machine_prepare(struct machine *mc, const char *id, const char *state_dir, b
 int machine_lockdown(void);
 /* The record for later commands: JSON text, owned. */
 char *machine_save(const struct machine *mc);
+/* Is the record of a version that this program knows? 0 or -errno. */
+int machine_saved_check(const char *record, struct err *err);
 /* The machine's size from that record; members it does not tell are 0. */
 void machine_saved_size(const char *record, struct resize_machine *ret);
 /* The pod's machine that the record names; ret->sandbox NULL: an own machine. */

@@ -29,6 +29,7 @@
 #include "container/intelrdt.h"
 #include "oci/bundle.h"
 #include "runtime/attach.h"
+#include "runtime/machine.h"
 #include "runtime/notify.h"
 #include "runtime/steps.h"
 
@@ -43,6 +44,8 @@ int sandbox_load(const struct globals *g, const char *id, bool lock, struct sand
 		return r;
 	sb.globals = g;
 	r = statedir_load(&sb.dir, &sb.rec, err);
+	if (r == 0 && sb.rec.machine)
+		r = machine_saved_check(sb.rec.machine, err);
 	if (r < 0 && r != -ENODATA) {
 		sandbox_close(&sb);
 		return r;

@@ -17,13 +17,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
 #include "vm/layout.h"
 
 #define HUGE_PAGE (2ULL << 20)
 
-/* Maps bytes at a 2 MiB boundary; fd -1: private anonymous. */
-static void *map_aligned(uint64_t bytes, int fd, void **ret_map, size_t *ret_len)
+/* Maps bytes at a 2 MiB boundary. */
+static void *map_aligned(uint64_t bytes, void **ret_map, size_t *ret_len)
 {
 	size_t len = bytes + HUGE_PAGE;
 	uint8_t *p, *aligned;
@@ -32,8 +31,7 @@ static void *map_aligned(uint64_t bytes, int fd, void **ret_map, size_t *ret_len
 	if (p == MAP_FAILED)
 		return NULL;
 	aligned = (uint8_t *)(((uintptr_t)p + HUGE_PAGE - 1) & ~(uintptr_t)(HUGE_PAGE - 1));
-	if (mmap(aligned, bytes, PROT_READ | PROT_WRITE,
-		 MAP_FIXED | MAP_NORESERVE | (fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_SHARED), fd,
+	if (mmap(aligned, bytes, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_NORESERVE | MAP_PRIVATE | MAP_ANONYMOUS, -1,
 		 0) == MAP_FAILED) {
 		int saved = errno;
 
@@ -46,28 +44,20 @@ static void *map_aligned(uint64_t bytes, int fd, void **ret_map, size_t *ret_len
 	return aligned;
 }
 
-int memory_alloc(struct vm_memory *m, uint64_t bytes, int *shared_fd, struct err *err)
+int memory_alloc(struct vm_memory *m, uint64_t bytes, struct err *err)
 {
 	uint64_t low = bytes < LAYOUT_HOLE ? bytes : LAYOUT_HOLE;
 	struct memory_region r = { .len = low };
-	cleanup_fd int fd = -1;
 	uint8_t *base;
 
 	memset(m, 0, sizeof(*m));
 	if (!bytes || bytes % HUGE_PAGE || bytes > 1ULL << 40)
 		return err_set(err, EINVAL, "memory of a machine: %llu bytes is not a multiple of 2 MiB below 1 TiB",
 			       (unsigned long long)bytes);
-	if (shared_fd) {
-		fd = memfd_create("amphi-guest-memory", MFD_CLOEXEC);
-		if (fd < 0 || ftruncate(fd, (off_t)bytes))
-			return err_sys(err, -errno, "memory of a machine: memfd of %llu bytes",
-				       (unsigned long long)bytes);
-	}
-	base = map_aligned(bytes, fd, &r.map, &r.map_len);
+	base = map_aligned(bytes, &r.map, &r.map_len);
 	if (!base)
 		return err_sys(err, -errno, "memory of a machine: cannot map %llu bytes", (unsigned long long)bytes);
-	if (fd < 0)
-		madvise(base, bytes, MADV_HUGEPAGE);
+	madvise(base, bytes, MADV_HUGEPAGE);
 	madvise(base, bytes, MADV_DONTDUMP);
 	r.host = base;
 	memory_add(m, &r);
@@ -76,8 +66,6 @@ int memory_alloc(struct vm_memory *m, uint64_t bytes, int *shared_fd, struct err
 
 		memory_add(m, &high);
 	}
-	if (shared_fd)
-		*shared_fd = steal_fd(fd);
 	return 0;
 }
 
@@ -200,9 +188,6 @@ int memory_discard_slice(void *slice, uint64_t len)
 	uintptr_t end = ((uintptr_t)slice + len) & ~(page - 1);
 
 	if (end <= begin)
-		return 0;
-	/* MADV_REMOVE frees the pages of a shared file; it is refused on private anonymous memory. */
-	if (!madvise((void *)begin, end - begin, MADV_REMOVE))
 		return 0;
 	return madvise((void *)begin, end - begin, MADV_DONTNEED) ? -errno : 0;
 }

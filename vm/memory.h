@@ -34,9 +34,9 @@ struct vm_memory {
 
 /*
  * Maps bytes (a multiple of 2 MiB) of private, not reserved memory as one or two regions below and above the
- * 32-bit hole (layout.h). shared_fd: NULL, or receives a memfd that backs the memory with MAP_SHARED. 0 or -errno.
+ * 32-bit hole (layout.h). 0 or -errno.
  */
-int memory_alloc(struct vm_memory *m, uint64_t bytes, int *shared_fd, struct err *err);
+int memory_alloc(struct vm_memory *m, uint64_t bytes, struct err *err);
 /* Adds a region mapped by the caller. 0, -ENOSPC, -EINVAL (wraps around) or -EEXIST (overlaps). */
 int memory_add(struct vm_memory *m, const struct memory_region *region);
 /* Unmaps what is owned; m is empty afterwards. */
@@ -49,7 +49,7 @@ int memory_read(const struct vm_memory *m, gpa_t gpa, void *buf, size_t len);
 int memory_write(const struct vm_memory *m, gpa_t gpa, const void *buf, size_t len);
 /* Front-end address (vhost-user ring addresses) → guest address. 0 or -EFAULT. */
 int memory_from_user(const struct vm_memory *m, uint64_t user_addr, gpa_t *ret_gpa);
-/* Gives [gpa, gpa + len) back to the host (zeroes afterwards). Only whole host pages inside. 0 or -errno. */
+/* Gives [gpa, gpa + len) of our own RAM back to the host (zeroes afterwards). Only whole host pages inside. 0 or -errno. */
 int memory_discard(const struct vm_memory *m, gpa_t gpa, uint64_t len);
 /* The same for a slice that memory_slice() or a chain gave out. */
 int memory_discard_slice(void *slice, uint64_t len);

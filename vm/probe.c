@@ -41,7 +41,7 @@ static int run_guest(struct kvm *k, struct vm_memory *m, struct vcpu *v, struct 
 	int r;
 
 	vcpu_group_init(&group);
-	r = memory_alloc(m, 4 << 20, NULL, err);
+	r = memory_alloc(m, 4 << 20, err);
 	if (r >= 0)
 		r = kvm_add_memory(k, 0, m->regions[0].len, m->regions[0].host, false, err);
 	if (r >= 0)

@@ -434,7 +434,7 @@ static int vm_kvm_build(const struct vm_spec *spec, struct vm **ret, struct err 
 	if (r >= 0)
 		r = irq_setup(&vm->kvm, err);
 	if (r >= 0)
-		r = memory_alloc(&vm->memory, spec->memory_bytes, NULL, err);
+		r = memory_alloc(&vm->memory, spec->memory_bytes, err);
 	for (unsigned int i = 0; i < vm->memory.n && r >= 0; i++) {
 		const struct memory_region *m = &vm->memory.regions[i];
 

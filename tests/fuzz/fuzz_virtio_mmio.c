@@ -34,7 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct virtio_device *dev;
 
 	log_set(LOG_ERROR_, LOG_TEXT);
-	if (!mem.n && memory_alloc(&mem, RAM, NULL, NULL) < 0)
+	if (!mem.n && memory_alloc(&mem, RAM, NULL) < 0)
 		return 0;
 	dev = virtio_balloon_new(NULL);
 	if (virtio_mmio_init(&t, dev, &mem, 0, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), &host, NULL) < 0)

@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 4)
 		return 0;
 	log_set(LOG_ERROR_, LOG_TEXT);
-	if (!mem.n && memory_alloc(&mem, RAM, NULL, NULL) < 0)
+	if (!mem.n && memory_alloc(&mem, RAM, NULL) < 0)
 		return 0;
 	ram = memory_slice(&mem, 0, RAM);
 	memset(ram, 0, (QUEUES + 1) * QUEUE);

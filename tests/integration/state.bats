@@ -47,5 +47,8 @@ teardown() { teardown_all; }
 	jq '.version = 99' "$BATS_TEST_TMPDIR/keep" >"$ROOT/$ID/state.json"
 	run -1 amphi state "$ID"
 	check_output "version 99"
+	jq '.machine = {version: 98}' "$BATS_TEST_TMPDIR/keep" >"$ROOT/$ID/state.json"
+	run -1 amphi state "$ID"
+	check_output "the record of the machine: version 98"
 	cp "$BATS_TEST_TMPDIR/keep" "$ROOT/$ID/state.json"
 }

@@ -62,7 +62,7 @@ int main(void)
 	gpa_t at;
 	int fd;
 
-	need(memory_alloc(&mem, 4 * MIB, NULL, &err) == 0);
+	need(memory_alloc(&mem, 4 * MIB, &err) == 0);
 	is_int(load(&t, sizeof(t)), 0);
 	is_int(img.entry, MIB);
 	is_int(img.end, MIB + 8192);

@@ -208,7 +208,7 @@ int main(void)
 {
 	struct err err = { 0 };
 
-	need(memory_alloc(&mem, 2 << 20, NULL, &err) == 0);
+	need(memory_alloc(&mem, 2 << 20, &err) == 0);
 	make();
 	test_identity();
 	test_order();

@@ -4,7 +4,8 @@
  *
  * The process gets pipes (or a terminal), never a vsock socket: /dev/stdout can be opened again, and a reader that
  * is slow fills the pipe as it would anywhere. One thread, one poll loop; our ends are non-blocking. The host opens
- * one vsock connection a stream to our own port and proves itself by the token; until it came the pump waits. When
+ * one vsock connection a stream to our own port and proves itself by the token; until it came the pump waits. Who
+ * connects there and says nothing keeps nobody waiting: connections are read as their bytes come, and the oldest of too many is dropped. When
  * the process has ended, what is left in the pipes is delivered (a background process that keeps a pipe open
  * does not hold the session), the streams are shut, dirty pages are written back, and only then EXIT is sent:
  * the host may take the machine away the moment it arrives.
@@ -31,7 +32,10 @@
 #include "vm/proto.h"
 
 #define PUMP_SIZE 65536u
-#define HANDSHAKE_MS 30000
+#define MESSAGE_MS 30000 /* for the rest of a message on the control connection */
+#define NEWCOMERS_MAX 8
+/* A whole STREAM message. */
+#define STREAM_SIZE (PROTO_HEADER_SIZE + 2 * PROTO_FIELD_HEADER_SIZE + sizeof(uint32_t) + GUEST_SESSION_TOKEN)
 #define EXIT_KILLED (128 + SIGKILL)
 #define CLOSE_MS 60000 /* for a host that does not close when it was told the exit */
 
@@ -43,9 +47,18 @@ struct pump {
 	char buf[PUMP_SIZE];
 };
 
+/* A connection that has not said yet which stream it is. */
+struct newcomer {
+	int fd; /* -1: none */
+	size_t len;
+	uint8_t buf[STREAM_SIZE];
+};
+
 struct relay {
 	struct guest_session *s;
 	struct pump pumps[3];
+	struct newcomer newcomers[NEWCOMERS_MAX];
+	unsigned int next; /* of them: the oldest, or free */
 	pid_t pid;
 	int pidfd;
 	bool ended;
@@ -116,36 +129,65 @@ int guest_session_announce(const struct guest_session *s, pid_t pid)
 	return proto_send(s->control, &w);
 }
 
-/* A stream connection: checks the token and gives it to its pump. */
-static void take_stream(struct relay *r)
+static void take_newcomer(struct relay *r)
 {
-	cleanup_fd int fd = accept4(r->s->listener, NULL, NULL, SOCK_CLOEXEC);
+	struct newcomer *c = &r->newcomers[r->next];
+	int fd = accept4(r->s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0)
+		return;
+	if (c->fd >= 0)
+		close(c->fd);
+	c->fd = fd;
+	c->len = 0;
+	r->next = (r->next + 1) % NEWCOMERS_MAX;
+}
+
+/* A whole message of a newcomer: checks the token and gives the connection to its pump, or leaves it. */
+static void take_stream(struct relay *r, struct newcomer *c)
+{
 	cleanup_proto_msg struct proto_msg m = { 0 };
 	const struct proto_field *token;
 	uint32_t which;
 
-	if (fd < 0 || proto_recv(fd, HANDSHAKE_MS, &m, NULL) <= 0 || m.type != PROTO_STREAM)
+	if (proto_parse(c->buf, c->len, &m, NULL) < 0 || m.type != PROTO_STREAM)
 		return;
 	token = proto_get(&m, PROTO_F_TOKEN);
 	if (!token || token->len != GUEST_SESSION_TOKEN || memcmp(token->data, r->s->token, token->len) != 0 ||
 	    proto_get_u32(&m, PROTO_F_STREAM, &which, NULL) < 0 || which > 2)
 		return;
-	(void)fd_set_nonblock(fd, true);
 	if (r->s->terminal && which == 1 && r->pumps[0].from < 0 && r->pumps[1].to < 0) {
-		int again = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+		int again = fcntl(c->fd, F_DUPFD_CLOEXEC, 0);
 
 		if (again < 0)
 			return;
 		r->pumps[0].from = again;
-		r->pumps[1].to = steal_fd(fd);
+		r->pumps[1].to = steal_fd(c->fd);
 	} else if (!r->s->terminal && which == 0 && r->pumps[0].from < 0) {
-		r->pumps[0].from = steal_fd(fd);
+		r->pumps[0].from = steal_fd(c->fd);
 	} else if (!r->s->terminal && which && r->pumps[which].to < 0) {
-		r->pumps[which].to = steal_fd(fd);
+		r->pumps[which].to = steal_fd(c->fd);
 	} else {
 		return;
 	}
 	r->waiting--;
+}
+
+static void read_newcomer(struct relay *r, struct newcomer *c)
+{
+	ssize_t n = read(c->fd, c->buf + c->len, sizeof(c->buf) - c->len);
+
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return;
+	if (n > 0) {
+		c->len += (size_t)n;
+		if (c->len < sizeof(c->buf))
+			return;
+		take_stream(r, c);
+	}
+	if (c->fd >= 0)
+		close(c->fd);
+	c->fd = -1;
 }
 
 /* The pump is over: whoever still holds the other end is told. */
@@ -226,7 +268,7 @@ static void take_message(struct relay *r)
 	struct winsize ws = { 0 };
 	uint32_t sig;
 
-	if (proto_recv(r->s->control, HANDSHAKE_MS, &m, NULL) <= 0) {
+	if (proto_recv(r->s->control, MESSAGE_MS, &m, NULL) <= 0) {
 		r->host_gone = true;
 		if (!r->ended)
 			(void)fd_pidfd_kill(r->pidfd, SIGKILL);
@@ -281,25 +323,32 @@ static bool delivered(struct relay *r)
 
 static void relay_loop(struct relay *r)
 {
+	enum { CONTROL = 3, LISTENER, PROCESS, NEWCOMERS, N = NEWCOMERS + NEWCOMERS_MAX };
+
 	while (!r->ended || (!r->host_gone && !delivered(r))) {
-		struct pollfd pfd[6];
+		struct pollfd pfd[N];
 
 		for (int i = 0; i < 3; i++)
 			pump_poll(&r->pumps[i], &pfd[i]);
-		pfd[3] = (struct pollfd){ .fd = r->host_gone ? -1 : r->s->control, .events = POLLIN };
-		pfd[4] = (struct pollfd){ .fd = r->waiting > 0 ? r->s->listener : -1, .events = POLLIN };
-		pfd[5] = (struct pollfd){ .fd = r->ended ? -1 : r->pidfd, .events = POLLIN };
+		pfd[CONTROL] = (struct pollfd){ .fd = r->host_gone ? -1 : r->s->control, .events = POLLIN };
+		pfd[LISTENER] = (struct pollfd){ .fd = r->waiting > 0 ? r->s->listener : -1, .events = POLLIN };
+		pfd[PROCESS] = (struct pollfd){ .fd = r->ended ? -1 : r->pidfd, .events = POLLIN };
+		for (int i = 0; i < NEWCOMERS_MAX; i++)
+			pfd[NEWCOMERS + i] = (struct pollfd){ .fd = r->newcomers[i].fd, .events = POLLIN };
 		/* also when it ended: what it wrote waits for its reader as long as in a pipe */
-		if (poll(pfd, ARRAY_SIZE(pfd), -1) < 0 && errno != EINTR)
+		if (poll(pfd, N, -1) < 0 && errno != EINTR)
 			break;
 		for (int i = 0; i < 3; i++)
 			if (pfd[i].revents)
 				pump_run(r, &r->pumps[i]);
-		if (pfd[3].revents)
+		if (pfd[CONTROL].revents)
 			take_message(r);
-		if (pfd[4].revents)
-			take_stream(r);
-		if (pfd[5].revents)
+		for (int i = 0; i < NEWCOMERS_MAX; i++)
+			if (pfd[NEWCOMERS + i].revents)
+				read_newcomer(r, &r->newcomers[i]);
+		if (pfd[LISTENER].revents)
+			take_newcomer(r);
+		if (pfd[PROCESS].revents)
 			take_exit(r);
 	}
 }
@@ -316,6 +365,8 @@ int guest_session_run(struct guest_session *s, pid_t pid, int pidfd, bool (*ende
 	r->pid = pid;
 	r->pidfd = pidfd;
 	r->waiting = s->terminal ? 1 : 3;
+	for (int i = 0; i < NEWCOMERS_MAX; i++)
+		r->newcomers[i].fd = -1;
 	for (int i = 0; i < 3; i++)
 		r->pumps[i] = (struct pump){ .from = -1, .to = -1, .is_in = i == 0 };
 	if (s->terminal) {
