@@ -73,11 +73,18 @@ $(call lib,$(1)): $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(1)/main.c,$(wildcar
 endef
 $(foreach d,$(DIRS),$(eval $(call archive_rule,$(d))))
 
-# What every container touches stands together (as a group, so in this order), what only machines and networks need behind.
-$(BUILD)/amphi: $(BUILD)/runtime/main.o $(call lib,runtime container oci base network vm)
+# What create and run of a container touch stands together, as few pages as can be; behind it what other commands, other
+# hosts, machines and networks need.
+COLD := $(addprefix container/,cgroup_property cgroup_stats cgroup_systemd criu criu_dump criu_restore criu_rpc dbus \
+	mount_live netdev) base/sanitize \
+	$(addprefix runtime/,backend_vm cmd_checkpoint cmd_cni cmd_doctor cmd_events cmd_features cmd_images cmd_kernel cmd_mounts \
+	cmd_network cmd_pause cmd_ps cmd_restore cmd_update criuopts jail jailview machine monitor oomfill pod proctable vm_check \
+	vm_stats)
+HOT := $(filter-out $(COLD:%=$(BUILD)/%.o),$(foreach d,runtime container oci base,$(filter $(BUILD)/$(d)/%,$(OBJS))))
+$(BUILD)/amphi: $(call lib,runtime container oci base network vm)
 	@$(if $(V),,echo "  LINK    $@")
-	$(Q)$(CC) $(LINK_STATIC) $(LDFLAGS_ALL) -o $@ $(wordlist 1,5,$^) -Wl,--start-group $(LIBS_base) $(LIBS_container) \
-		$(wordlist 6,7,$^) $(LIBS_vm) -Wl,--end-group
+	$(Q)$(CC) $(LINK_STATIC) $(LDFLAGS_ALL) -o $@ $(HOT) -Wl,--start-group $(LIBS_base) $(LIBS_container) $^ $(LIBS_vm) \
+		-Wl,--end-group
 
 $(BUILD)/amphi-images: $(BUILD)/images/main.o $(call lib,images oci base)
 	@$(if $(V),,echo "  LINK    $@")

@@ -425,7 +425,8 @@ void sandbox_close(struct sandbox *sb)
 {
 	if (sb->backend && sb->backend_data)
 		sb->backend->release(sb);
-	network_lease_free(&sb->lease);
+	if (sb->lease.ref.id) /* else that room's pages stay untouched */
+		network_lease_free(&sb->lease);
 	cgroup_free(sb->cgroup);
 	plan_free(&sb->plan);
 	plan_host_facts_free(&sb->facts);
