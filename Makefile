@@ -81,10 +81,11 @@ COLD := $(addprefix container/,cgroup_property cgroup_stats cgroup_systemd criu 
 	cmd_network cmd_pause cmd_ps cmd_restore cmd_update criuopts jail jailview machine monitor oomfill pod proctable vm_check \
 	vm_stats)
 HOT := $(filter-out $(COLD:%=$(BUILD)/%.o),$(foreach d,runtime container oci base,$(filter $(BUILD)/$(d)/%,$(OBJS))))
-$(BUILD)/amphi: $(call lib,runtime container oci base network vm)
+AMPHI_LIBS := $(call lib,runtime container oci base network vm)
+$(BUILD)/amphi: $(BUILD)/runtime/main.o $(AMPHI_LIBS)
 	@$(if $(V),,echo "  LINK    $@")
-	$(Q)$(CC) $(LINK_STATIC) $(LDFLAGS_ALL) -o $@ $(HOT) -Wl,--start-group $(LIBS_base) $(LIBS_container) $^ $(LIBS_vm) \
-		-Wl,--end-group
+	$(Q)$(CC) $(LINK_STATIC) $(LDFLAGS_ALL) -o $@ $(HOT) -Wl,--start-group $(LIBS_base) $(LIBS_container) \
+		$(AMPHI_LIBS) $(LIBS_vm) -Wl,--end-group
 
 $(BUILD)/amphi-images: $(BUILD)/images/main.o $(call lib,images oci base)
 	@$(if $(V),,echo "  LINK    $@")
