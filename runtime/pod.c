@@ -11,7 +11,8 @@
  * (open_tree(2)), makes them read-only and private as asked while nobody sees them, makes the mount points by their host
  * path below the sandbox's state directory (the guest sees that directory read-only), and a child that has joined the
  * monitor's mount namespace moves the trees there. virtio-fs announces them to the guest as it does with the
- * mounts that were there from the beginning. Names of slots are random and never used twice: the guest's kernel may remember names.
+ * mounts that were there from the beginning. When the member goes the child takes the mounts away, and a word to the monitor (RELEASE) makes its
+ * virtio-fs let go of them, or they would live on unseen. Names of slots are random and never used twice: the guest's kernel may remember names.
  */
 #include "runtime/pod.h"
 
@@ -37,6 +38,7 @@
 #include "oci/config.h"
 #include "runtime/jail.h"
 #include "runtime/statedir.h"
+#include "vm/agent.h"
 #include "vm/proto.h"
 
 #define PODS "/pods"
@@ -387,6 +389,7 @@ void pod_detach(const struct pod *p, const struct oci_config *config)
 	cleanup_free char *pods = xasprintf("%s/jail" JAIL_EXPORT PODS, p->dir);
 	struct tree *v = xcalloc(config->n_mounts + 1, sizeof(*v));
 	cleanup_fd int dir = open(pods, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cleanup_free char *sock = path_join(p->dir, "agent.sock"), *line = NULL;
 	struct err err = { 0 };
 	size_t n = 0;
 
@@ -396,6 +399,9 @@ void pod_detach(const struct pod *p, const struct oci_config *config)
 			v[n++] = (struct tree){ .fd = -1, .place = xasprintf("mounts/%zu", i) };
 	if (dir >= 0) {
 		if (p->pid > 0 && in_child(remove_all, p, v, n, &err) < 0)
+			log_debug("pod: %s", err.msg);
+		line = xasprintf("RELEASE %s/%s", PODS + 1, p->slot);
+		if (p->pid > 0 && agent_control(sock, line, NULL, &err) < 0)
 			log_debug("pod: %s", err.msg);
 		(void)path_remove_tree(dir, p->slot, true);
 	}

@@ -36,16 +36,34 @@ static void destroy(struct handle *h)
 	free(h);
 }
 
-void handle_table_clear(struct handle_table *t)
+void handle_table_sweep(struct handle_table *t, bool (*keep)(void *arg, uint64_t node), void *arg)
 {
-	struct handle *h;
+	struct handle **p, *h, *dead = NULL;
 
+	pthread_mutex_lock(&t->lock);
 	for (size_t n = 0; n < BUCKETS; n++) {
-		while ((h = t->by_fh[n])) {
-			t->by_fh[n] = h->next;
-			destroy(h);
+		for (p = &t->by_fh[n]; (h = *p);) {
+			if (keep && keep(arg, h->node)) {
+				p = &h->next;
+				continue;
+			}
+			*p = h->next;
+			if (--h->refs == 0) {
+				h->next = dead;
+				dead = h;
+			}
 		}
 	}
+	pthread_mutex_unlock(&t->lock);
+	while ((h = dead)) {
+		dead = h->next;
+		destroy(h);
+	}
+}
+
+void handle_table_clear(struct handle_table *t)
+{
+	handle_table_sweep(t, NULL, NULL);
 }
 
 void handle_table_free(struct handle_table *t)

@@ -30,6 +30,8 @@ struct handle_table *handle_table_new(void); /* NULL: out of memory */
 void handle_table_free(struct handle_table *t);
 /* Closes all (FUSE_DESTROY, a new session). No request may be running. */
 void handle_table_clear(struct handle_table *t);
+/* Closes those whose node is not to be kept; what a request uses, when it is done. From any thread. */
+void handle_table_sweep(struct handle_table *t, bool (*keep)(void *arg, uint64_t node), void *arg);
 
 /* Takes fd (closed on failure). 0 with *ret_fh, or -ENOMEM. */
 int handle_open(struct handle_table *t, int fd, uint64_t node, bool dir, uint64_t *ret_fh);

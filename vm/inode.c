@@ -17,6 +17,10 @@
  * handle of the first candidate, and its descriptors stay where that fails. What is closed does not pin the file: an inode
  * number may come again, so a closed node is only taken for the same file when the handles are equal, and a name that is
  * removed has its node opened before (inode_rescue).
+ *
+ * Descriptors pin the mounts they are on. What is mounted into the export tree for a time (the files of a pod's member) lies
+ * below a directory two below the root; every node remembers under which it was found, and when the mounts are gone inode_release() drops
+ * them all, whatever the guest still holds. Requests that are in flight keep their nodes until they are done and add none.
  * #syscalls openat statx close name_to_handle_at open_by_handle_at futex
  */
 #include "vm/inode.h"
@@ -95,6 +99,15 @@ static void unlink_inode(struct inode_table *t, struct inode *i)
 		n = &(*n)->next_id;
 	*n = i->next_id;
 	t->count--;
+}
+
+static struct inode *find_id(const struct inode_table *t, uint64_t id)
+{
+	struct inode *i = t->by_id[hash64(id) & t->mask];
+
+	while (i && i->id != id)
+		i = i->next_id;
+	return i;
 }
 
 /* Doubles the hash tables when they fill; staying small is not an error. */
@@ -248,6 +261,8 @@ static void adopt(struct inode_table *t, struct inode *i, int *fd)
 	*fd = -1;
 	free(i->handle);
 	i->handle = NULL;
+	if (i->released)
+		return;
 	t->n_closed--;
 	list_add(t, i);
 }
@@ -280,7 +295,8 @@ static int reopen(struct inode_table *t, struct inode *i)
 	return 0;
 }
 
-static struct inode *new_inode(struct inode_table *t, int fd, const struct statx *stx, int cache)
+static struct inode *new_inode(struct inode_table *t, int fd, const struct statx *stx, int cache,
+			       const struct inode *dir)
 {
 	struct inode *i = calloc(1, sizeof(*i));
 
@@ -294,6 +310,11 @@ static struct inode *new_inode(struct inode_table *t, int fd, const struct statx
 	i->ino = stx->stx_ino;
 	i->dev_major = stx->stx_dev_major;
 	i->dev_minor = stx->stx_dev_minor;
+	i->depth = !dir ? 0 : dir->depth < 2 ? dir->depth + 1 : 2;
+	if (dir && dir->depth == 1)
+		i->tree = i->mnt == t->root->mnt ? i->ino : 0;
+	else if (dir)
+		i->tree = dir->tree;
 	grow(t);
 	link_inode(t, i);
 	t->count++;
@@ -323,7 +344,7 @@ struct inode_table *inode_table_new(int root_fd, int cache, int proc_fd, unsigne
 		goto fail;
 	}
 	if (t->by_key && t->by_id)
-		t->root = new_inode(t, fd, &stx, cache);
+		t->root = new_inode(t, fd, &stx, cache, NULL);
 	if (!t->root) {
 		err_sys(err, -ENOMEM, "virtio-fs");
 		goto fail;
@@ -357,12 +378,17 @@ static void remove_inode(struct inode_table *t, struct inode *i)
 		t->n_closed--;
 }
 
-static void forget_mounts(struct inode_table *t)
+/* Takes a mount's descriptor away, which pins it: of mnt, or with 0 of all. Under the lock. */
+static void forget_mounts(struct inode_table *t, uint64_t mnt)
 {
-	struct handle_mount *m;
+	struct handle_mount **p = &t->mounts, *m;
 
-	while ((m = t->mounts)) {
-		t->mounts = m->next;
+	while ((m = *p)) {
+		if (mnt && m->mnt != mnt) {
+			p = &m->next;
+			continue;
+		}
+		*p = m->next;
 		if (m->fd >= 0)
 			close(m->fd);
 		free(m);
@@ -381,7 +407,7 @@ void inode_table_free(struct inode_table *t)
 			destroy(i);
 		}
 	}
-	forget_mounts(t);
+	forget_mounts(t, 0);
 	free(t->by_key);
 	free(t->by_id);
 	pthread_mutex_destroy(&t->lock);
@@ -402,8 +428,46 @@ void inode_table_clear(struct inode_table *t)
 			destroy(i);
 		}
 	}
-	forget_mounts(t);
+	forget_mounts(t, 0);
 	pthread_mutex_unlock(&t->lock);
+}
+
+void inode_release(struct inode_table *t, uint64_t tree)
+{
+	struct inode *i, *next, *dead = NULL;
+
+	pthread_mutex_lock(&t->lock);
+	for (size_t n = 0; n <= t->mask; n++) {
+		for (i = t->by_id[n]; i; i = next) {
+			next = i->next_id;
+			if (i->tree != tree)
+				continue;
+			remove_inode(t, i);
+			i->released = true;
+			if (i->mnt != t->root->mnt)
+				forget_mounts(t, i->mnt);
+			i->refs -= i->nlookup > 0 || i->submount;
+			if (!i->refs) {
+				i->next_id = dead;
+				dead = i;
+			}
+		}
+	}
+	pthread_mutex_unlock(&t->lock);
+	while ((i = dead)) {
+		dead = i->next_id;
+		destroy(i);
+	}
+}
+
+bool inode_known(struct inode_table *t, uint64_t id)
+{
+	struct inode *i;
+
+	pthread_mutex_lock(&t->lock);
+	i = find_id(t, id);
+	pthread_mutex_unlock(&t->lock);
+	return i;
 }
 
 unsigned long inode_table_count(struct inode_table *t)
@@ -432,8 +496,7 @@ struct inode *inode_get(struct inode_table *t, uint64_t id)
 	struct inode *i;
 
 	pthread_mutex_lock(&t->lock);
-	for (i = t->by_id[hash64(id) & t->mask]; i && i->id != id; i = i->next_id)
-		;
+	i = find_id(t, id);
 	if (i) {
 		i->refs++;
 		i->used = true;
@@ -452,7 +515,8 @@ static bool unref(struct inode_table *t, struct inode *i)
 {
 	if (--i->refs)
 		return false;
-	remove_inode(t, i);
+	if (!i->released)
+		remove_inode(t, i);
 	return true;
 }
 
@@ -485,20 +549,25 @@ static struct inode *find_file(struct inode_table *t, int fd, const struct statx
 	return NULL;
 }
 
-int inode_enter(struct inode_table *t, int fd, const struct statx *stx, int cache, struct inode **ret)
+int inode_enter(struct inode_table *t, int fd, const struct statx *stx, int cache, const struct inode *dir,
+		struct inode **ret)
 {
-	int old[2] = { -1, -1 };
+	int old[2] = { -1, -1 }, r = 0;
 	struct inode *i;
 
 	pthread_mutex_lock(&t->lock);
-	i = find_file(t, fd, stx);
-	if (i) {
+	i = dir->released ? NULL : find_file(t, fd, stx);
+	if (dir->released) {
+		r = -ESTALE;
+	} else if (i) {
 		adopt(t, i, &fd);
 	} else {
-		i = new_inode(t, fd, stx, cache);
+		i = new_inode(t, fd, stx, cache, dir);
 		if (i) {
 			list_add(t, i);
 			fd = -1;
+		} else {
+			r = -ENOMEM;
 		}
 	}
 	if (i) {
@@ -516,7 +585,7 @@ int inode_enter(struct inode_table *t, int fd, const struct statx *stx, int cach
 		if (old[n] >= 0)
 			close(old[n]);
 	*ret = i;
-	return i ? 0 : -ENOMEM;
+	return r;
 }
 
 void inode_rescue(struct inode_table *t, const struct inode *dir, const char *name)
@@ -549,8 +618,7 @@ void inode_forget(struct inode_table *t, uint64_t id, uint64_t n)
 	bool dead = false;
 
 	pthread_mutex_lock(&t->lock);
-	for (i = t->by_id[hash64(id) & t->mask]; i && i->id != id; i = i->next_id)
-		;
+	i = find_id(t, id);
 	if (i && i != t->root && i->nlookup > 0) {
 		i->nlookup -= n < i->nlookup ? n : i->nlookup;
 		if (!i->nlookup && !i->submount)
@@ -564,7 +632,7 @@ void inode_forget(struct inode_table *t, uint64_t id, uint64_t n)
 void inode_keep(struct inode_table *t, struct inode *i)
 {
 	pthread_mutex_lock(&t->lock);
-	if (!i->submount && i != t->root) {
+	if (!i->submount && i != t->root && !i->released) {
 		i->submount = true;
 		if (!i->nlookup)
 			i->refs++;

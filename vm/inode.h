@@ -31,10 +31,13 @@ struct inode {
 	mode_t type; /* S_IFMT bits: they never change */
 	uint64_t mnt, ino;
 	uint32_t dev_major, dev_minor;
-	int cache; /* enum virtio_fs_cache of its mount, from inode_enter() */
+	int cache;          /* enum virtio_fs_cache of its mount, from inode_enter() */
+	unsigned int depth; /* 0: root, 1: below it, 2: farther down, where it was first found */
+	uint64_t tree; /* number of the directory on the root's mount, two below the root, that it was found under; 0 */
 	/* under the table's lock */
 	struct inode_stamp told;
 	bool submount;     /* root of a mount below the tree: announced once, kept for good */
+	bool released;     /* out of the table, used by a last request */
 	uint64_t nlookup;  /* what the guest has to forget */
 	unsigned int refs; /* requests using it, and one while nlookup > 0 */
 	struct inode *next_key, *next_id;
@@ -67,10 +70,11 @@ unsigned long inode_table_closed(struct inode_table *t);
 struct inode *inode_get(struct inode_table *t, uint64_t id);
 void inode_put(struct inode_table *t, struct inode *i);
 /*
- * The inode behind fd (O_PATH, taken: kept or closed in every case), whose statx is stx (with STATX_MNT_ID): found or made
- * (with that cache policy), one lookup added, referenced. 0 or -ENOMEM.
+ * The inode behind fd (O_PATH, taken: kept or closed in every case), whose statx is stx (with STATX_MNT_ID), found in dir: found
+ * or made (with that cache policy), one lookup added, referenced. 0, -ENOMEM, or -ESTALE when dir was released.
  */
-int inode_enter(struct inode_table *t, int fd, const struct statx *stx, int cache, struct inode **ret);
+int inode_enter(struct inode_table *t, int fd, const struct statx *stx, int cache, const struct inode *dir,
+		struct inode **ret);
 /*
  * The name below dir is about to go: a node behind it whose descriptor is closed gets one, since its handle may soon find
  * nothing. Costs nothing while no descriptor was closed.
@@ -80,6 +84,13 @@ void inode_rescue(struct inode_table *t, const struct inode *dir, const char *na
 void inode_forget(struct inode_table *t, uint64_t id, uint64_t n);
 /* Marks the root of a mount: it is kept even when forgotten. */
 void inode_keep(struct inode_table *t, struct inode *i);
+/*
+ * Forgets every inode under the directory of that inode number, two below the root and on its mount: nothing pins what was mounted there
+ * any more, but for requests in flight. From any thread.
+ */
+void inode_release(struct inode_table *t, uint64_t tree);
+/* Is there an inode of that id? */
+bool inode_known(struct inode_table *t, uint64_t id);
 /* Remembers what the guest is told now. */
 void inode_told(struct inode_table *t, struct inode *i, const struct statx *stx);
 /* Is that still what stx says? */

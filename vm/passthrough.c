@@ -135,6 +135,27 @@ void passthrough_reset(struct passthrough *pt)
 	memset(&pt->session, 0, sizeof(pt->session));
 }
 
+static bool known(void *arg, uint64_t node)
+{
+	return inode_known(arg, node);
+}
+
+int passthrough_release(struct passthrough *pt, const char *path)
+{
+	struct inode *root = inode_get(pt->inodes, INODE_ROOT);
+	struct stat st;
+	int err = fstatat(root->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+
+	inode_put(pt->inodes, root);
+	if (err)
+		return err;
+	inode_release(pt->inodes, st.st_ino);
+	handle_table_sweep(pt->handles, known, pt->inodes);
+	if (pt->locks)
+		passthrough_lock_sweep(pt->locks, known, pt->inodes);
+	return 0;
+}
+
 int passthrough_thread_init(struct passthrough *pt, struct passthrough_thread *th, struct err *err)
 {
 	int bits = prctl(PR_GET_SECUREBITS);
@@ -307,7 +328,7 @@ int passthrough_enter_fd(struct fuse_req *r, int fd, const struct inode *dir, st
 		close(fd);
 		return err;
 	}
-	err = inode_enter(pt->inodes, fd, &stx, cache_of(pt, fd, &stx, dir), &i);
+	err = inode_enter(pt->inodes, fd, &stx, cache_of(pt, fd, &stx, dir), dir, &i);
 	if (err)
 		return err;
 	memset(e, 0, sizeof(*e));

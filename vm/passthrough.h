@@ -70,6 +70,11 @@ void passthrough_free(struct passthrough *pt);
 /* Ends the session: handles closed, lookups forgotten, waiting locks dropped without an answer. No request running. */
 void passthrough_reset(struct passthrough *pt);
 /*
+ * What was mounted below path (two names from the tree's root) is gone: forgets what the guest knows of it, closes what it has
+ * open. From any thread. 0 or -errno.
+ */
+int passthrough_release(struct passthrough *pt, const char *path);
+/*
  * Prepares the calling thread: its own umask and working directory (CLONE_FS), signals blocked by the caller. To be
  * called before lockdown_thread(). 0 or -errno.
  */

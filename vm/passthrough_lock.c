@@ -171,6 +171,21 @@ void passthrough_lock_release(struct passthrough *pt, uint64_t node, uint64_t fh
 	pthread_mutex_unlock(&l->lock);
 }
 
+void passthrough_lock_sweep(struct passthrough_locks *l, bool (*keep)(void *arg, uint64_t node), void *arg)
+{
+	pthread_mutex_lock(&l->lock);
+	for (size_t n = 0; n < OWNERS; n++) {
+		for (struct owner **o = &l->owners[n]; *o;) {
+			if (keep(arg, (*o)->node))
+				o = &(*o)->next;
+			else
+				drop_owner(l, o);
+		}
+	}
+	released(l);
+	pthread_mutex_unlock(&l->lock);
+}
+
 static int from_fuse(const struct fuse_file_lock *in, struct flock *fl)
 {
 	memset(fl, 0, sizeof(*fl));

@@ -6,6 +6,7 @@
 #ifndef VM_PASSTHROUGH_LOCK_H
 #define VM_PASSTHROUGH_LOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -26,6 +27,8 @@ void passthrough_lock_free(struct passthrough_locks *l);
 void passthrough_lock_close(struct passthrough *pt, uint64_t node, uint64_t owner);
 /* The guest let go of an open file: the locks that belong to it go. Only with pt->locks. */
 void passthrough_lock_release(struct passthrough *pt, uint64_t node, uint64_t fh);
+/* Gives up the fcntl locks on all nodes that are not to be kept. From any thread. */
+void passthrough_lock_sweep(struct passthrough_locks *l, bool (*keep)(void *arg, uint64_t node), void *arg);
 
 int passthrough_lock_get(struct fuse_req *r);
 int passthrough_lock_set(struct fuse_req *r);  /* SETLK */

@@ -42,6 +42,7 @@
 #include "vm/report.h"
 #include "vm/vhost_user.h"
 #include "vm/virtio.h"
+#include "vm/virtio_fs.h"
 #include "vm/virtio_vsock.h"
 
 const char *const qemu_host_paths[] = {
@@ -65,6 +66,7 @@ struct qemu {
 	bool kvm;
 	struct virtio_device *fs_dev, *vsock_dev; /* owned until served */
 	struct vhost_user *fs, *vsock;
+	struct virtio_device *fs_core; /* the same, also while it is served */
 	struct report report;
 	int fs_fd, vsock_fd, qmp_fd; /* QEMU's ends until it runs */
 	/* running */
@@ -240,7 +242,7 @@ static int qemu_build(const struct vm_spec *spec, struct vm **ret, struct err *e
 		r = q->event_fd < 0 ? err_sys(err, -errno, "QEMU: eventfd") : pair(&q->qmp, &q->qmp_fd, err);
 	}
 	if (r == 0 && spec->export_fd >= 0) {
-		q->fs_dev = vm_fs_new(spec, err);
+		q->fs_core = q->fs_dev = vm_fs_new(spec, err);
 		r = q->fs_dev ? 0 : err->code;
 	}
 	if (r == 0 && spec->agent_listen_fd >= 0)
@@ -662,12 +664,18 @@ static int qemu_set_balloon(struct vm *vm, uint64_t bytes, struct err *err)
 	return r < 0 ? err_sys(err, r, "machine: balloon") : 0;
 }
 
+static int qemu_release(struct vm *vm, const char *path, struct err *err)
+{
+	int r = virtio_fs_release(self(vm)->fs_core, path);
+
+	return r < 0 ? err_sys(err, r, "machine: %s", path) : 0;
+}
+
 static int qemu_stats(struct vm *vm, struct vm_stats *ret, struct err *err)
 {
 	struct qemu *q = self(vm);
 
-	memset(ret, 0, sizeof(*ret));
-	ret->memory_bytes = q->spec->memory_bytes;
+	*ret = (struct vm_stats){ .memory_bytes = q->spec->memory_bytes };
 	give_order(q, ORDER_STATS, 0);
 	pthread_mutex_lock(&q->lock);
 	ret->balloon_bytes = q->balloon_bytes;
@@ -686,6 +694,7 @@ const struct vm_driver qemu_driver = {
 	.stop = qemu_stop,
 	.pause = qemu_pause,
 	.set_balloon = qemu_set_balloon,
+	.release = qemu_release,
 	.stats = qemu_stats,
 	.free = qemu_free,
 };

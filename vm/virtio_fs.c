@@ -357,6 +357,11 @@ struct virtio_device *virtio_fs_new(int export_fd, const char *tag, struct err *
 	return virtio_fs_create(&p, err);
 }
 
+int virtio_fs_release(struct virtio_device *dev, const char *path)
+{
+	return dev ? passthrough_release(((struct virtio_fs *)dev)->pt, path) : -ENODEV;
+}
+
 int virtio_fs_cache_parse(const char *word, enum virtio_fs_cache *ret)
 {
 	static const char *const words[] = { "none", "auto", "always" };

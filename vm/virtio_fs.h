@@ -56,6 +56,9 @@ struct virtio_device *virtio_fs_create(const struct virtio_fs_params *p, struct 
 /* virtio_fs_create() with the defaults. */
 struct virtio_device *virtio_fs_new(int export_fd, const char *tag, struct err *err);
 
+/* passthrough_release() of a device that virtio_fs_create() made; NULL: -ENODEV. */
+int virtio_fs_release(struct virtio_device *dev, const char *path);
+
 /* "none", "auto", "always" → *ret. 0 or -EINVAL. */
 int virtio_fs_cache_parse(const char *word, enum virtio_fs_cache *ret);
 

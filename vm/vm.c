@@ -125,6 +125,8 @@ void vm_control_line(const struct vm_driver *driver, struct vm *vm, const char *
 			err_set(&err, EINVAL, "BALLOON: expected a number of bytes");
 		else
 			r = driver->set_balloon(vm, bytes, &err);
+	} else if (str_starts(line, "RELEASE ")) {
+		r = driver->release(vm, line + strlen("RELEASE "), &err);
 	} else if (!strcmp(line, "STATS")) {
 		r = driver->stats(vm, &st, &err);
 		if (r >= 0) {

@@ -122,10 +122,12 @@ struct vm_driver {
 	int (*build)(const struct vm_spec *spec, struct vm **ret, struct err *err);
 	/* Runs it to its end. Blocks. 0 with *ret, or -errno (reason VM_EXIT_FAILED). */
 	int (*run)(struct vm *vm, struct vm_exit *ret, struct err *err);
-	/* These three from any thread while run() blocks, or by control lines on the agent socket. */
+	/* These from any thread while run() blocks, or by control lines on the agent socket. */
 	void (*stop)(struct vm *vm);
 	int (*pause)(struct vm *vm, bool paused, struct err *err);
 	int (*set_balloon)(struct vm *vm, uint64_t bytes, struct err *err);
+	/* What was mounted below path (two names) of the shared directory is gone: nothing here may pin it. */
+	int (*release)(struct vm *vm, const char *path, struct err *err);
 	int (*stats)(struct vm *vm, struct vm_stats *ret, struct err *err);
 	void (*free)(struct vm *vm); /* after run() or build(); NULL allowed */
 };
@@ -140,7 +142,7 @@ void vm_console_line(const char *line, bool *panicked);
 
 /*
  * A line on the agent socket that is not CONNECT, for both drivers: "PAUSE", "RESUME", "STOP", "BALLOON <bytes>",
- * "STATS" (memory, balloon, rss in bytes, vcpus; exits by the words of kvm_stats.h). Writes one line ("OK", "OK key=value …" or "ERR text", with newline) to reply. The vsock core calls it.
+ * "RELEASE <path>", "STATS" (memory, balloon, rss in bytes, vcpus; exits by the words of kvm_stats.h). Writes one line ("OK", "OK key=value …" or "ERR text", with newline) to reply. The vsock core calls it.
  */
 void vm_control_line(const struct vm_driver *driver, struct vm *vm, const char *line, char *reply, size_t reply_len);
 

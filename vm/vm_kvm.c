@@ -44,6 +44,7 @@
 #include "vm/serial.h"
 #include "vm/vcpu.h"
 #include "vm/virtio_balloon.h"
+#include "vm/virtio_fs.h"
 #include "vm/virtio_mmio.h"
 #include "vm/virtio_net.h"
 #include "vm/virtio_rng.h"
@@ -73,7 +74,7 @@ struct vm {
 	int serial_line;
 	struct virtio_mmio devices[LAYOUT_VIRTIO_MAX];
 	unsigned int n_devices;
-	struct virtio_device *balloon; /* owned by its transport; NULL: none */
+	struct virtio_device *fs, *balloon; /* owned by their transports; NULL: none */
 	struct vcpu_group group;
 	struct vcpu vcpus[VM_CONFIG_VCPUS_MAX];
 	unsigned int n_created;
@@ -295,7 +296,7 @@ static int add_nic(struct vm *vm, const struct vm_nic *nic, struct err *err)
 static int build_devices(struct vm *vm, struct err *err)
 {
 	const struct vm_spec *spec = vm->spec;
-	int r;
+	int r = 0;
 
 	vm->serial_line = irq_line(&vm->kvm, LAYOUT_GSI_SERIAL, err);
 	if (vm->serial_line < 0)
@@ -306,7 +307,10 @@ static int build_devices(struct vm *vm, struct err *err)
 	if (bus_add(&vm->pio, LAYOUT_PORT_SERIAL, 8, serial_access, &vm->serial) ||
 	    bus_add(&vm->pio, LAYOUT_PORT_SLEEP_CONTROL, 3, power_ports, vm))
 		return err_set(err, ENOSPC, "machine: port ranges");
-	r = spec->export_fd >= 0 ? add_device(vm, vm_fs_new(spec, err), err) : 0;
+	if (spec->export_fd >= 0) {
+		vm->fs = vm_fs_new(spec, err);
+		r = add_device(vm, vm->fs, err);
+	}
 	if (r >= 0 && spec->agent_listen_fd >= 0)
 		r = add_vsock(vm, err);
 	for (unsigned int i = 0; i < spec->n_nics && r >= 0; i++)
@@ -543,6 +547,13 @@ static int vm_kvm_set_balloon(struct vm *vm, uint64_t bytes, struct err *err)
 	return 0;
 }
 
+static int vm_kvm_release(struct vm *vm, const char *path, struct err *err)
+{
+	int r = virtio_fs_release(vm->fs, path);
+
+	return r < 0 ? err_sys(err, r, "machine: %s", path) : 0;
+}
+
 /* Resident bytes of this process, or 0 where the jail has no /proc. Threads that ask may not open files. */
 static uint64_t resident(const struct vm *vm)
 {
@@ -592,6 +603,7 @@ const struct vm_driver vm_kvm_driver = {
 	.stop = vm_kvm_stop,
 	.pause = vm_kvm_pause,
 	.set_balloon = vm_kvm_set_balloon,
+	.release = vm_kvm_release,
 	.stats = vm_kvm_stats,
 	.free = vm_kvm_free,
 };

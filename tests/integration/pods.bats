@@ -27,10 +27,11 @@ member() { # SUFFIX [cri-o]
 
 # bats test_tags=lab:vm
 @test "pods: members have their own root and processes and share the sandbox's machine" {
-	local a b inside
+	local a b inside roots
 	inside=$(amphi exec "$SANDBOX" cat /proc/sys/kernel/random/boot_id)
 	member a
 	a=$ID
+	roots=$(stat -c %d:%i "$BUNDLE/rootfs")
 	mkdir "$BATS_TEST_TMPDIR/data"
 	echo data >"$BATS_TEST_TMPDIR/data/file"
 	config '.mounts += [{destination: "/rw", type: "bind", source: $d, options: ["rbind", "rw"]}, {destination: "/etc/one", type: "bind", source: ($d + "/file"), options: ["bind", "ro"]}]' \
@@ -69,8 +70,12 @@ member() { # SUFFIX [cri-o]
 	amphi kill "$a" TERM
 	wait_for status_is "$a" stopped
 	status_is "$SANDBOX" running
+	# what the monitor knows of its files goes with it: the host has them for itself again
+	known() { stat -Lc %d:%i "/proc/$MONITOR/fd/"* 2>/dev/null | grep -qx "$roots"; }
+	known
 	amphi delete "$a"
 	[ ! -e "$ROOT/$a" ]
+	run ! known
 	[ -z "$(ls "$ROOT/$SANDBOX/jail/export/pods")" ]
 	# the machine goes with the sandbox
 	amphi kill "$SANDBOX" TERM

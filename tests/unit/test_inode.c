@@ -18,16 +18,24 @@
 static char dir[] = "/tmp/amphi-inode-XXXXXX";
 static int dir_fd, proc_fd;
 
-/* Enters name; the node, referenced. */
-static struct inode *enter(struct inode_table *t, const char *name)
+/* Enters name of dir; the node, referenced. */
+static struct inode *enter_in(struct inode_table *t, const struct inode *parent, const char *name)
 {
 	struct inode *i = NULL;
 	struct statx stx;
-	int fd = openat(dir_fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	int fd = openat(parent->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 
 	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID, &stx) < 0)
 		return NULL;
-	return inode_enter(t, fd, &stx, VIRTIO_FS_CACHE_AUTO, &i) == 0 ? i : NULL;
+	return inode_enter(t, fd, &stx, VIRTIO_FS_CACHE_AUTO, parent, &i) == 0 ? i : NULL;
+}
+
+static struct inode *enter(struct inode_table *t, const char *name)
+{
+	struct inode *root = inode_get(t, INODE_ROOT), *i = enter_in(t, root, name);
+
+	inode_put(t, root);
+	return i;
 }
 
 static void touch(const char *name)
@@ -241,6 +249,49 @@ static void test_bounded(void)
 	inode_table_free(t);
 }
 
+/* Two trees of files; one goes with all that is known of it, but for what is in use. */
+static void test_release(struct inode_table *t)
+{
+	static const char *const dirs[] = { "pods", "pods/a", "pods/a/rootfs", "pods/b" };
+	struct inode *pods, *a, *rootfs, *file, *b, *other;
+	int before = open_fds();
+	uint64_t id, tree;
+
+	for (size_t n = 0; n < sizeof(dirs) / sizeof(dirs[0]); n++)
+		need(mkdirat(dir_fd, dirs[n], 0755) == 0);
+	touch("pods/a/rootfs/file");
+	touch("pods/b/file");
+	pods = enter(t, "pods");
+	a = enter_in(t, pods, "a");
+	rootfs = enter_in(t, a, "rootfs");
+	file = enter_in(t, rootfs, "file");
+	b = enter_in(t, pods, "b");
+	other = enter_in(t, b, "file");
+	need(a && rootfs && file && b && other);
+	tree = a->ino;
+	id = file->id;
+	inode_keep(t, rootfs);
+	inode_put(t, file);
+	inode_put(t, a);
+	inode_release(t, tree);
+	ok(!inode_known(t, id));
+	ok(!inode_get(t, rootfs->id)); /* in use, and not found any more */
+	ok(fcntl(rootfs->fd, F_GETFD) >= 0);
+	ok(!enter_in(t, rootfs, "file")); /* nor does it lead to anything */
+	inode_keep(t, rootfs);
+	inode_forget(t, id, 1);
+	inode_put(t, rootfs);
+	/* what is beside it stays */
+	ok(inode_known(t, pods->id) && inode_known(t, b->id) && inode_known(t, other->id));
+	is_int(open_fds(), before + 3);
+	is_int(inode_table_count(t), 4);
+	inode_put(t, other);
+	inode_put(t, b);
+	inode_put(t, pods);
+	inode_table_clear(t);
+	is_int(open_fds(), before);
+}
+
 int main(void)
 {
 	struct err err = { 0 };
@@ -254,6 +305,7 @@ int main(void)
 	test_identity(t);
 	test_told(t);
 	inode_table_clear(t);
+	test_release(t);
 	if (sysconf(_SC_OPEN_MAX) > FILES + 100)
 		test_growth(t);
 	else

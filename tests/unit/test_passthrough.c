@@ -290,6 +290,45 @@ static void test_cache(void)
 	need(chdir("/") == 0);
 }
 
+/* A mount that goes while the guest knows its files and has one open: it is free again. */
+static void test_release(void)
+{
+	struct fuse_open_in in = { .flags = O_RDONLY };
+	struct fuse_open_out *o = kit_reply(&k);
+	uint64_t pods, a, b, m, f, fh;
+
+	need(mkdirat(k.dir_fd, "pods", 0755) == 0 && mkdirat(k.dir_fd, "pods/a", 0755) == 0);
+	need(mkdirat(k.dir_fd, "pods/b", 0755) == 0 && mkdirat(k.dir_fd, "pods/a/m", 0755) == 0);
+	need(fchdir(k.dir_fd) == 0);
+	if (mount("t", "pods/a/m", "tmpfs", 0, NULL) < 0) {
+		skip("release: needs CAP_SYS_ADMIN");
+		return;
+	}
+	close(open("pods/a/m/f", O_CREAT | O_WRONLY, 0600));
+	need(fchdir(k.pt->proc_fd) == 0 && kit_init(&k) == 0);
+	pods = kit_lookup(&k, 1, "pods");
+	a = kit_lookup(&k, pods, "a");
+	b = kit_lookup(&k, pods, "b");
+	m = kit_lookup(&k, a, "m");
+	f = kit_lookup(&k, m, "f");
+	need(f && kit_call(&k, FUSE_OPEN, f, &in, sizeof(in), NULL, NULL) == 0);
+	fh = o->fh;
+	ok(kit_read(&k, f, fh, 0, 10));
+	need(fchdir(k.dir_fd) == 0);
+	is_int(umount2("pods/a/m", 0), -1);
+	is_int(errno, EBUSY);
+	is_int(passthrough_release(k.pt, "pods/none"), -ENOENT);
+	is_int(passthrough_release(k.pt, "pods/a"), 0);
+	is_int(umount2("pods/a/m", 0), 0);
+	need(fchdir(k.pt->proc_fd) == 0);
+	ok(!kit_read(&k, f, fh, 0, 10));
+	is_int(kit_call(&k, FUSE_LOOKUP, m, NULL, 0, "f", NULL), -ESTALE);
+	is_int(kit_call(&k, FUSE_LOOKUP, b, NULL, 0, "nothing", NULL), 0); /* beside it: known as ever */
+	ok(kit_lookup(&k, pods, "a"));
+	passthrough_reset(k.pt);
+	need(chdir("/") == 0);
+}
+
 int main(void)
 {
 	kit_open(&k, NULL, NULL, NULL);
@@ -303,6 +342,7 @@ int main(void)
 	test_read_only();
 	test_reset();
 	test_cache();
+	test_release();
 	kit_close(&k);
 	return tap_done();
 }
