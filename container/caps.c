@@ -41,11 +41,12 @@ static int set_sets(uint64_t effective, uint64_t permitted, uint64_t inheritable
 	return syscall(SYS_capset, &h, d) < 0 ? -errno : 0;
 }
 
-static void log_missing(uint64_t missing)
+/* runtime-spec config.md#linux-process: what cannot be granted is no failure, but a warning. */
+static void warn_of(uint64_t left_out, const char *what, const char *why)
 {
 	for (int i = 0; i <= OCI_CAP_LAST; i++)
-		if (missing & CAPS_BIT(i))
-			log_debug("caps: %s: not available here, left out", oci_capability_name(i));
+		if (left_out & CAPS_BIT(i))
+			log_warn("%s %s: %s", what, oci_capability_name(i), why);
 }
 
 int caps_plan(const struct oci_process *p, struct caps *ret, struct err *err)
@@ -59,12 +60,14 @@ int caps_plan(const struct oci_process *p, struct caps *ret, struct err *err)
 	*ret = (struct caps){ 0 };
 	if (!p->has_capabilities)
 		return 0;
-	log_missing((c->bounding | c->permitted | c->effective) & ~have);
+	warn_of((c->bounding | c->permitted | c->effective) & ~have, "ignoring unavailable capability",
+		"the runtime lacks it");
 	ret->bounding = c->bounding;
 	ret->permitted = c->permitted & have;
 	ret->effective = c->effective & ret->permitted;
 	ret->inheritable = c->inheritable & have;
 	ret->ambient = c->ambient & ret->permitted & ret->inheritable;
+	warn_of(c->ambient & ~ret->ambient, "can't raise ambient capability", "it is not both permitted and inheritable");
 	return 0;
 }
 

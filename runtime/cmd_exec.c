@@ -174,8 +174,6 @@ static int exec_process(struct sandbox *sb, const struct exec_options *o, char *
 	int r;
 
 	if (o->process) {
-		if (*args)
-			return err_set(err, EINVAL, "option --process: excludes a command behind the id");
 		r = exec_process_file(o->process, ret, err);
 		if (!r && o->tty)
 			(*ret)->terminal = true;

@@ -85,6 +85,10 @@ setup() { ROOT=$BATS_TEST_TMPDIR/state; }
 	run -0 amphi --debug --log "$log" run --bundle "$BUNDLE" "$ID"
 	[[ "$output" != *level=debug* ]]
 	grep -q 'level=debug msg="step' "$log"
+	local line
+	is_vm || for line in "nsexec container setup" "child process in init()" "init: closing the pipe to signal completion"; do
+		grep -qF "$line" "$log"
+	done
 	teardown_all
 }
 

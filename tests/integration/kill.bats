@@ -45,9 +45,13 @@ running() {
 }
 
 @test "kill of a created container" {
-	amphi create --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1
-	amphi kill "$ID" KILL
-	wait_for status_is "$ID" stopped
+	local signal
+	for signal in TERM KILL; do
+		amphi create --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1
+		amphi kill "$ID" $signal
+		wait_for status_is "$ID" stopped
+		amphi delete "$ID"
+	done
 }
 
 @test "kill --all reaches every process" {

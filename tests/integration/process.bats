@@ -44,6 +44,10 @@ status_line() { printf "sed -n 's/^%s:[[:space:]]*//p' /proc/self/status" "$1"; 
 		.process.user.uid = 1000 | .process.noNewPrivileges = false'
 	go "$(status_line CapInh); $(status_line CapPrm); $(status_line CapEff); $(status_line CapBnd); $(status_line CapAmb)"
 	[ "$output" = $'0000000000000020\n0000000000000020\n0000000000000020\n0000000000000021\n0000000000000020' ]
+	config '.process.capabilities.ambient += ["CAP_CHOWN"]'
+	go "$(status_line CapAmb)"
+	check_output 0000000000000020
+	is_vm || check_output "can't raise ambient capability CAP_CHOWN: "
 	config '.process.user.uid = 0 | .process.capabilities = {bounding: ["CAP_KILL"], permitted: ["CAP_KILL"], effective: ["CAP_KILL"]}'
 	go "$(status_line CapInh); $(status_line CapPrm); $(status_line CapBnd); $(status_line CapAmb)"
 	[ "$output" = $'0000000000000000\n0000000000000020\n0000000000000020\n0000000000000000' ]
