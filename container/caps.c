@@ -67,7 +67,8 @@ int caps_plan(const struct oci_process *p, struct caps *ret, struct err *err)
 	ret->effective = c->effective & ret->permitted;
 	ret->inheritable = c->inheritable & have;
 	ret->ambient = c->ambient & ret->permitted & ret->inheritable;
-	warn_of(c->ambient & ~ret->ambient, "can't raise ambient capability", "it is not both permitted and inheritable");
+	warn_of(c->ambient & ~ret->ambient, "can't raise ambient capability",
+		"it is not both permitted and inheritable");
 	return 0;
 }
 

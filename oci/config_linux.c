@@ -161,9 +161,6 @@ static int read_memory_policy(const struct json *linux_obj, struct oci_linux *l,
 
 	if (r <= 0)
 		return r;
-	/* runc takes an empty object for none */
-	if (!json_get(v, "mode") && !json_get(v, "nodes") && !json_get(v, "flags"))
-		return 0;
 	struct oci_memory_policy *p = l->memory_policy = xcalloc(1, sizeof(*p));
 
 	f = json_get(v, "mode");

@@ -142,7 +142,7 @@ static void rules(void)
 	     "mounts[0].options: \"ridmap=uids=@5-5-5\": \"@5-5-5\" is not mapped in the container's user namespace");
 	with("", ",\"mounts\":[{\"destination\":\"/m\",\"source\":\"/s\",\"options\":[\"bind\",\"idmap=uids=0-1-1\"]}]",
 	     "mounts[0]: invalid mount: id-mapped mounts need both uidMappings and gidMappings");
-	with("", ",\"linux\":{\"memoryPolicy\":{}}", NULL);
+	with("", ",\"linux\":{\"memoryPolicy\":{}}", "linux.memoryPolicy: invalid memory policy mode: required");
 	with("", ",\"linux\":{\"memoryPolicy\":{\"nodes\":\"0\"}}",
 	     "linux.memoryPolicy: invalid memory policy mode: required");
 	with("", ",\"linux\":{\"memoryPolicy\":{\"mode\":\"INTERLEAVE\",\"nodes\":\"0\"}}",
