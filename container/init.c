@@ -151,11 +151,11 @@ static int all_mounts(struct init *in, struct setup_request *q, struct err *err)
 					    .source = (char *)in->notify_dir,
 					    .options = options };
 
-		r = mount_apply(&ctx, &notify, setup_take_tree(q, c->n_mounts + 1), err);
+		r = mount_apply(&ctx, &notify, setup_take_tree(q, c->n_mounts + SETUP_NOTIFY), err);
 	}
 	if (!r && has_mounts(in) && device_wanted(c)) {
 		init_stop_at("devices");
-		r = device_setup(c, in->rootfd, ctx.userns, err);
+		r = device_setup(c, in->rootfd, ctx.userns, setup_take_tree(q, c->n_mounts + SETUP_DEVICES), err);
 	}
 	if (!r)
 		r = mount_late(&ctx, err);
@@ -206,8 +206,9 @@ static int build_root(struct init *in, struct err *err)
 	if (r < 0)
 		return r;
 	init_stop_at("mounts");
-	in->rootfd = has_mounts(in) ? rootfs_prepare(c, in->rootfs, setup_take_tree(&q, c->n_mounts), err) :
-				      open(in->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	in->rootfd = has_mounts(in) ?
+		rootfs_prepare(c, in->rootfs, setup_take_tree(&q, c->n_mounts + SETUP_ROOT), err) :
+		open(in->rootfs, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (in->rootfd < 0)
 		return err->code ? err->code : err_sys(err, -errno, "root.path: open %s", in->rootfs);
 	r = all_mounts(in, &q, err);

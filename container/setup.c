@@ -14,6 +14,7 @@
 
 #include "base/fd.h"
 #include "base/str.h"
+#include "container/device.h"
 #include "container/mount.h"
 #include "container/sync.h"
 #include "oci/config.h"
@@ -39,8 +40,8 @@ int setup_send(int sock, const struct oci_config *config, const char *rootfs, co
 	       struct err *err)
 {
 	bool userns = config->linux_.namespaces[OCI_NS_USER].present;
-	cleanup_free int *fds = xcalloc(config->n_mounts + 2, sizeof(*fds));
-	cleanup_free uint32_t *index = xcalloc(config->n_mounts + 2, sizeof(*index));
+	cleanup_free int *fds = xcalloc(config->n_mounts + SETUP_MORE, sizeof(*fds));
+	cleanup_free uint32_t *index = xcalloc(config->n_mounts + SETUP_MORE, sizeof(*index));
 	cleanup_fd int userns_fd = userns ? userns_of(pid) : -1;
 	cleanup_str struct str payload = { 0 };
 	const struct oci_mount more[] = {
@@ -53,13 +54,21 @@ int setup_send(int sock, const struct oci_config *config, const char *rootfs, co
 		  .source = (char *)notify_dir,
 		  .options = (char *[]){ "bind", NULL } },
 	};
-	size_t all = config->n_mounts + (notify_dir ? 2 : 1);
+	size_t all = config->n_mounts + SETUP_MORE;
 	uint32_t n = 0;
 	int r = 0;
 
 	for (size_t i = 0; i < all && r >= 0; i++) {
-		r = mount_source(i < config->n_mounts ? &config->mounts[i] : &more[i - config->n_mounts], userns,
-				 userns_fd, err);
+		size_t n_more = i - config->n_mounts;
+
+		if (i < config->n_mounts)
+			r = mount_source(&config->mounts[i], userns, userns_fd, err);
+		else if (n_more == SETUP_DEVICES)
+			r = device_tree(&config->linux_, err);
+		else if (n_more == SETUP_NOTIFY && !notify_dir)
+			r = -ENOTSUP;
+		else
+			r = mount_source(&more[n_more], userns, userns_fd, err);
 		if (r >= 0) {
 			fds[n] = r;
 			index[n++] = (uint32_t)i;
@@ -92,7 +101,7 @@ static int unpack(const struct sync_msg *m, const int *fds, size_t n_fds, struct
 		return -EPROTO;
 	for (uint32_t i = 0; i < n; i++) {
 		memcpy(&index, m->data + sizeof(n) + i * sizeof(index), sizeof(index));
-		if (index > q->n_trees + 1 || q->trees[index] >= 0)
+		if (index >= q->n_trees + SETUP_MORE || q->trees[index] >= 0)
 			return -EPROTO;
 		q->trees[index] = fds[i];
 	}
@@ -106,8 +115,8 @@ int setup_recv(int sock, size_t n_mounts, struct setup_request *ret, struct err 
 	size_t n_fds = 0;
 	int r;
 
-	*ret = (struct setup_request){ .trees = xcalloc(n_mounts + 2, sizeof(int)), .n_trees = n_mounts };
-	for (size_t i = 0; i <= n_mounts + 1; i++)
+	*ret = (struct setup_request){ .trees = xcalloc(n_mounts + SETUP_MORE, sizeof(int)), .n_trees = n_mounts };
+	for (size_t i = 0; i < n_mounts + SETUP_MORE; i++)
 		ret->trees[i] = -1;
 	for (;;) {
 		r = sync_recv(sock, &m);
@@ -128,7 +137,7 @@ int setup_recv(int sock, size_t n_mounts, struct setup_request *ret, struct err 
 
 int setup_take_tree(struct setup_request *q, size_t i)
 {
-	int fd = i <= q->n_trees + 1 ? q->trees[i] : -1;
+	int fd = i < q->n_trees + SETUP_MORE ? q->trees[i] : -1;
 
 	if (fd >= 0)
 		q->trees[i] = -1;
@@ -137,7 +146,7 @@ int setup_take_tree(struct setup_request *q, size_t i)
 
 void setup_done(struct setup_request *q)
 {
-	for (size_t i = 0; q->trees && i <= q->n_trees + 1; i++)
+	for (size_t i = 0; q->trees && i < q->n_trees + SETUP_MORE; i++)
 		if (q->trees[i] >= 0)
 			close(q->trees[i]);
 	free(q->trees);

@@ -43,11 +43,18 @@ want=$'/dev/null 1:3 666\n/dev/zero 1:5 666\n/dev/full 1:7 666\n/dev/random 1:8 
 	check_output "device /etc: something else is there already"
 }
 
-@test "devices: in a user namespace the host's nodes are bound" {
+@test "devices: in a user namespace the host's nodes are bound, configured ones need not be on the host" {
 	config '.linux.namespaces += [{type: "user"}] | .linux.uidMappings = [{containerID: 0, hostID: 100000, size: 65536}] |
-		.linux.gidMappings = [{containerID: 0, hostID: 100000, size: 65536}]'
-	go "$nodes; echo x >/dev/null && head -c 4 /dev/urandom | wc -c"
-	[ "$output" = "$want"$'\n4' ]
+		.linux.gidMappings = [{containerID: 0, hostID: 100000, size: 65536}] |
+		.linux.devices = [{path: "/dev/x/nought", type: "c", major: 1, minor: 5, fileMode: 416, uid: 7, gid: 8},
+		{path: "/dev/fifo", type: "p"}, {path: "/dev/blank", type: "u", major: 1, minor: 3}]'
+	go "$nodes; echo x >/dev/null && head -c 4 /dev/urandom | wc -c
+		stat -c '%F %t:%T %a %u %g' /dev/x/nought /dev/fifo /dev/blank; echo x >/dev/blank && echo written"
+	[ "$output" = "$want"$'\n4\ncharacter special file 1:5 640 7 8\nfifo 0:0 666 0 0\ncharacter special file 1:3 666 0 0\nwritten' ]
+
+	config '.linux.devices[0].uid = 65536'
+	run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	check_output "device /dev/x/nought: uid 65536 is not in linux.uidMappings"
 }
 
 @test "devices: an image without /dev mount, with its own and with empty files there" {

@@ -56,7 +56,7 @@ static void test_setup(int top)
 
 	mkdirat(top, "root", 0755);
 	root = openat(top, "root", O_PATH | O_DIRECTORY);
-	is_int(device_setup(&c, root, false, &err), 0);
+	is_int(device_setup(&c, root, false, -1, &err), 0);
 	ok(is_node(root, "dev/null", 1, 3));
 	ok(is_node(root, "dev/tty", 5, 0));
 	ok(is_node(root, "dev/x/fuse", 10, 229));
@@ -69,21 +69,21 @@ static void test_setup(int top)
 	is_int(fstatat(root, "dev/ptmx", &st, AT_SYMLINK_NOFOLLOW), 0);
 	ok(S_ISLNK(st.st_mode));
 	/* again: everything is there and right */
-	is_int(device_setup(&c, root, false, &err), 0);
+	is_int(device_setup(&c, root, false, -1, &err), 0);
 
 	/* a link in place of a node is neither followed nor replaced */
 	unlinkat(root, "dev/null", 0);
 	symlinkat("zero", root, "dev/null");
-	is_int(device_setup(&c, root, false, &err), -EEXIST);
+	is_int(device_setup(&c, root, false, -1, &err), -EEXIST);
 	has_str(err.msg, "device /dev/null: something else is there already");
 	unlinkat(root, "dev/null", 0);
 	/* another device of the same name */
 	mknodat(root, "dev/null", S_IFCHR | 0666, makedev(1, 5));
-	is_int(device_setup(&c, root, false, &err), -EEXIST);
+	is_int(device_setup(&c, root, false, -1, &err), -EEXIST);
 	unlinkat(root, "dev/null", 0);
 	/* a plain file gets the host's node over it */
 	close(openat(top, "root/dev/null", O_CREAT | O_WRONLY, 0644));
-	is_int(device_setup(&c, root, false, &err), 0);
+	is_int(device_setup(&c, root, false, -1, &err), 0);
 	ok(is_node(root, "dev/null", 1, 3));
 
 	/* an image whose /dev is a link keeps us inside its root */
@@ -93,7 +93,7 @@ static void test_setup(int top)
 	symlinkat("/tmp/dev-of-image", root, "dev");
 	mkdirat(root, "tmp", 0755);
 	mkdirat(root, "tmp/dev-of-image", 0755);
-	is_int(device_setup(&c, root, false, &err), 0);
+	is_int(device_setup(&c, root, false, -1, &err), 0);
 	ok(is_node(root, "tmp/dev-of-image/null", 1, 3));
 	ok(access("/tmp/dev-of-image", F_OK) < 0);
 }
