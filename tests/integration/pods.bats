@@ -77,8 +77,15 @@ member() { # SUFFIX [cri-o]
 	[ ! -e "$ROOT/$a" ]
 	run ! known
 	[ -z "$(ls "$ROOT/$SANDBOX/jail/export/pods")" ]
-	# the machine goes with the sandbox
+	# the machine goes with the sandbox, and what runs in it is killed
+	member c
+	config_args sh -c 'trap "" TERM; echo up; while :; do sleep 1000; done'
+	amphi run --bundle "$BUNDLE" "$ID" </dev/null >"$BATS_TEST_TMPDIR/c.out" 2>&1 3>&- &
+	local runner=$! rc=0
+	wait_for grep -q up "$BATS_TEST_TMPDIR/c.out"
 	amphi kill "$SANDBOX" TERM
+	wait $runner || rc=$?
+	[ "$rc" -eq 137 ]
 	wait_for status_is "$SANDBOX" stopped
 	wait_for gone "$MONITOR"
 	amphi delete "$SANDBOX"

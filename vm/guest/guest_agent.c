@@ -61,6 +61,8 @@ static bool ended(void *arg)
 	bool oom = rec->cgroup && cgroup_oom_kills(rec->cgroup);
 
 	guest_record_forget(rec);
+	if (!rec->sandbox)
+		guest_record_end_members(rec);
 	return oom;
 }
 
@@ -135,6 +137,8 @@ static int serve_create(int fd, const struct proto_msg *m, struct err *err)
 		guest_record_forget(&rec);
 		return r;
 	}
+	if (rec.sandbox)
+		guest_record_hold();
 	if (guest_session_announce(&s, rec.pid) < 0) {
 		container_abort(c);
 		guest_record_forget(&rec);

@@ -6,16 +6,22 @@
  * stands for itself: the network namespace (the machine's own), hooks that ran on the host, the cgroup's place, sets of
  * processors; id maps of bind mounts, which the host has applied; the host's devices of a privileged one; and for a pod's
  * member the sandbox's namespaces.
+ *
+ * The machine goes with its own container, the sandbox of a pod. What is left of the members then is killed, and told to the host,
+ * before the sandbox's end is: they end like any process that lost its machine's first one, with 137, and not as lost.
  */
 #include "vm/guest/guest_record.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -29,6 +35,10 @@
 #define RECORD_DIR "/run/amphi/containers"
 #define PODS_DIR PROTO_EXPORT_DIR "/pods/"
 #define ID_MAX 1024u
+/* Locked by the sessions of a pod's members while they live; no id begins with a dot. */
+#define HOLD_FILE RECORD_DIR "/.members"
+#define HOLD_TRIES 300
+#define HOLD_PAUSE_NS 10000000
 
 void guest_record_free(struct guest_record *r)
 {
@@ -239,6 +249,47 @@ void guest_record_forget(struct guest_record *rec)
 		leave_export(rec->config);
 	if (dir >= 0 && rec->id)
 		(void)path_remove_tree(dir, rec->id, true);
+}
+
+void guest_record_hold(void)
+{
+	/* held until the process ends */
+	int fd = open(HOLD_FILE, O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd >= 0)
+		(void)flock(fd, LOCK_SH);
+}
+
+static void kill_members(const struct guest_record *own)
+{
+	DIR *d = opendir(RECORD_DIR);
+	const struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		cleanup_guest_record struct guest_record rec = { .dirfd = -1 };
+		struct err err = { 0 };
+
+		if (!id_valid(e->d_name) || !strcmp(e->d_name, own->id))
+			continue;
+		rec.id = xstrdup(e->d_name);
+		if (load_of(&rec, &err) == 0)
+			(void)cgroup_kill(rec.cgroup, SIGKILL, &err);
+	}
+	if (d)
+		closedir(d);
+}
+
+void guest_record_end_members(const struct guest_record *own)
+{
+	cleanup_fd int fd = open(HOLD_FILE, O_RDONLY | O_CLOEXEC);
+	struct timespec pause = { .tv_nsec = HOLD_PAUSE_NS };
+
+	for (int i = 0; fd >= 0 && i < HOLD_TRIES; i++) {
+		kill_members(own);
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return;
+		nanosleep(&pause, NULL);
+	}
 }
 
 int guest_record_make(struct guest_record *rec, const struct proto_field *config, struct err *err)

@@ -41,6 +41,10 @@ int guest_record_save(const struct guest_record *rec, struct err *err);
 int guest_record_load(const struct proto_msg *m, struct guest_record *rec, struct err *err);
 /* The container is over: nothing of it may run on; cgroup, mounts and record go. */
 void guest_record_forget(struct guest_record *rec);
+/* Keeps the machine from going while the calling process, the session of a pod's member, has something to report. */
+void guest_record_hold(void);
+/* The machine's own container is over: kills the members of its pod and waits, for a while, until they have been reported. */
+void guest_record_end_members(const struct guest_record *own);
 /* Sets of the host's processors and memory nodes, limits of its disks: they hold the machine there. */
 void guest_record_drop_host(struct oci_resources *r);
 
