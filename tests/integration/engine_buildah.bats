@@ -8,8 +8,6 @@ buildah() {
 }
 
 setup_file() {
-	load helpers
-	load engine
 	need_root
 	need_program buildah
 	need_program podman
@@ -26,8 +24,6 @@ setup() {
 	BUILDAH_RUNTIME=$(engine_runtime)
 }
 teardown_file() {
-	load helpers
-	load engine
 	engine_clean
 }
 

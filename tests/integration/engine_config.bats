@@ -5,8 +5,6 @@ load helpers
 load engine
 
 setup_file() {
-	load helpers
-	load engine
 	need_root
 	engine_setup
 	mkdir -p "$E/bin"
@@ -19,8 +17,6 @@ setup() {
 	engine_setup
 }
 teardown_file() {
-	load helpers
-	load engine
 	engine_setup
 	engine_stop "$(cat "$E/dockerd.pid" 2>/dev/null)"
 	engine_stop "$(cat "$E/containerd.pid" 2>/dev/null)"

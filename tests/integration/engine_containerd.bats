@@ -9,8 +9,6 @@ ctr() { timeout 120 ctr --address "$E/containerd.sock" -n amphi "$@"; }
 ctr_run() { ctr run --snapshotter native --runc-binary "$(engine_runtime)" "$@"; }
 
 setup_file() {
-	load helpers
-	load engine
 	need_root
 	need_program containerd
 	need_program podman
@@ -33,8 +31,6 @@ teardown() {
 	for c in $(ctr container ls -q 2>/dev/null); do ctr container rm "$c" >/dev/null 2>&1 || :; done
 }
 teardown_file() {
-	load helpers
-	load engine
 	engine_setup
 	engine_stop "$(cat "$E/containerd.pid" 2>/dev/null)"
 	engine_clean

@@ -39,9 +39,6 @@ container() {
 usual='namespace_options { pid: CONTAINER } masked_paths: "/proc/uptime" readonly_paths: "/proc/sys" seccomp { profile_type: RuntimeDefault }'
 
 setup_file() {
-	load helpers
-	load engine
-	load cri
 	need_cri
 	engine_setup
 	engine_host
@@ -70,9 +67,6 @@ setup() {
 	[ -n "$POD" ] || { tail -5 "$E/containerd.log" >&2; false; }
 }
 teardown_file() {
-	load helpers
-	load engine
-	load cri
 	engine_setup
 	POD=$(cat "$E/pod")
 	[ -z "$POD" ] || { cri_id StopPodSandbox "$POD"; cri_id RemovePodSandbox "$POD"; } >/dev/null 2>&1

@@ -7,8 +7,6 @@ docker() { timeout 120 docker -H "unix://$E/docker.sock" "$@"; }
 docker_run() { docker run --network none "$@"; }
 
 setup_file() {
-	load helpers
-	load engine
 	need_root
 	need_program dockerd
 	need_program docker
@@ -30,8 +28,6 @@ teardown() {
 	docker ps -aq 2>/dev/null | xargs -r timeout 60 docker -H "unix://$E/docker.sock" rm -f >/dev/null 2>&1 || :
 }
 teardown_file() {
-	load helpers
-	load engine
 	engine_setup
 	engine_stop "$(cat "$E/dockerd.pid" 2>/dev/null)"
 	engine_stop "$(cat "$E/containerd.pid" 2>/dev/null)"

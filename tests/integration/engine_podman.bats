@@ -1,37 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # backends: container
-load helpers
-load engine
-
-setup_file() {
-	load helpers
-	load engine
-	need_root
-	need_program podman
-	need_program conmon
-	engine_setup
-	engine_image
-}
-setup() {
-	need_root
-	need_program podman
-	engine_setup
-	NAME=c$BATS_TEST_NUMBER
-}
-teardown() {
-	engine_podman rm -f -t 0 -a >/dev/null 2>&1 || :
-}
-teardown_file() {
-	load helpers
-	load engine
-	engine_setup
-	engine_podman rm -f -t 0 -a >/dev/null 2>&1 || :
-	engine_podman pod rm -f -a >/dev/null 2>&1 || :
-	engine_clean
-}
-
-# In a network namespace of its own without links.
-pod_run() { engine_podman run --network none "$@"; }
+load podman.bash
 
 @test "podman run: output, exit codes, errors" {
 	run -0 pod_run --rm bb:1 sh -c 'echo out; echo err >&2'

@@ -1,36 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # backends: container
 # podman's commands on containers that live: files in and out, logs, attach, exec, signals, restarts, events.
-load helpers
-load engine
+load podman.bash
 
-setup_file() {
-	load helpers
-	load engine
-	need_root
-	need_program podman
-	need_program conmon
-	engine_setup
-	engine_image
-}
-setup() {
-	need_root
-	need_program podman
-	engine_setup
-	NAME=c$BATS_TEST_NUMBER
-}
-teardown() {
-	engine_podman rm -f -t 0 -a >/dev/null 2>&1 || :
-}
-teardown_file() {
-	load helpers
-	load engine
-	engine_setup
-	engine_podman rm -f -t 0 -a >/dev/null 2>&1 || :
-	engine_clean
-}
-
-pod_run() { engine_podman run --network none "$@"; }
 state() { engine_podman inspect -f '{{.State.Status}} {{.State.ExitCode}}' "$NAME"; }
 state_is() { [ "$(state)" = "$1" ]; }
 

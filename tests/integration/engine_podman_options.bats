@@ -1,37 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # backends: container
 # podman's options that become something in config.json: each seen from inside.
-load helpers
-load engine
-
-setup_file() {
-	load helpers
-	load engine
-	need_root
-	need_program podman
-	need_program conmon
-	engine_setup
-	engine_image
-}
-setup() {
-	need_root
-	need_program podman
-	engine_setup
-	NAME=c$BATS_TEST_NUMBER
-}
-teardown() {
-	engine_podman rm -f -t 0 -a >/dev/null 2>&1 || :
-}
-teardown_file() {
-	load helpers
-	load engine
-	engine_setup
-	engine_podman rm -f -t 0 -a >/dev/null 2>&1 || :
-	engine_podman volume rm -f -a >/dev/null 2>&1 || :
-	engine_clean
-}
-
-pod_run() { engine_podman run --network none "$@"; }
+load podman.bash
 
 @test "podman volumes: named, chowned (:U), overlay (:O), read-only, of an image" {
 	local lower=$BATS_TEST_TMPDIR/lower

@@ -6,8 +6,6 @@ load helpers
 load engine
 
 setup_file() {
-	load helpers
-	load engine
 	need_root
 	need_program podman
 	need_program conmon
@@ -30,8 +28,6 @@ setup() {
 	NAME=c$BATS_TEST_NUMBER
 }
 teardown_file() {
-	load helpers
-	load engine
 	engine_setup
 	engine_podman rm -f -t 0 -a >/dev/null 2>&1 || :
 	engine_clean

@@ -9,8 +9,6 @@ ctr_run() { ctr run --snapshotter native --runc-binary "$(engine_runtime)" "$@";
 docker() { timeout 120 docker -H "unix://$E/docker.sock" "$@"; }
 
 setup_file() {
-	load helpers
-	load engine
 	need_root
 	for p in containerd dockerd docker podman; do need_program $p; done
 	engine_setup
@@ -33,8 +31,6 @@ setup() {
 	NAME=c$$-$BATS_TEST_NUMBER
 }
 teardown_file() {
-	load helpers
-	load engine
 	engine_setup
 	docker ps -aq 2>/dev/null | xargs -r timeout 60 docker -H "unix://$E/docker.sock" rm -f >/dev/null 2>&1 || :
 	for c in $(ctr task ls -q 2>/dev/null); do ctr task rm -f "$c" >/dev/null 2>&1 || :; done

@@ -113,7 +113,6 @@ listing() { (cd "$1" && find . -printf '%P %y %m %U %G %s %l %n\n' | grep -v -E 
 
 @test "podman loads what we export, and we import what podman saves" {
 	need_program podman
-	load engine.bash
 	engine_setup
 	local form
 	"$AMPHI" export --format docker-archive -o "$T/d.tar" test
@@ -144,7 +143,6 @@ listing() { (cd "$1" && find . -printf '%P %y %m %U %G %s %l %n\n' | grep -v -E 
 @test "docker loads what we export, and we import what docker saves" {
 	need_program dockerd
 	need_program docker
-	load engine.bash
 	engine_setup
 	engine_containerd
 	engine_dockerd
