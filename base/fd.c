@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include "base/sys.h"
 
@@ -221,6 +222,20 @@ int fd_cloexec_from(int first)
 int fd_close_from(int first)
 {
 	return sys_close_range((unsigned int)first, ~0U, 0) < 0 ? -errno : 0;
+}
+
+unsigned int fd_inherited(unsigned int first, unsigned int n)
+{
+	long max = sysconf(_SC_OPEN_MAX);
+	unsigned int limit = max < 0 || max > INT_MAX ? INT_MAX : (unsigned int)max;
+
+	if (first >= limit)
+		return 0;
+	if (n > limit - first)
+		n = limit - first;
+	while (n && fcntl((int)(first + n - 1), F_GETFD) != 0)
+		n--;
+	return n;
 }
 
 int fd_pidfd_open(pid_t pid)

@@ -32,6 +32,8 @@ int fd_set_nonblock(int fd, bool on);
 /* Marks every fd >= first CLOEXEC (or closes them). 0 or -errno. */
 int fd_cloexec_from(int first);
 int fd_close_from(int first);
+/* Of the n fds from first on: how many there are up to the last that an execve left us (open and not CLOEXEC). */
+unsigned int fd_inherited(unsigned int first, unsigned int n);
 /* pidfd of a process; -errno. */
 int fd_pidfd_open(pid_t pid);
 /* Sends a signal by pidfd; 0 or -errno. */

@@ -17,6 +17,7 @@
 #include <linux/close_range.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <time.h>
@@ -87,10 +88,10 @@ int become_clean(const struct init *in, struct err *err)
 	/* ours end at execve whatever they were before; the passed ones live on */
 	if (!in->entry && sys_close_range(3 + passed, ~0U, CLOSE_RANGE_CLOEXEC) < 0)
 		return err_sys(err, -errno, "close_range");
-	for (unsigned int fd = 3; fd < 3 + passed; fd++)
-		if (fd_set_cloexec((int)fd, false) < 0)
-			return err_set(err, EBADF,
-				       "fd %u is to be passed on (--preserve-fds, LISTEN_FDS) but is not open", fd);
+	/* in a gap of the caller's there may be one of ours, which are CLOEXEC from birth */
+	for (int fd = 3; fd < (int)(3 + passed); fd++)
+		if (fcntl(fd, F_GETFD) == FD_CLOEXEC && !bsearch(&fd, keep, n, sizeof(*keep), by_number))
+			close(fd);
 	return 0;
 }
 

@@ -101,12 +101,12 @@ static int tree_node(int tree, const struct oci_linux *l, size_t i, struct err *
 	int64_t gid = idmap_to_host(l->gid_mappings, l->n_gid_mappings, d->has_gid ? d->gid : 0);
 	char name[32];
 
+	if (mknodat(tree, node_name(i, name), node_mode(d), node_rdev(d)) < 0)
+		return errno == EPERM ? -ENOTSUP : err_sys(err, -errno, "device %s: make the node", d->path);
 	if (uid < 0)
 		return err_set(err, EINVAL, "device %s: uid %u is not in linux.uidMappings", d->path, d->uid);
 	if (gid < 0)
 		return err_set(err, EINVAL, "device %s: gid %u is not in linux.gidMappings", d->path, d->gid);
-	if (mknodat(tree, node_name(i, name), node_mode(d), node_rdev(d)) < 0)
-		return errno == EPERM ? -ENOTSUP : err_sys(err, -errno, "device %s: make the node", d->path);
 	if (fchownat(tree, name, (uid_t)uid, (gid_t)gid, 0) < 0)
 		return err_sys(err, -errno, "device %s: owner", d->path);
 	/* chown may have cleared bits; the mode is not to lose any to the umask either */

@@ -128,7 +128,7 @@ static int verb_create(struct sandbox *sb, struct err *err)
 	memcpy(p.stdio, sb->stdio, sizeof(p.stdio));
 	p.console_socket = sb->console_socket;
 	p.listen_fds = sb->plan.listen_fds;
-	p.preserve_fds = req->preserve_fds;
+	p.preserve_fds = sb->plan.preserve_fds;
 	p.no_pivot = req->no_pivot;
 	p.rootless = sb->plan.rootless;
 	p.rendezvous_fd = sb->dir.fd;

@@ -276,17 +276,13 @@ static int exec_run(struct sandbox *sb, const struct exec_options *o, const stru
 	return o->detach ? 0 : supervise_wait(&s, pid, err);
 }
 
-static int exec_locate(const struct globals *g, const struct exec_options *o, char *const *words, struct err *err)
+static int exec_locate(const struct globals *g, struct exec_options *o, char *const *words, struct err *err)
 {
 	cleanup_sandbox struct sandbox sb = SANDBOX_INIT;
 	struct oci_process *p = NULL;
 	int r;
 
-	if (o->preserve_fds > g->inherited)
-		return err_set(
-			err, EINVAL,
-			"option --preserve-fds: unable to stat preserved-fd %u (of %u): descriptor %u is not open",
-			g->inherited, o->preserve_fds, 3 + g->inherited);
+	o->preserve_fds = plan_preserve_fds(g, 0, o->preserve_fds);
 	r = sandbox_load(g, words[0], false, &sb, err);
 	if (!r)
 		r = exec_allowed(&sb, o, err);

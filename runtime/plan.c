@@ -18,6 +18,7 @@
 
 #include "base/fd.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "oci/config.h"
 #include "runtime/notify.h"
 
@@ -231,6 +232,14 @@ static int plan_terminal(const struct create_request *req, struct plan *p, struc
 	return 0;
 }
 
+uint32_t plan_preserve_fds(const struct globals *g, uint32_t listen_fds, uint32_t n)
+{
+	if (n <= g->inherited - listen_fds)
+		return n;
+	log_warn("option --preserve-fds %u: descriptor %u is not open", n, 3 + g->inherited);
+	return fd_inherited(3 + listen_fds, n);
+}
+
 /* Those of systemd come first, --preserve-fds counts on from there. */
 static int plan_descriptors(const struct globals *g, const struct create_request *req, const struct host_facts *facts,
 			    struct plan *p, struct err *err)
@@ -241,11 +250,7 @@ static int plan_descriptors(const struct globals *g, const struct create_request
 	if (p->listen_fds > g->inherited)
 		return err_set(err, EINVAL, "environment LISTEN_FDS=%u: descriptor %u is not open", p->listen_fds,
 			       3 + g->inherited);
-	if (req->preserve_fds > g->inherited - p->listen_fds)
-		return err_set(
-			err, EINVAL,
-			"option --preserve-fds: unable to stat preserved-fd %u (of %u): descriptor %u is not open",
-			g->inherited - p->listen_fds, req->preserve_fds, 3 + g->inherited);
+	p->preserve_fds = plan_preserve_fds(g, p->listen_fds, req->preserve_fds);
 	return 0;
 }
 

@@ -70,8 +70,9 @@ struct plan {
 	enum cgroup_driver cgroup_driver;
 	bool rootless;
 	bool terminal;
-	uint32_t listen_fds; /* descriptors from 3 on that systemd has for the workload ($LISTEN_FDS) */
-	bool notify;         /* $NOTIFY_SOCKET: the workload tells systemd when it is ready */
+	uint32_t listen_fds;   /* descriptors from 3 on that systemd has for the workload ($LISTEN_FDS) */
+	uint32_t preserve_fds; /* behind them, up to the last that is open */
+	bool notify;           /* $NOTIFY_SOCKET: the workload tells systemd when it is ready */
 	/* machine: 0 / NULL leave the choice to vm_config */
 	uint32_t vcpus;
 	uint64_t memory_bytes;
@@ -85,6 +86,11 @@ void plan_host_facts_free(struct host_facts *f);
 /* Decides. Refuses contradictions by name (console socket without terminal, terminal + detach without one ...). */
 int plan_make(const struct globals *g, const struct create_request *req, const struct oci_config *config,
 	      const struct host_facts *facts, struct plan *ret, struct err *err);
+/*
+ * How many descriptors from 3 + listen_fds on --preserve-fds n passes: up to the last one that our caller left open. Those
+ * between that are not open get a warning, and the container has none there.
+ */
+uint32_t plan_preserve_fds(const struct globals *g, uint32_t listen_fds, uint32_t n);
 void plan_free(struct plan *p);
 /* The plan as indented JSON text, with the steps' names in order. */
 void plan_print(const struct plan *p, const char *const *steps, struct str *out);

@@ -82,11 +82,6 @@ teardown() { teardown_all; }
 	status_is "$ID" running
 }
 
-@test "create --preserve-fds of a descriptor that is not open is refused" {
-	run -1 amphi create --bundle "$BUNDLE" --preserve-fds 200 "$ID"
-	check_output "unable to stat preserved-fd"
-}
-
 @test "create --dry-run prints the plan and touches nothing" {
 	run -0 --separate-stderr amphi create --dry-run --bundle "$BUNDLE" "$ID"
 	[ "$(jq -r .id <<<"$output")" = "$ID" ]

@@ -142,6 +142,12 @@ status_line() { printf "sed -n 's/^%s:[[:space:]]*//p' /proc/self/status" "$1"; 
 	run -0 env F="$BATS_TEST_TMPDIR/four" bash -c 'for fd in $(seq 5 30); do eval "exec $fd<&-"; done; exec 3</dev/null 4<"$F" 5</dev/null; exec "$@"' - \
 		"$AMPHI" --root "$ROOT" run --preserve-fds 2 --bundle "$BUNDLE" "$ID" </dev/null
 	[ "$output" = $'0\n1\n2\n3\n4\nfour' ]
+	# what is not open is passed over, and nothing of ours is seen there
+	config_args sh -c 'ls /proc/$$/fd; cat <&12'
+	run -0 --separate-stderr env F="$BATS_TEST_TMPDIR/four" bash -c 'for fd in $(seq 3 30); do eval "exec $fd<&-"; done; exec 12<"$F"; exec "$@"' - \
+		"$AMPHI" --root "$ROOT" run --preserve-fds 100 --bundle "$BUNDLE" "$ID" </dev/null
+	[ "$output" = $'0\n1\n12\n2\nfour' ]
+	[[ "$stderr" == *"option --preserve-fds 100: descriptor 3 is not open"* ]]
 }
 
 @test "process: signals are at their defaults, a new session is led" {

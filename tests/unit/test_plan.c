@@ -3,6 +3,7 @@
 #include "runtime/plan.h"
 
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "oci/config.h"
@@ -103,7 +104,7 @@ static void contradictions(void)
 	struct host_facts f = { 0 };
 	struct create_request detach = { .id = "x", .detach = true };
 	struct create_request socket = { .id = "x", .detach = true, .console_socket = "/s" };
-	struct create_request fds = { .id = "x", .preserve_fds = 2 };
+	struct create_request fds = { .id = "x", .preserve_fds = UINT32_MAX };
 	struct create_request vcpus = { .id = "x", .vcpus = 2 };
 	struct err err;
 	struct plan p;
@@ -114,8 +115,13 @@ static void contradictions(void)
 	has_str(err.msg, "console socket");
 	is_int(plan(&g, &socket, &f, ",\"terminal\":true", "", &p, &err), 0);
 	ok(p.terminal);
-	is_int(plan(&g, &fds, &f, "", "", &p, &err), -EINVAL);
-	has_str(err.msg, "descriptor 4 is not open");
+	/* what is not open is passed over */
+	ok(dup2(2, 500) == 500 && dup3(2, 501, O_CLOEXEC) == 501);
+	is_int(plan(&g, &fds, &f, "", "", &p, &err), 0);
+	is_int(p.preserve_fds, 498);
+	plan_free(&p);
+	close(500);
+	close(501);
 	is_int(plan(&g, &vcpus, &f, "", "", &p, &err), -EINVAL);
 	has_str(err.msg, "--vcpus");
 }
