@@ -154,6 +154,33 @@ static int take_gc_lock(struct store *s, enum store_use use, struct err *err)
 	return s->gc_lock;
 }
 
+/*
+ * A user's layers belong to the user's ranges of ids. The file "ids" has the first of both, 1:1 as seen with them: another
+ * owner tells that the ranges changed since.
+ */
+static int check_ids(const struct store *s, enum store_use use, struct err *err)
+{
+	cleanup_free char *tmp = xasprintf("tmp/ids.%d", (int)getpid());
+	struct stat st;
+
+	if (s->rights == RIGHTS_ROOT || use == STORE_READ)
+		return 0;
+	if (fstatat(s->fd, "ids", &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return st.st_uid == 1 && st.st_gid == 1 ?
+			0 :
+			err_set(err, -EOVERFLOW,
+				"%s: its layers have other ids than /etc/subuid and /etc/subgid give now: put the "
+				"former ranges back, or let root remove this directory and pull again",
+				s->path);
+	if (s->rights == RIGHTS_RANGES && use == STORE_WRITE) {
+		cleanup_fd int fd = openat(s->fd, tmp, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+		if (fd < 0 || fchown(fd, 1, 1) < 0 || renameat(s->fd, tmp, s->fd, "ids") < 0)
+			log_debug("ids: %s", strerrordesc_np(errno));
+	}
+	return 0;
+}
+
 int store_open(const char *path, enum store_use use, struct store **ret, struct err *err)
 {
 	struct store *s = xcalloc(1, sizeof(*s));
@@ -174,6 +201,8 @@ int store_open(const char *path, enum store_use use, struct store **ret, struct 
 		r = check_version(s->fd, s->path, err);
 	if (r >= 0)
 		r = take_gc_lock(s, use, err);
+	if (r >= 0)
+		r = check_ids(s, use, err);
 	if (r < 0) {
 		store_close(s);
 		return r;

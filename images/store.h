@@ -3,6 +3,7 @@
  * The store on disk: a valid OCI image layout (image-layout.md) with unpacked layers beside it.
  *
  *	store.json             {"version":1}
+ *	ids                    in a user's store: the owner by whom changed ranges of ids are noticed
  *	gc.lock index.lock     flock(2): users of content SH, collectors EX; writers of index.json EX
  *	oci-layout index.json blobs/ALG/HEX
  *	partial/HEX            downloads in progress, resumed by whoever comes next (locked)
@@ -42,7 +43,7 @@ struct store {
 /*
  * Opens the store (path NULL: $AMPHI_STORE, else the default of images.h). In STORE_WRITE the rubbish of
  * interrupted programs is removed when nobody else is at work. -ENOENT with a hint when a store to read is
- * missing; a version from the future is refused.
+ * missing; a version from the future is refused, and (but for STORE_READ) a user's store whose ids the user no longer has.
  */
 int store_open(const char *path, enum store_use use, struct store **ret, struct err *err);
 void store_close(struct store *s);

@@ -390,6 +390,13 @@ web" ]
 	tar -C "$BUNDLE/rootfs" -cf "$BATS_TEST_TMPDIR/r.tar" .
 	run -1 amphi_user import -q --name far "rootfs:$BATS_TEST_TMPDIR/r.tar"
 	check_output "srv/web: owner 70000:1 is not among the user's ids"
+	# ranges that were changed meanwhile, and none any more
+	for IDS in amphitest:300000:65536 nobody:1:1; do
+		run -1 amphi_user run --image one "$ID" true
+		check_output "data/amphi: its layers have other ids than /etc/subuid and /etc/subgid give now: put the former ranges back"
+		run -1 amphi_user import -q --name two "rootfs:$BATS_TEST_TMPDIR/r.tar"
+	done
+	unset IDS
 	run -0 amphi_user rmi one two
 	[ -z "$(ls "$XDG/data/amphi/layers" "$XDG/data/amphi/containers" | grep -v :)" ]
 }

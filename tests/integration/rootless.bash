@@ -45,12 +45,12 @@ need_ids() {
 	[ -e /etc/subuid ] && [ -e /etc/subgid ] || skip "needs /etc/subuid and /etc/subgid"
 }
 
-# As user, who has the ids of ranges in /etc/subuid and /etc/subgid: in a mount namespace with own files.
+# As user, who has the ids of ranges in /etc/subuid and /etc/subgid (as $IDS says): in a mount namespace with own files.
 user_with_ids() {
 	local d=$BATS_TEST_TMPDIR
 	{ echo "amphitest:x:$USERID:$USERID::/:/bin/sh"; cat /etc/passwd; } >"$d/passwd"
 	{ echo "amphitest:x:$USERID:"; cat /etc/group; } >"$d/group"
-	echo "amphitest:200000:65536" | tee "$d/subuid" >"$d/subgid"
+	echo "${IDS:-amphitest:200000:65536}" | tee "$d/subuid" >"$d/subgid"
 	unshare -m --propagation private bash -c 'd=$1; shift
 		for f in passwd group subuid subgid; do mount --bind "$d/$f" "/etc/$f" || exit 99; done; "$@"' - "$d" \
 		setpriv --reuid "$USERID" --regid "$USERID" --clear-groups env -u AMPHI_STORE XDG_RUNTIME_DIR="$XDG" XDG_DATA_HOME="$XDG/data" HOME=/nonexistent "$@"
