@@ -3,7 +3,8 @@
 /*
  * A layer is unpacked without its parents, so three things can be wrong above them, all recorded in its meta:
  *  - it implied a directory (entries without their parent) that a lower layer defines with other owner, mode or
- *    xattrs: overlay would show ours. The fixup has the directory as the lower layers show it.
+ *    xattrs: overlay would show ours. The fixup has the directory as the lower layers show it (those around it, when the layer
+ *    names them itself, as the layer does).
  *  - the implied directory is a symlink below (bin -> usr/bin): overlay would hide the symlink. The fixup has the
  *    symlink, and what the layer put below it lies at the link's destination.
  *  - a hard link's target is in a lower layer: the fixup has a copy.
@@ -13,6 +14,7 @@
 #include "images/fixup.h"
 
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
@@ -29,25 +31,10 @@ struct fixup {
 	struct merge below; /* the lower trees */
 	struct merge with;  /* and the layer on top of them */
 	struct layer_meta meta;
-	char *tmpdir; /* NULL until something is needed */
+	size_t n_implied; /* of meta, sorted */
+	char *tmpdir;     /* NULL until something is needed */
 	int dirfd, root;
 };
-
-/* The fixup tree, made on first use. */
-static int tree(struct fixup *f, struct err *err)
-{
-	int r;
-
-	if (f->root >= 0)
-		return f->root;
-	r = store_tmpdir(f->s, &f->tmpdir, &f->dirfd, err);
-	if (r < 0)
-		return r;
-	if (mkdirat(f->dirfd, "fs", 0755) < 0)
-		return err_sys(err, -errno, "mkdir");
-	f->root = openat(f->dirfd, "fs", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return f->root < 0 ? err_sys(err, -errno, "fs") : f->root;
-}
 
 static char *parent_of(const char *path)
 {
@@ -81,8 +68,45 @@ static int copy_thing(struct fixup *f, const struct merge *m, const char *path, 
 			     f->s->rights, err);
 }
 
-/* Makes path and its parents in the fixup as directories that look as the merged tree shows them. */
-static int make_dirs(struct fixup *f, const struct merge *m, const char *path, struct err *err)
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* Does the layer have this directory only because of what lies in it? */
+static bool is_implied(const struct fixup *f, const char *path)
+{
+	return f->n_implied && bsearch(&path, f->meta.implied, f->n_implied, sizeof(path), by_text);
+}
+
+/* Where the directory's owner and mode are found: below when the layer implied it, else as the layer and those below show it. */
+static const struct merge *shown_by(const struct fixup *f, const char *path)
+{
+	struct merge_found found;
+
+	if (!is_implied(f, path) && merge_lookup(&f->with, path, &found) == 0 && S_ISDIR(found.st.st_mode))
+		return &f->with;
+	return merge_lookup(&f->below, path, &found) == 0 && S_ISDIR(found.st.st_mode) ? &f->below : &f->with;
+}
+
+/* The fixup tree, made on first use, with its root. */
+static int tree(struct fixup *f, struct err *err)
+{
+	int r;
+
+	if (f->root >= 0)
+		return 0;
+	r = store_tmpdir(f->s, &f->tmpdir, &f->dirfd, err);
+	if (r < 0)
+		return r;
+	if (mkdirat(f->dirfd, "fs", 0755) < 0)
+		return err_sys(err, -errno, "mkdir");
+	f->root = openat(f->dirfd, "fs", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	return f->root < 0 ? err_sys(err, -errno, "fs") : copy_thing(f, shown_by(f, ""), "", "", err);
+}
+
+/* Makes path and its parents in the fixup as directories, with the looks they should have. */
+static int make_dirs(struct fixup *f, const char *path, struct err *err)
 {
 	cleanup_free char *up = NULL;
 	cleanup_fd int have = -1;
@@ -91,15 +115,11 @@ static int make_dirs(struct fixup *f, const struct merge *m, const char *path, s
 	if (r < 0)
 		return r;
 	have = path_open_nolink(f->root, path, O_PATH | O_DIRECTORY, 0);
-	if (have >= 0 && *path)
+	if (have >= 0)
 		return 0;
-	if (*path) {
-		up = parent_of(path);
-		r = make_dirs(f, m, up, err);
-		if (r < 0)
-			return r;
-	}
-	return copy_thing(f, m, path, path, err);
+	up = parent_of(path);
+	r = make_dirs(f, up, err);
+	return r < 0 ? r : copy_thing(f, shown_by(f, path), path, path, err);
 }
 
 static bool is_plain_dir(const struct merge *m, const struct merge_found *found, const char *path)
@@ -152,7 +172,7 @@ static int graft(struct fixup *f, int layer, const char *from, const char *to, s
 			cleanup_fd int subfd = openat(fd, de->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 			/* an implied directory looks as below, where there is one */
-			if (strv_has(f->meta.implied, sub) && merge_lookup(&f->below, tosub, &below) == 0 &&
+			if (is_implied(f, sub) && merge_lookup(&f->below, tosub, &below) == 0 &&
 			    S_ISDIR(below.st.st_mode))
 				r = copy_thing(f, &f->below, tosub, tosub, err);
 			else
@@ -182,16 +202,16 @@ static int repair_implied(struct fixup *f, const char *path, struct err *err)
 	if (r < 0 || (!S_ISDIR(found.st.st_mode) && !S_ISLNK(found.st.st_mode)))
 		return 0; /* new here, below a symlink that was dealt with, or hiding a file, as extracting would */
 	if (S_ISDIR(found.st.st_mode))
-		return is_plain_dir(&f->below, &found, path) ? 0 : make_dirs(f, &f->below, path, err);
+		return is_plain_dir(&f->below, &found, path) ? 0 : make_dirs(f, path, err);
 	real = merge_resolve(&f->below, path);
 	if (!real)
 		return 0; /* dangling: extracting would replace it too */
 	if (merge_lookup(&f->below, real, &found) < 0 || !S_ISDIR(found.st.st_mode))
 		return 0;
 	up = parent_of(path);
-	r = make_dirs(f, &f->with, up, err);
+	r = make_dirs(f, up, err);
 	if (r >= 0)
-		r = make_dirs(f, &f->below, real, err);
+		r = make_dirs(f, real, err);
 	if (r >= 0)
 		r = copy_thing(f, &f->below, path, path, err);
 	if (r >= 0)
@@ -211,7 +231,7 @@ static int repair_link(struct fixup *f, const struct layer_link *l, struct err *
 		return err_set(err, -ENOENT, "entry %s: hard link to %s, which no layer has", l->path, l->target);
 	if (S_ISDIR(found.st.st_mode))
 		return err_set(err, -EINVAL, "entry %s: hard link to %s, which is a directory", l->path, l->target);
-	r = make_dirs(f, &f->with, up, err);
+	r = make_dirs(f, up, err);
 	return r < 0 ? r : copy_thing(f, &f->below, target, l->path, err);
 }
 
@@ -267,8 +287,11 @@ int fixup_make(struct store *s, char *const *lower, const char *diff_id, const c
 	r = read_meta(s, diff_id, &f.meta, err);
 	if (r < 0)
 		return r;
+	f.n_implied = strv_len(f.meta.implied);
+	if (f.n_implied)
+		qsort(f.meta.implied, f.n_implied, sizeof(*f.meta.implied), by_text);
 	strv_add(&all, own);
-	if ((f.meta.implied && strv_len(lower)) || f.meta.n_links) {
+	if ((f.n_implied && strv_len(lower)) || f.meta.n_links) {
 		r = snapshot_open(s, lower, &f.below, err);
 		if (r >= 0)
 			r = snapshot_open(s, all, &f.with, err);

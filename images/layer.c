@@ -31,6 +31,9 @@ struct dir {
 	char *path;
 	bool implied, opaque, gone, timed;
 	uint32_t mode;
+	/* what lies in it, and the next in the directory around it: index + 1; 0: none. listed: it is in that list */
+	uint32_t first, next;
+	bool listed;
 	struct timespec mtime;
 	/* its default ACL, which what is made in it meanwhile must not inherit; NULL: none */
 	void *acl;
@@ -119,6 +122,21 @@ static struct dir *dir_find(struct apply *a, const char *path)
 	return i && !a->dirs[i - 1].gone ? &a->dirs[i - 1] : NULL;
 }
 
+/* Into the list of the directory around it, which is known: it was opened to make this one in it. */
+static void dir_list(struct apply *a, uint32_t i)
+{
+	struct dir *d = &a->dirs[i - 1];
+	const char *slash = strrchr(d->path, '/');
+	cleanup_free char *up = slash ? xstrndup(d->path, (size_t)(slash - d->path)) : xstrdup("");
+	uint32_t around = *d->path && !d->listed ? *hash_slot(a, up) : 0;
+
+	if (!around)
+		return;
+	d->listed = true;
+	d->next = a->dirs[around - 1].first;
+	a->dirs[around - 1].first = i;
+}
+
 static struct dir *dir_add(struct apply *a, const char *path)
 {
 	uint32_t *slot = hash_slot(a, path);
@@ -128,6 +146,7 @@ static struct dir *dir_add(struct apply *a, const char *path)
 		d = &a->dirs[*slot - 1];
 		d->gone = d->implied = d->opaque = d->timed = false;
 		free(steal_ptr(d->acl));
+		dir_list(a, *slot);
 		return d;
 	}
 	if (2 * (a->n_dirs + 1) > a->hash_size) {
@@ -145,6 +164,7 @@ static struct dir *dir_add(struct apply *a, const char *path)
 	d = &a->dirs[a->n_dirs];
 	*d = (struct dir){ .path = xstrdup(path) };
 	*slot = (uint32_t)++a->n_dirs;
+	dir_list(a, *slot);
 	return d;
 }
 
@@ -157,14 +177,25 @@ static void forget_parent(struct apply *a)
 	a->parent_path = NULL;
 }
 
+/* Gone, with all below it. Their lists are emptied, so that nothing is looked at twice. */
+static void dir_gone(struct apply *a, uint32_t i)
+{
+	a->dirs[i - 1].gone = true;
+	for (uint32_t k = a->dirs[i - 1].first; k; k = a->dirs[k - 1].next) {
+		a->dirs[k - 1].listed = false;
+		dir_gone(a, k);
+	}
+	a->dirs[i - 1].first = 0;
+}
+
 /* Everything known about path and below it is void. */
 static void dirs_gone(struct apply *a, const char *path)
 {
+	uint32_t i = *hash_slot(a, path);
 	size_t n = strlen(path);
 
-	for (size_t i = 0; i < a->n_dirs; i++)
-		if (!strncmp(a->dirs[i].path, path, n) && (a->dirs[i].path[n] == '/' || !a->dirs[i].path[n]))
-			a->dirs[i].gone = true;
+	if (i)
+		dir_gone(a, i);
 	if (a->parent_path && !strncmp(a->parent_path, path, n) && (a->parent_path[n] == '/' || !a->parent_path[n]))
 		forget_parent(a);
 }
@@ -590,6 +621,7 @@ static int drop_whiteouts(struct apply *a, const char *path, struct err *err)
 
 static int finish_dirs(struct apply *a, struct err *err)
 {
+	size_t n = 0;
 	int r;
 
 	for (size_t i = a->n_dirs; i-- > 0;) {
@@ -613,9 +645,10 @@ static int finish_dirs(struct apply *a, struct err *err)
 		if (fchmod(fd, d->mode) < 0 || (d->timed && futimens(fd, times) < 0))
 			return err_sys(err, -errno, "%s: mode and times", d->path);
 	}
+	a->meta->implied = xcalloc(a->n_dirs + 1, sizeof(*a->meta->implied));
 	for (size_t i = 0; i < a->n_dirs; i++)
 		if (a->dirs[i].implied && !a->dirs[i].gone)
-			strv_add(&a->meta->implied, a->dirs[i].path);
+			a->meta->implied[n++] = xstrdup(a->dirs[i].path);
 	return 0;
 }
 

@@ -122,20 +122,28 @@ static int walk(struct sink *s, int fd, const char *path, struct err *err)
 	cleanup_strv char **names = NULL;
 	cleanup_dir DIR *dir = NULL;
 	struct dirent *de;
+	size_t n = 0, cap = 0;
 	char opaque;
 	int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC), r = 0;
 
 	dir = copy < 0 ? NULL : fdopendir(copy);
 	if (!dir)
 		return err_sys(err, -errno, "%s", path);
-	while ((de = readdir(dir)))
-		if (strcmp(de->d_name, ".") && strcmp(de->d_name, ".."))
-			strv_add(&names, de->d_name);
-	if (names)
-		qsort(names, strv_len(names), sizeof(*names), by_text);
+	while ((de = readdir(dir))) {
+		if (!strcmp(de->d_name, ".") || !strcmp(de->d_name, ".."))
+			continue;
+		if (n + 1 >= cap) {
+			cap = cap ? 2 * cap : 32;
+			names = xreallocarray(names, cap, sizeof(*names));
+		}
+		names[n++] = xstrdup(de->d_name);
+		names[n] = NULL;
+	}
+	if (n)
+		qsort(names, n, sizeof(*names), by_text);
 	if (fgetxattr(fd, layer_opaque_xattr(s->rights), &opaque, 1) == 1 && opaque == 'y')
 		r = put_marker(s, path, ".wh..opq", err);
-	for (size_t i = 0; i < strv_len(names) && r >= 0; i++) {
+	for (size_t i = 0; i < n && r >= 0; i++) {
 		cleanup_free char *sub = xasprintf("%s%s%s", path, *path ? "/" : "", names[i]);
 		cleanup_fd int subfd = -1;
 		struct stat st;

@@ -64,8 +64,8 @@ char *layer_meta_write(const struct layer_meta *m)
 	json_w_u64(&w, "bytes", m->bytes);
 	json_w_u64(&w, "entries", m->entries);
 	json_w_array(&w, "implied");
-	for (size_t i = 0; i < strv_len(m->implied); i++) {
-		cleanup_free char *name = escape(m->implied[i]);
+	for (char **p = m->implied; p && *p; p++) {
+		cleanup_free char *name = escape(*p);
 
 		json_w_string(&w, NULL, name);
 	}
@@ -129,8 +129,8 @@ int layer_meta_parse(const char *buf, size_t len, struct layer_meta *ret, struct
 		r = json_opt_u64(root, "entries", &ret->entries, err);
 	if (r >= 0)
 		r = json_opt_strv(root, "implied", &ret->implied, err);
-	for (size_t i = 0; r >= 0 && i < strv_len(ret->implied); i++)
-		unescape(ret->implied[i]);
+	for (char **p = ret->implied; r >= 0 && p && *p; p++)
+		unescape(*p);
 	if (r >= 0)
 		r = read_links(root, ret, err);
 	if (r < 0)

@@ -47,14 +47,14 @@ int merge_out_tar(const struct merge *m, tar_put_fn *put, void *arg, struct err 
 /* Copies one thing (not a directory's content) from dirfd/name to todir/toname with all it has. */
 int merge_out_one(int dirfd, const char *name, const struct stat *st, int todir, const char *toname, enum rights rights,
 		  struct err *err);
-/* The first names of files with several links. */
+/* The first names of files with several links, a hash of them by device and inode. */
 struct merge_seen {
-	struct {
+	struct merge_seen_file {
 		dev_t dev;
 		ino_t ino;
-		char *path;
+		char *path; /* NULL: a free place */
 	} * v;
-	size_t n;
+	size_t n, size; /* taken, and in all: a power of two */
 };
 /* The name (valid until cleared) under which the file was seen before; NULL when it was not, or can have no other. */
 const char *merge_out_seen(struct merge_seen *s, const struct stat *st, const char *path);

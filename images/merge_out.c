@@ -17,23 +17,48 @@
 #include "images/merge.h"
 #include "images/usermap.h"
 
+/* Its place: taken by it, or free. */
+static struct merge_seen_file *seen_place(const struct merge_seen *s, dev_t dev, ino_t ino)
+{
+	size_t i = (size_t)((ino ^ (uint64_t)dev << 40) * 0x9e3779b97f4a7c15ULL >> 20);
+
+	while (s->v[i & (s->size - 1)].path &&
+	       (s->v[i & (s->size - 1)].ino != ino || s->v[i & (s->size - 1)].dev != dev))
+		i++;
+	return &s->v[i & (s->size - 1)];
+}
+
+static void seen_grow(struct merge_seen *s)
+{
+	struct merge_seen to = { .n = s->n, .size = s->size ? 2 * s->size : 64 };
+
+	to.v = xcalloc(to.size, sizeof(*to.v));
+	for (size_t i = 0; i < s->size; i++)
+		if (s->v[i].path)
+			*seen_place(&to, s->v[i].dev, s->v[i].ino) = s->v[i];
+	free(s->v);
+	*s = to;
+}
+
 const char *merge_out_seen(struct merge_seen *s, const struct stat *st, const char *path)
 {
+	struct merge_seen_file *f;
+
 	if (st->st_nlink < 2 || S_ISDIR(st->st_mode))
 		return NULL;
-	for (size_t i = 0; i < s->n; i++)
-		if (s->v[i].ino == st->st_ino && s->v[i].dev == st->st_dev)
-			return s->v[i].path;
-	s->v = xreallocarray(s->v, s->n + 1, sizeof(*s->v));
-	s->v[s->n].dev = st->st_dev;
-	s->v[s->n].ino = st->st_ino;
-	s->v[s->n++].path = xstrdup(path);
+	if (2 * (s->n + 1) > s->size)
+		seen_grow(s);
+	f = seen_place(s, st->st_dev, st->st_ino);
+	if (f->path)
+		return f->path;
+	*f = (struct merge_seen_file){ st->st_dev, st->st_ino, xstrdup(path) };
+	s->n++;
 	return NULL;
 }
 
 void merge_out_seen_clear(struct merge_seen *s)
 {
-	for (size_t i = 0; i < s->n; i++)
+	for (size_t i = 0; i < s->size; i++)
 		free(s->v[i].path);
 	free(s->v);
 }

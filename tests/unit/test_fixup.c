@@ -38,7 +38,8 @@ int main(void)
 	struct str b = { 0 };
 	struct err err = { 0 };
 	char low[DIGEST_MAX];
-	cleanup_strv char **plain = NULL, **dirs = NULL, **link = NULL, **hard = NULL, **lost = NULL, **again = NULL;
+	cleanup_strv char **plain = NULL, **dirs = NULL, **named = NULL, **link = NULL, **hard = NULL, **lost = NULL,
+			  **again = NULL;
 	struct stat st, st2;
 
 	tarball_add(&b, TAR_DIR, "plain", 0755, NULL);
@@ -49,6 +50,8 @@ int main(void)
 	tarball_add(&b, TAR_SYMLINK, "bin", 0777, "usr/bin");
 	tarball_add(&b, TAR_SYMLINK, "dangling", 0777, "nowhere");
 	tarball_add(&b, TAR_FILE, "target", 0640, "target");
+	tarball_add(&b, TAR_DIR, "up", 0755, NULL);
+	tarball_add(&b, TAR_DIR, "up/odd", 01777, NULL);
 	kit_layer(s, &b, low);
 
 	/* nothing amiss: named directories, new ones, plain ones, and a dangling link that extracting would replace */
@@ -66,6 +69,15 @@ int main(void)
 	ok(look(s, dirs, "odd", &st) == 0 && (st.st_mode & 07777) == 01777);
 	ok(look(s, dirs, "odd/f", &st) == 0);
 	has_str(dirs[2], "fixups/");
+
+	/* below one that the layer names, which stays as the layer has it, and the root likewise */
+	tarball_add(&b, TAR_DIR, "./", 0711, NULL);
+	tarball_add(&b, TAR_DIR, "up", 0700, NULL);
+	tarball_add(&b, TAR_FILE, "up/odd/f", 0644, "f");
+	is_int(above(s, low, &b, &named, &err), 3);
+	ok(look(s, named, "up/odd", &st) == 0 && (st.st_mode & 07777) == 01777);
+	ok(look(s, named, "up", &st) == 0 && (st.st_mode & 07777) == 0700);
+	ok(look(s, named, "", &st) == 0 && (st.st_mode & 07777) == 0711);
 
 	/* a symbolic link in the way: kept, and what came lies behind it, whiteouts too */
 	tarball_add(&b, TAR_FILE, "bin/new", 0755, "new");

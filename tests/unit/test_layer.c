@@ -112,6 +112,16 @@ static void whiteouts(void)
 	tarball_add(&b, TAR_SYMLINK, "link", 0644, "opaque");
 	tarball_add(&b, TAR_DIR, "link", 0755, NULL);
 	tarball_add(&b, TAR_FILE, "link/.wh.void", 0, NULL);
+	/* directories that went with the one around them, and one that came again */
+	tarball_add(&b, TAR_DIR, "r", 0755, NULL);
+	tarball_add(&b, TAR_FILE, "r/implied/again/x", 0644, "x");
+	tarball_add(&b, TAR_DIR, "r/named", 0711, NULL);
+	tarball_add(&b, TAR_FILE, "r", 0644, "a file");
+	tarball_add(&b, TAR_DIR, "r", 0755, NULL);
+	tarball_add(&b, TAR_FILE, "r/named/x", 0644, "x");
+	tarball_add(&b, TAR_FILE, "r", 0644, "a file");
+	tarball_add(&b, TAR_DIR, "r", 0755, NULL);
+	tarball_add(&b, TAR_FILE, "r/named/x", 0644, "x");
 	tar_write_end(tarball_put, &b, NULL);
 	is_int(tarball_apply(&b, 1 << 20, root, &options, &meta, &err), 0);
 	is_str(err.msg, "");
@@ -126,6 +136,9 @@ static void whiteouts(void)
 	ok(fstatat(root, "back", &st, 0) == 0 && S_ISREG(st.st_mode));
 	ok(fstatat(root, "kept", &st, 0) == 0 && S_ISREG(st.st_mode));
 	ok(fstatat(root, ".wh..wh.plnk", &st, 0) < 0);
+	is_str(meta.implied[strv_len(meta.implied) - 1], "r/named");
+	ok(!strv_has(meta.implied, "r/implied") && !strv_has(meta.implied, "r/implied/again"));
+	ok(fstatat(root, "r/named", &st, 0) == 0 && (st.st_mode & 07777) == 0755);
 	/* and one in the place of a file or link too, which had replaced what is below */
 	cleanup_fd int was = openat(root, "was", O_RDONLY), link = openat(root, "link", O_RDONLY | O_NOFOLLOW);
 
