@@ -111,6 +111,8 @@ int become_terminal(struct init *in, int pts_dir, int *ret_slave, struct err *er
 		if (r < 0)
 			return err_sys(err, r, "process.consoleSize");
 	}
+	if (in->console_socket >= 0 && tty_is_relayed(in->console_socket))
+		(void)tty_plain_lines(master);
 	/* only the owner: the terminal's group need not be mapped */
 	if (fchown(slave, p->user.uid, (gid_t)-1) < 0 && errno != EPERM && errno != EINVAL && errno != EROFS)
 		return err_sys(err, -errno, "give the terminal to uid %u", p->user.uid);

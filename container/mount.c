@@ -201,13 +201,21 @@ static int set_propagation(const struct oci_mount *m, const struct mount_words *
 	return 0;
 }
 
-/* Flags of the tree itself, then of all below it. */
-static int set_attrs(const struct oci_mount *m, const struct mount_words *w, int tree, bool top, struct err *err)
+/* What the source has and no word asks for goes, if it can: the tree may come from a parent who could. */
+static int set_top(struct mount_context *c, const struct mount_words *w, int tree)
 {
-	int r = 0;
+	uint64_t rest = c->userns ? w->rest & MOUNT_ATTR_NOSYMFOLLOW : w->rest;
+	int r = mount_set(tree, false, w->set, w->clr | rest, 0);
 
-	if (top && (w->set || w->clr))
-		r = mount_set(tree, false, w->set, w->clr, 0);
+	return r == -EPERM && rest ? mount_set(tree, false, w->set, w->clr, 0) : r;
+}
+
+/* Flags of the tree itself, then of all below it. */
+static int set_attrs(struct mount_context *c, const struct oci_mount *m, const struct mount_words *w, int tree,
+		     bool top, struct err *err)
+{
+	int r = top && (w->set || w->clr) ? set_top(c, w, tree) : 0;
+
 	if (!r && (w->rec_set || w->rec_clr))
 		r = mount_set(tree, true, w->rec_set, w->rec_clr, 0);
 	return r < 0 ?
@@ -281,7 +289,7 @@ static int apply_bind(struct mount_context *c, const struct oci_mount *m, const 
 	r = check_proc(m, clean, target, tree, err);
 	if (r < 0)
 		return r;
-	r = set_attrs(m, w, tree, true, err);
+	r = set_attrs(c, m, w, tree, true, err);
 	if (r < 0)
 		return r;
 	r = mount_attach(tree, target);
@@ -422,7 +430,7 @@ static int apply_fs(struct mount_context *c, const struct oci_mount *m, struct m
 		if (r < 0)
 			return err_wrap(err, "tmpcopyup to \"%s\"", m->destination);
 	}
-	r = set_attrs(m, w, top, false, err);
+	r = set_attrs(c, m, w, top, false, err);
 	return r < 0 ? r : set_propagation(m, w, top, err);
 }
 

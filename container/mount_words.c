@@ -3,10 +3,11 @@
  * Option words of mounts: one sorted table.
  *
  * A word sets or clears flags; the last one wins, and a clearing word really clears ("rw" on a bind of a read-only
- * mount). Filesystems take MS_* flags in mount(2); bind mounts take MOUNT_ATTR_* through mount_setattr(2), where
- * what no word names stays as it is on the source: so flags that a user namespace locks are never lost by accident. The
+ * mount). Filesystems take MS_* flags in mount(2); bind mounts take MOUNT_ATTR_* through mount_setattr(2). A bind
+ * without such words has the flags of its source; with any, those alone, as after a remount by mount(2) and hence in
+ * other runtimes, but for what a user namespace locks: that goes only by its own word. The
  * access time words are one field of three values for mount_setattr(2), not flags: any of them clears
- * the field first. Words that the table lacks are the filesystem's own data.
+ * the field first; without one it is the source's. Words that the table lacks are the filesystem's own data.
  */
 #include "container/mount_words.h"
 
@@ -217,6 +218,10 @@ int mount_words_parse(const struct oci_mount *m, struct mount_words *ret, struct
 		ret->bind = true;
 	if (m->n_uid_mappings || m->n_gid_mappings)
 		ret->idmap = true;
+	if (ret->set || ret->clr)
+		ret->rest = (MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC |
+			     MOUNT_ATTR_NOSYMFOLLOW) &
+			~(ret->set | ret->clr);
 	if (!r)
 		r = check_words(m, ret, err);
 	if (r < 0)

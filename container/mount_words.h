@@ -18,6 +18,7 @@ struct mount_words {
 	unsigned long flags; /* MS_* of mount(2), without bind and propagation */
 	uint64_t set;        /* MOUNT_ATTR_* to set and to clear on a bind mount */
 	uint64_t clr;
+	uint64_t rest;    /* MOUNT_ATTR_* that no word names where words name others: cleared if they are not locked */
 	uint64_t rec_set; /* the same for the mounts below too ("rro"…) */
 	uint64_t rec_clr;
 	bool bind, rec; /* bind or rbind; rbind */

@@ -16,8 +16,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/un.h>
 #include <sys/vfs.h>
 
 #include "base/fd.h"
@@ -101,6 +103,24 @@ int tty_make_controlling(int fd)
 int tty_send(int console_socket, int master, const char *name)
 {
 	return fd_send(console_socket, name, strlen(name), &master, 1);
+}
+
+bool tty_is_relayed(int console_socket)
+{
+	struct sockaddr_un peer;
+	socklen_t len = sizeof(peer);
+
+	return !getpeername(console_socket, (struct sockaddr *)&peer, &len) && len <= sizeof(peer.sun_family);
+}
+
+int tty_plain_lines(int fd)
+{
+	struct termios t;
+
+	if (tcgetattr(fd, &t) < 0)
+		return -errno;
+	t.c_oflag &= ~(tcflag_t)ONLCR;
+	return tcsetattr(fd, TCSANOW, &t) < 0 ? -errno : 0;
 }
 
 int tty_recv(int console_socket)

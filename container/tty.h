@@ -3,6 +3,7 @@
 #ifndef CONTAINER_TTY_H
 #define CONTAINER_TTY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <termios.h>
@@ -29,6 +30,10 @@ int tty_of_process(pid_t pid);
 int tty_make_controlling(int fd);
 /* Sends the master with its slave's name over a connected unix socket, as engines expect. 0 or -errno. */
 int tty_send(int console_socket, int master, const char *name);
+/* Is the other end unnamed: a runtime's own that relays in the foreground, and no engine's socket? */
+bool tty_is_relayed(int console_socket);
+/* A line ends in "\n" alone, as on a pipe: the terminal it is relayed to adds its own "\r". 0 or -errno. */
+int tty_plain_lines(int fd);
 /* The other side: the master (owned), or -errno. */
 int tty_recv(int console_socket);
 /* Raw mode for our own terminal; *ret_saved for tty_restore(). 0 or -errno (-ENOTTY). */

@@ -43,7 +43,8 @@ static int read_device_rule(const struct json *v, void *slot, struct err *err)
 	s = "";
 	if (f)
 		OCI_TRY(json_string(f, &s, err));
-	if (s[strspn(s, "rwm")])
+	/* runc knows no "a" either and passes it over: its suite has "rwa" */
+	if (s[strspn(s, "rwma")] || (*s && !strpbrk(s, "rwm")))
 		return json_error(f, err, "invalid device access \"%.20s\" (of r, w and m)", s);
 	d->r = !*s || strchr(s, 'r');
 	d->w = !*s || strchr(s, 'w');

@@ -77,8 +77,9 @@ static void write_export(struct json_writer *w, const char *destination, const c
 		options[n++] = "rro";
 	else if (readonly)
 		options[n++] = "ro";
-	options[n++] = "nosuid";
-	options[n++] = "nodev";
+	/* the recursive words: those of the mount itself would take away other flags of the source */
+	options[n++] = "rnosuid";
+	options[n++] = "rnodev";
 	if (mapped)
 		options[n++] = oci_mount_has(m, "ridmap") ? "ridmap" : "idmap";
 	begin_mount(w, destination, "bind", source, options);

@@ -51,6 +51,19 @@ flags_of() { printf "awk '\$5 == \"%s\" { print \$6 }' /proc/self/mountinfo" "$1
 	[[ "${lines[2]}" == *nosymfollow* && "${lines[2]}" != *relatime* ]]
 	[ "${lines[3]}" = 711 ]
 	[ "${lines[4]}" = 64 ]
+	! is_vm || return 0
+	mount --bind "$SRC" "$SRC"
+	mount -o remount,bind,ro,nosuid,noexec,noatime "$SRC"
+	setup_bundle -flags
+	bind /a bind,rprivate
+	bind /b bind,nodev
+	go "$(flags_of /a); $(flags_of /b)"
+	config '.linux.namespaces += [{type: "user"}] | .linux.uidMappings = [{containerID: 0, hostID: 0, size: 65536}] | .linux.gidMappings = .linux.uidMappings'
+	[[ "${lines[0]}" == ro,nosuid,noexec,noatime* ]]
+	[[ "${lines[1]}" == rw,nodev,noatime* ]]
+	go "$(flags_of /b)"
+	umount "$SRC"
+	[[ "$output" == ro,nosuid,nodev,noexec,noatime* ]]
 }
 
 @test "mounts: recursive words reach the mounts below" {

@@ -75,6 +75,13 @@ done
 end" ]
 }
 
+@test "tty: relayed to what is no terminal, lines end as anywhere" {
+	skip_in_vm "its terminal is in the machine"
+	config_args echo line
+	amphi run --bundle "$BUNDLE" "$ID" </dev/null >"$BATS_TEST_TMPDIR/out"
+	[ "$(od -An -c "$BATS_TEST_TMPDIR/out" | tr -d ' ')" = 'line\n' ]
+}
+
 @test "tty: a socket that is not there is an error before anything is made" {
 	run -1 amphi create --bundle "$BUNDLE" --console-socket "$BATS_TEST_TMPDIR/none" "$ID" </dev/null
 	[ ! -e "$ROOT/$ID" ]

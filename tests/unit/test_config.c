@@ -262,6 +262,7 @@ static void all_devices(void)
 		{ "{\"devices\":[{\"allow\":true,\"access\":\"rwm\"}]}", true },
 		{ "{\"devices\":[{\"allow\":false},{\"allow\":true}]}", true },
 		{ "{\"devices\":[{\"allow\":true},{\"allow\":false,\"type\":\"c\",\"major\":1}]}", false },
+		{ "{\"devices\":[{\"allow\":true,\"access\":\"rwma\"}]}", true },
 		{ "{\"devices\":[{\"allow\":true,\"access\":\"m\"}]}", false },
 		{ "{\"devices\":[{\"allow\":true,\"type\":\"c\",\"access\":\"rwm\"}]}", false },
 		{ "{\"devices\":[{\"allow\":true,\"major\":5,\"access\":\"rwm\"}]}", false },

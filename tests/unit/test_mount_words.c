@@ -59,7 +59,10 @@ int main(void)
 	ok(w.bind && w.rec);
 	is_int(w.set, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOATIME);
 	is_int(w.clr, MOUNT_ATTR_RDONLY | MOUNT_ATTR__ATIME);
+	is_int(w.rest, MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | MOUNT_ATTR_NOSYMFOLLOW);
 	mount_words_done(&w);
+	w = parse("none", WORDS("rbind", "rprivate"));
+	is_int(w.rest, 0);
 
 	/* access time words are one field: the last one wins */
 	w = parse("bind", WORDS("noatime", "strictatime"));

@@ -38,6 +38,12 @@ int main(void)
 	ok(got >= 0 && got != master);
 	need(write(got, "x\n", 2) == 2);
 	ok(read(slave, buf, sizeof(buf)) == 2);
+	ok(tty_is_relayed(pair[0]));
+	ok(!tty_is_relayed(master));
+	ok(read(got, buf, sizeof(buf)) == 3); /* its echo */
+	is_int(tty_plain_lines(got), 0);
+	need(write(slave, "y\n", 2) == 2);
+	ok(read(got, buf, sizeof(buf)) == 2);
 	close(pair[0]);
 	ok(tty_recv(pair[1]) < 0);
 	return tap_done();
