@@ -97,6 +97,13 @@ void attr_affinity_reset(void)
 	(void)syscall(SYS_sched_setaffinity, 0, sizeof(all), all);
 }
 
+unsigned long attr_affinity_first(void)
+{
+	unsigned long all[8192 / WORD_BITS] = { 0 };
+
+	return syscall(SYS_sched_getaffinity, 0, sizeof(all), all) < 0 ? 0 : all[0];
+}
+
 int attr_scheduling(const struct oci_process *p, struct err *err)
 {
 	if (p->has_scheduler) {

@@ -16,6 +16,8 @@ int attr_memory_and_personality(const struct oci_config *c, struct err *err);
 int attr_affinity(const char *list, const char *what, struct err *err);
 /* All CPUs that the cgroup allows: the caller's own mask is not the workload's. Never fails. */
 void attr_affinity_reset(void);
+/* The first word of our affinity, for the log; 0 where it cannot be told. */
+unsigned long attr_affinity_first(void);
 /* A new session keyring of this name; NULL: nothing. A kernel without keyrings or quota is tolerated. */
 int attr_keyring(const char *name, struct err *err);
 

@@ -358,8 +358,8 @@ int cgroup_enter_exec(struct cgroup_manager *m, pid_t pid, char *const *sub, pid
 				r = cgroup_dir_enter(d, rel + strlen(d->path), pid);
 		}
 		if (r < 0)
-			return err_sys(err, r, "cgroup: error adding pid %d to cgroups: %s%s%s", pid, d->path,
-				       below ? "/" : "", below ? below : "");
+			return err_sys(err, r, "cgroup: error adding pid %d to cgroups: %s%s%s/cgroup.procs", pid,
+				       d->path, below ? "/" : "", below ? below : "");
 	}
 	return 0;
 }

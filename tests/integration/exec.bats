@@ -39,6 +39,14 @@ running() { detached; }
 	jq '.process | .args = ["sh", "-c", "echo $MARK; exit 6"] | .env += ["MARK=doc"]' "$BUNDLE/config.json" >"$BATS_TEST_TMPDIR/p.json"
 	run -6 amphi exec --process "$BATS_TEST_TMPDIR/p.json" "$ID" ignored as by runc </dev/null
 	[ "$output" = doc ]
+	jq '.execCPUAffinity = {initial: "0"}' "$BATS_TEST_TMPDIR/p.json" >"$BATS_TEST_TMPDIR/q.json"
+	if ! is_vm; then
+		run -6 amphi --debug exec --process "$BATS_TEST_TMPDIR/q.json" "$ID"
+		check_output "nsexec container setup"
+		check_output "nsexec: affinity: 0x1"
+		check_output "child process in init()"
+		check_output "setns_init: about to exec"
+	fi
 	echo '{"args":["true"]' >"$BATS_TEST_TMPDIR/p.json"
 	run -255 amphi exec --process "$BATS_TEST_TMPDIR/p.json" "$ID" </dev/null
 }
@@ -100,7 +108,7 @@ running() { detached; }
 	run -255 amphi exec --cgroup whatever:/ "$ID" true </dev/null
 	check_output "unknown controller whatever"
 	run -255 amphi exec --cgroup nonexistent "$ID" true </dev/null
-	[[ "$output" == *" adding pid "*" to cgroups"*"no such file or directory" ]]
+	[[ "$output" == *" adding pid "*" to cgroups"*"/nonexistent/cgroup.procs: no such file or directory" ]]
 	run -0 amphi exec --cgroup / "$ID" cat /proc/self/cgroup </dev/null
 	check_output "$CGROUP"
 }
