@@ -8,6 +8,7 @@
 #include "container/attr.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/keyctl.h>
 #include <linux/mempolicy.h>
 #include <sched.h>
@@ -104,6 +105,34 @@ unsigned long attr_affinity_first(void)
 	return syscall(SYS_sched_getaffinity, 0, sizeof(all), all) < 0 ? 0 : all[0];
 }
 
+/* The kernel says no more than EINVAL of its rules in sched(7); the words are crun's. */
+static int deadline_refused(const struct oci_scheduler *s, struct err *err)
+{
+	static const char at[] = "process.scheduler: sched_setattr: `SCHED_DEADLINE`";
+	const struct {
+		const char *name;
+		uint64_t value;
+		bool missing;
+	} values[] = { { "runtime", s->runtime, !s->has_runtime },
+		       { "deadline", s->deadline, !s->has_deadline },
+		       { "period", s->period ? s->period : s->deadline, false } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+		if (values[i].missing)
+			return err_set(err, EINVAL, "%s requires `%s`", at, values[i].name);
+		if (!values[i].value)
+			return err_set(err, EINVAL, "%s %s must be greater than 0", at, values[i].name);
+		if (values[i].value < 1024 || values[i].value > INT64_MAX)
+			return err_set(err, EINVAL, "%s %s (%" PRIu64 ") must be between 1024 and 2^63-1", at,
+				       values[i].name, values[i].value);
+		if (i && values[i - 1].value > values[i].value)
+			return err_set(err, EINVAL, "%s %s (%" PRIu64 ") must be <= %s (%" PRIu64 ")", at,
+				       values[i - 1].name, values[i - 1].value, values[i].name, values[i].value);
+	}
+	return err_sys(err, -EINVAL, "%s runtime %" PRIu64 ", deadline %" PRIu64 ", period %" PRIu64, at, s->runtime,
+		       s->deadline, s->period);
+}
+
 int attr_scheduling(const struct oci_process *p, struct err *err)
 {
 	if (p->has_scheduler) {
@@ -119,7 +148,9 @@ int attr_scheduling(const struct oci_process *p, struct err *err)
 		};
 
 		if (syscall(SYS_sched_setattr, 0, &a, 0) < 0)
-			return err_sys(err, -errno, "process.scheduler: set scheduler");
+			return errno == EINVAL && a.policy == SCHED_DEADLINE ?
+				deadline_refused(&p->scheduler, err) :
+				err_sys(err, -errno, "process.scheduler: set scheduler");
 	}
 	if (p->has_io_priority &&
 	    syscall(SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0,

@@ -78,6 +78,7 @@ struct oci_scheduler {
 	uint64_t flags;   /* SCHED_FLAG_* */
 	uint64_t runtime; /* ns, with SCHED_DEADLINE */
 	uint64_t deadline;
+	bool has_runtime, has_deadline;
 	uint64_t period;
 };
 

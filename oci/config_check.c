@@ -178,6 +178,23 @@ static int check_namespaces(const struct oci_config *c, struct err *err)
 }
 
 /* Only what a namespace of the container confines may be set. Both "a.b" and "a/b" are spellings. */
+/*
+ * Components separated by '.', in which a '/' stands for a dot: an empty one would make the path absolute, one of dots alone
+ * ("net/../kernel/panic" is "net.//.kernel.panic" here) would lead to another sysctl than the one that is judged.
+ */
+static bool sysctl_is_below(const char *name)
+{
+	for (;;) {
+		size_t n = strcspn(name, ".");
+
+		if (strspn(name, "/") >= n)
+			return false;
+		if (!name[n])
+			return true;
+		name += n + 1;
+	}
+}
+
 static int check_sysctls(const struct oci_config *c, struct err *err)
 {
 	static const char *const ipc[] = {
@@ -194,8 +211,8 @@ static int check_sysctls(const struct oci_config *c, struct err *err)
 		if (first_sep && *first_sep == '/')
 			for (char *s = k; *s; s++)
 				*s = *s == '/' ? '.' : *s == '.' ? '/' : *s;
-		if (!*k || strstr(k, "..") || *k == '.' || *k == '/')
-			return err_set(err, -EINVAL, "linux.sysctl.%s: not a name of a sysctl", at);
+		if (!sysctl_is_below(k))
+			return err_set(err, -EINVAL, "linux.sysctl.%s: sysctl \"%s\" contains an invalid path", at, at);
 		for (size_t j = 0; j < ARRAY_SIZE(ipc); j++)
 			is_ipc = is_ipc || !strcmp(k, ipc[j]);
 		if (is_ipc) {

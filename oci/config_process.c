@@ -103,8 +103,8 @@ static int read_scheduler(const struct json *proc, struct oci_process *p, struct
 		return bad_word(f, "invalid scheduler policy", err);
 	OCI_TRY(json_opt_i32(v, "nice", &s->nice, err));
 	OCI_TRY(json_opt_i32(v, "priority", &s->priority, err));
-	OCI_TRY(json_opt_u64(v, "runtime", &s->runtime, err));
-	OCI_TRY(json_opt_u64(v, "deadline", &s->deadline, err));
+	OCI_TRY(oci_opt_u64(v, "runtime", &s->has_runtime, &s->runtime, err));
+	OCI_TRY(oci_opt_u64(v, "deadline", &s->has_deadline, &s->deadline, err));
 	OCI_TRY(json_opt_u64(v, "period", &s->period, err));
 	r = json_opt_array(v, "flags", &flags, err);
 	if (r <= 0)
@@ -255,8 +255,10 @@ static void write_scheduler(struct json_writer *w, const struct oci_scheduler *s
 	json_w_string(w, "policy", sched_policies[s->policy]);
 	json_w_i64(w, "nice", s->nice);
 	json_w_i64(w, "priority", s->priority);
-	json_w_u64(w, "runtime", s->runtime);
-	json_w_u64(w, "deadline", s->deadline);
+	if (s->has_runtime)
+		json_w_u64(w, "runtime", s->runtime);
+	if (s->has_deadline)
+		json_w_u64(w, "deadline", s->deadline);
 	json_w_u64(w, "period", s->period);
 	json_w_array(w, "flags");
 	for (size_t i = 0; i < ARRAY_SIZE(sched_flags); i++)

@@ -37,7 +37,9 @@ int statedir_check_id(const char *id, struct err *err)
 			c == '+' || c == '-' || c == '.';
 
 		if (!ok || (!i && c == '.'))
-			return err_set(err, EINVAL, "invalid container ID format: \"%.64s\"", id);
+			return err_set(err, EINVAL,
+				       "invalid container ID format: \"%.64s\": invalid character `%c` in the ID", id,
+				       c > ' ' && c < 127 ? c : '?');
 	}
 	return 0;
 }

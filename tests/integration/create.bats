@@ -41,6 +41,8 @@ teardown() { teardown_all; }
 	for bad in . .. a/b 'a b' ''; do
 		run -1 amphi create --bundle "$BUNDLE" "$bad"
 	done
+	run -1 amphi create --bundle "$BUNDLE" a/b
+	check_output 'invalid container ID format: "a/b": invalid character `/` in the ID'
 	run -1 amphi create --bundle "$BATS_TEST_TMPDIR/none" "$ID"
 	rm "$BUNDLE/config.json"
 	run -1 amphi create --bundle "$BUNDLE" "$ID"

@@ -175,6 +175,19 @@ status_line() { printf "sed -n 's/^%s:[[:space:]]*//p' /proc/self/status" "$1"; 
 	config '.process.scheduler = {policy: "SCHED_DEADLINE", runtime: 42000, deadline: 1000000, period: 1000000} | .linux.resources.cpu.cpus = "0"'
 	run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
 	check_output "process scheduler can't be used together with AllowedCPUs"
+	config 'del(.linux.resources.cpu)'
+	while IFS='|' read -r fields words; do
+		config ".process.scheduler = {policy: \"SCHED_DEADLINE\", $fields}"
+		run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+		check_output "sched_setattr: \`SCHED_DEADLINE\` $words"
+	done <<-'END'
+		deadline: 20000000, period: 20000000|requires `runtime`
+		runtime: 10000000, period: 20000000|requires `deadline`
+		runtime: 0, deadline: 20000000|runtime must be greater than 0
+		runtime: 1023, deadline: 20000000|runtime (1023) must be between 1024 and
+		runtime: 30000000, deadline: 20000000|runtime (30000000) must be <= deadline (20000000)
+		runtime: 10000000, deadline: 30000000, period: 20000000|deadline (30000000) must be <= period (20000000)
+	END
 	[ -e /proc/self/numa_maps ] || skip "needs NUMA policies"
 	config 'del(.process.scheduler, .linux.resources.cpu) | .linux.memoryPolicy = {mode: "MPOL_BIND", nodes: "0-9876543210"}'
 	run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
@@ -183,7 +196,8 @@ status_line() { printf "sed -n 's/^%s:[[:space:]]*//p' /proc/self/status" "$1"; 
 	run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
 	[[ "$output" == *set_mempolicy*"invalid argument" ]]
 	config '.linux.memoryPolicy = {}'
-	run -0 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	check_output "invalid memory policy mode"
 }
 
 @test "process: stdout can be opened again by another user" {

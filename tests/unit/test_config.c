@@ -85,6 +85,18 @@ static void with(const char *process, const char *rest, const char *want)
 
 static void rules(void)
 {
+	/* judged by their first words, they would be written to kernel.panic of the host or outside /proc/sys */
+	static const char *const elsewhere[] = { "net/../kernel/panic",
+						 "net.//.kernel.panic",
+						 "net/./core/somaxconn",
+						 "fs/mqueue/../../kernel/panic",
+						 "net/..//kernel/panic",
+						 "/net/core/somaxconn",
+						 ".net.core.somaxconn",
+						 "net.core.",
+						 "net..core",
+						 "." };
+
 	with("", "", NULL);
 	with("",
 	     ",\"future\":{\"x\":[1]},\"windows\":{\"a\":1},\"linux\":{\"namespaces\":[{\"type\":\"pid\",\"path\":\"\"}"
@@ -118,6 +130,16 @@ static void rules(void)
 	     "linux.uidMappings[1].containerID: overlaps entry 0");
 	with("", ",\"linux\":{\"namespaces\":[{\"type\":\"mount\"}],\"sysctl\":{\"net.core.somaxconn\":\"1\"}}",
 	     "linux.sysctl.net.core.somaxconn: sysctl \"net.core.somaxconn\" not allowed in host network namespace");
+	for (size_t i = 0; i < ARRAY_SIZE(elsewhere); i++) {
+		cleanup_free char *rest =
+			xasprintf(",\"linux\":{\"namespaces\":[{\"type\":\"network\"},{\"type\":\"ipc\"}],"
+				  "\"sysctl\":{\"%s\":\"1\"}}",
+				  elsewhere[i]);
+		cleanup_free char *words = xasprintf("linux.sysctl.%s: sysctl \"%s\" contains an invalid path",
+						     elsewhere[i], elsewhere[i]);
+
+		with("", rest, words);
+	}
 	with("", ",\"linux\":{\"sysctl\":{\"vm.swappiness\":\"1\"}}",
 	     "linux.sysctl.vm.swappiness: sysctl \"vm.swappiness\" is not in a separate kernel namespace");
 	with("",
