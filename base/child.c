@@ -5,7 +5,7 @@
  * child_run() forks, wires stdin, stdout and stderr, feeds and drains them with poll until the child ends or
  * the time is up. A child that never reads its stdin does not fail the call. A failed execve comes back through
  * a CLOEXEC pipe, so that "no such program" is an error of child_run() and not an exit status. The child gets
- * the default signal set and leads a process group of its own, which a timeout kills.
+ * the default signal set and leads a process group of its own, which a timeout or too much output kills.
  */
 #include "base/child.h"
 
@@ -119,6 +119,9 @@ static long long now_ms(void)
 	return ts.tv_sec * 1000LL + ts.tv_nsec / 1000000;
 }
 
+/* More than this is not an answer but a fault, or meant to take our memory. */
+#define OUTPUT_MAX (64UL << 20)
+
 static void drain(int *fd, struct str *into)
 {
 	char buf[4096];
@@ -163,6 +166,10 @@ static int converse(pid_t pid, int pidfd, struct pipes *p, struct child_io *io, 
 			kill(pid, SIGKILL);
 			return -ETIMEDOUT;
 		}
+		if (out->len + errout->len > OUTPUT_MAX) {
+			kill(-pid, SIGKILL);
+			return -EFBIG;
+		}
 		if (poll(pfd, ARRAY_SIZE(pfd), (int)left) < 0 && errno != EINTR)
 			return -errno;
 		if (pfd[0].revents)
@@ -174,7 +181,7 @@ static int converse(pid_t pid, int pidfd, struct pipes *p, struct child_io *io, 
 		alive = !(pfd[3].revents & POLLIN);
 	}
 	/* What it wrote before it ended is in the pipes; a grandchild that keeps them open is not waited for. */
-	while (p->out[0] >= 0 || p->err[0] >= 0) {
+	while ((p->out[0] >= 0 || p->err[0] >= 0) && out->len + errout->len <= OUTPUT_MAX) {
 		struct pollfd pfd[] = {
 			{ .fd = p->out[0], .events = POLLIN },
 			{ .fd = p->err[0], .events = POLLIN },

@@ -17,6 +17,14 @@
 
 #include "base/fd.h"
 
+/* Texts quote what strangers wrote (names in archives, answers of registries): no control sequences for the terminal. */
+static void defuse(char *text)
+{
+	for (; *text; text++)
+		if (((unsigned char)*text < ' ' && *text != '\n' && *text != '\t') || *text == 127)
+			*text = '?';
+}
+
 static int fill(struct err *err, int code, const char *fmt, va_list ap, const char *tail)
 {
 	int n;
@@ -31,6 +39,7 @@ static int fill(struct err *err, int code, const char *fmt, va_list ap, const ch
 	n = vsnprintf(err->msg, sizeof(err->msg), fmt, ap);
 	if (tail && n >= 0 && (size_t)n < sizeof(err->msg))
 		snprintf(err->msg + n, sizeof(err->msg) - (size_t)n, ": %s", tail);
+	defuse(err->msg);
 	return code;
 }
 
@@ -86,6 +95,7 @@ int err_wrap(struct err *err, const char *fmt, ...)
 	va_end(ap);
 	if (n >= 0 && (size_t)n < sizeof(err->msg))
 		snprintf(err->msg + n, sizeof(err->msg) - (size_t)n, ": %s", old);
+	defuse(err->msg);
 	if (err->code >= 0)
 		err->code = -EIO;
 	return err->code;

@@ -133,18 +133,25 @@ static ssize_t read_fd(void *arg, void *buf, size_t len, struct err *err)
 	return n < 0 ? err_sys(err, -errno, "read") : n;
 }
 
-/* The plain archive as a file we can map: itself, or inflated into an unnamed one. */
-static int plain_file(int fd, const char *spool_dir, struct err *err)
+/* The archive inflated into an unnamed file, which we can map. */
+static int plain_file(int fd, const char *spool_dir, uint64_t max, struct err *err)
 {
 	struct inflate *z = inflate_new(read_fd, &fd);
 	cleanup_free char *buf = xmalloc(1 << 20);
 	cleanup_fd int out = open(spool_dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	uint64_t total = 0;
 	ssize_t n;
 	int r = 0;
 
 	if (out < 0)
 		r = err_sys(err, -errno, "%s", spool_dir);
 	while (r >= 0 && (n = inflate_read(z, buf, 1 << 20, err)) != 0) {
+		total += n < 0 ? 0 : (uint64_t)n;
+		if (max && total > max) {
+			r = err_set(err, -EFBIG, "inflates to more than the limit of %llu bytes",
+				    (unsigned long long)max);
+			break;
+		}
 		r = n < 0 ? (int)n : fd_write_all(out, buf, (size_t)n);
 		if (r < 0 && n > 0)
 			err_sys(err, r, "%s", spool_dir);
@@ -153,7 +160,7 @@ static int plain_file(int fd, const char *spool_dir, struct err *err)
 	return r < 0 ? r : steal_fd(out);
 }
 
-static int open_file(struct archive *a, const char *path, const char *spool_dir, struct err *err)
+static int open_file(struct archive *a, const char *path, const char *spool_dir, uint64_t max, struct err *err)
 {
 	bool std = !strcmp(path, "-");
 	cleanup_fd int fd = std ? fcntl(0, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -169,7 +176,7 @@ static int open_file(struct archive *a, const char *path, const char *spool_dir,
 	fd_set_nonblock(fd, false);
 	if (!S_ISREG(st.st_mode) || pread(fd, magic, sizeof(magic), 0) != sizeof(magic) ||
 	    memcmp(magic + 257, "ustar", 5)) {
-		int plain = plain_file(fd, spool_dir, err);
+		int plain = plain_file(fd, spool_dir, max, err);
 
 		if (plain < 0)
 			return err_wrap(err, "%s", path);
@@ -189,13 +196,13 @@ static int open_file(struct archive *a, const char *path, const char *spool_dir,
 	return scan(a, err) < 0 ? err_wrap(err, "%s", path) : 0;
 }
 
-int archive_open(const char *path, const char *spool_dir, struct archive **ret, struct err *err)
+int archive_open(const char *path, const char *spool_dir, uint64_t max, struct archive **ret, struct err *err)
 {
 	struct archive *a = xcalloc(1, sizeof(*a));
 	int r;
 
 	a->dirfd = -1;
-	r = open_file(a, path, spool_dir, err);
+	r = open_file(a, path, spool_dir, max, err);
 	if (r < 0) {
 		archive_close(a);
 		return r;

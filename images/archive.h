@@ -29,8 +29,8 @@ int archive_export(struct store *s, char *const *names, enum archive_kind kind, 
 
 /* The members of an archive, for import and its tests. */
 struct archive;
-/* Opens a directory or an archive (compressed ones and stdin are spooled to a file in spool_dir). */
-int archive_open(const char *path, const char *spool_dir, struct archive **ret, struct err *err);
+/* Opens a directory or an archive (compressed ones and stdin are spooled to a file in spool_dir, of max bytes; 0: any). */
+int archive_open(const char *path, const char *spool_dir, uint64_t max, struct archive **ret, struct err *err);
 void archive_close(struct archive *a);
 bool archive_has(const struct archive *a, const char *name);
 /* A document of at most OCI_IMAGE_DOC_MAX bytes; *ret owned, NUL-terminated. -ENOENT naming it. */

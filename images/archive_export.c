@@ -3,7 +3,8 @@
 /*
  * OCI forms carry the blobs as they are, so digests survive. docker-archive wants uncompressed layers named by
  * content; each is inflated into an unnamed file first, because a tar header needs the size. The root file system
- * form is the merged tree. An archive goes to a temporary name beside its destination and is renamed when complete.
+ * form is the merged tree. What is written goes to a temporary name beside its destination and is renamed when
+ * complete; only what is no file (a device, a pipe) is written in place.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -63,7 +64,7 @@ static int add_text(struct export *x, const char *name, const char *text, size_t
 
 static int add_fd(struct export *x, const char *name, int fd, struct err *err)
 {
-	cleanup_free char *buf = NULL;
+	cleanup_free char *buf = NULL, *part = xasprintf("%s.%d.part", name, (int)getpid());
 	cleanup_fd int out = -1;
 	struct stat st;
 	ssize_t n;
@@ -77,9 +78,9 @@ static int add_fd(struct export *x, const char *name, int fd, struct err *err)
 	if (x->dirfd >= 0) {
 		if (faccessat(x->dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
 			return 0; /* same name, same content */
-		out = openat(x->dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+		out = openat(x->dirfd, part, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
 		if (out < 0)
-			return err_sys(err, -errno, "%s", name);
+			return err_sys(err, -errno, "%s", part);
 	} else {
 		r = put_header(x, name, (uint64_t)st.st_size, err);
 	}
@@ -88,10 +89,14 @@ static int add_fd(struct export *x, const char *name, int fd, struct err *err)
 		if (n < 0)
 			r = err_sys(err, (int)n, "%s", name);
 		else if (out >= 0)
-			r = fd_write_all(out, buf, (size_t)n) < 0 ? err_sys(err, -errno, "%s", name) : 0;
+			r = (r = fd_write_all(out, buf, (size_t)n)) < 0 ? err_sys(err, r, "%s", name) : 0;
 		else
 			r = put(x, buf, (size_t)n, err);
 	}
+	if (r >= 0 && out >= 0 && renameat(x->dirfd, part, x->dirfd, name) < 0)
+		r = err_sys(err, -errno, "%s", name);
+	if (r < 0 && out >= 0)
+		unlinkat(x->dirfd, part, 0);
 	if (r >= 0 && out < 0)
 		r = tar_write_padding(put, x, (uint64_t)st.st_size, err);
 	return r;
@@ -100,8 +105,11 @@ static int add_fd(struct export *x, const char *name, int fd, struct err *err)
 static int add_blob(struct export *x, const char *digest, struct err *err)
 {
 	cleanup_free char *name = xasprintf("blobs/%.6s/%s", digest, digest_hex(digest));
+	cleanup_free char *dir = xasprintf("blobs/%.6s", digest);
 	cleanup_fd int fd = store_open_blob(x->s, digest, err);
 
+	if (fd >= 0 && x->dirfd >= 0 && mkdirat(x->dirfd, dir, 0755) < 0 && errno != EEXIST)
+		return err_sys(err, -errno, "%s", dir);
 	return fd < 0 ? fd : add_fd(x, name, fd, err);
 }
 
@@ -238,8 +246,7 @@ static int export_images(struct export *x, char *const *names, const struct oci_
 		if (r >= 0 && x->kind != ARCHIVE_ROOTFS)
 			(docker ? describe_docker : describe)(&w, &i, d.ref_name ? d.ref_name : names[n]);
 		oci_descriptor_clear(&d);
-		if (r >= 0)
-			store_image_clear(&i);
+		store_image_clear(&i);
 	}
 	json_w_array_end(&w);
 	if (!docker)
@@ -265,10 +272,30 @@ static int open_dir(struct export *x, const char *out, struct err *err)
 		return err_sys(err, r < 0 ? r : -errno, "%s", out);
 	if (faccessat(x->dirfd, "index.json", F_OK, 0) == 0)
 		return err_set(err, -EEXIST, "%s: has an image layout already", out);
-	if ((mkdirat(x->dirfd, "blobs", 0755) < 0 && errno != EEXIST) ||
-	    (mkdirat(x->dirfd, "blobs/sha256", 0755) < 0 && errno != EEXIST))
+	if (mkdirat(x->dirfd, "blobs", 0755) < 0 && errno != EEXIST)
 		return err_sys(err, -errno, "%s/blobs", out);
 	return 0;
+}
+
+/* Where the archive is written; *ret_tmp: a name for it until it is complete, beside out. */
+static int open_out(struct export *x, const char *out, char **ret_tmp, struct err *err)
+{
+	struct stat st;
+
+	if (!strcmp(out, "-")) {
+		x->fd = fcntl(1, F_DUPFD_CLOEXEC, 3);
+	} else if (stat(out, &st) == 0 && !S_ISREG(st.st_mode)) {
+		x->fd = open(out, O_WRONLY | O_CLOEXEC);
+	} else {
+		cleanup_free char *tmp = xasprintf("%s.%d.part", out, (int)getpid());
+
+		/* the directory may be everybody's: nothing that lies there under this name is followed or written to */
+		unlink(tmp);
+		x->fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
+		if (x->fd >= 0)
+			*ret_tmp = steal_ptr(tmp);
+	}
+	return x->fd < 0 ? err_sys(err, -errno, "%s", out) : 0;
 }
 
 int archive_export(struct store *s, char *const *names, enum archive_kind kind, const char *out,
@@ -280,20 +307,12 @@ int archive_export(struct store *s, char *const *names, enum archive_kind kind, 
 
 	if (kind == ARCHIVE_ROOTFS && strv_len(names) != 1)
 		return err_set(err, -EINVAL, "a root file system is of one image");
-	if (kind == ARCHIVE_OCI_DIR) {
-		r = open_dir(&x, out, err);
-	} else if (!strcmp(out, "-")) {
-		x.fd = fcntl(1, F_DUPFD_CLOEXEC, 3);
-	} else {
-		tmp = xasprintf("%s.part", out);
-		x.fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-		r = x.fd < 0 ? err_sys(err, -errno, "%s", tmp) : 0;
-	}
+	r = kind == ARCHIVE_OCI_DIR ? open_dir(&x, out, err) : open_out(&x, out, &tmp, err);
 	if (r >= 0)
 		r = export_images(&x, names, platform, err);
 	if (r >= 0 && tmp && rename(tmp, out) < 0)
 		r = err_sys(err, -errno, "%s", out);
-	if (r < 0 && tmp && x.fd >= 0)
+	if (r < 0 && tmp)
 		unlink(tmp);
 	if (x.fd >= 0)
 		close(x.fd);

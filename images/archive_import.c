@@ -594,7 +594,7 @@ int archive_import(struct store *s, const struct archive_import *in, char ***ret
 	if (kind == ARCHIVE_ROOTFS) {
 		r = import_rootfs(&im, err);
 	} else {
-		r = archive_open(in->path, spool, &im.a, err);
+		r = archive_open(in->path, spool, in->fetch.max_layer_bytes, &im.a, err);
 		if (r >= 0) {
 			bool oci = archive_has(im.a, "index.json") && archive_has(im.a, "oci-layout");
 

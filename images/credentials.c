@@ -114,6 +114,8 @@ static int read_auth(const struct json *auths, const char *key, struct credentia
 		r = json_opt_string(v, "auth", &auth, err);
 	if (r < 0)
 		return r;
+	if (str_empty(ret->identity))
+		free(steal_ptr(ret->identity));
 	if (str_empty(auth))
 		return ret->identity ? 1 : 0;
 	plain = credentials_unbase64(auth);
@@ -140,9 +142,11 @@ static int read_file(const char *file, const char *host, const char *path, bool 
 	if (!doc)
 		return -EINVAL;
 	r = json_opt_string(json_get(json_root(doc), "credHelpers"), host, &helper, err);
-	if (r > 0)
+	if (r > 0 && *helper)
 		return ask_helper(helper, host, ret, err);
 	auths = json_get(json_root(doc), "auths");
+	if (r > 0) /* "": none for this host */
+		r = 0;
 	for (char *slash; r >= 0 && auths;) {
 		r = read_auth(auths, key, ret, err);
 		slash = strrchr(key, '/');
@@ -157,7 +161,7 @@ static int read_file(const char *file, const char *host, const char *path, bool 
 
 		r = read_auth(auths, url, ret, err);
 	}
-	if (r == 0 && json_opt_string(json_root(doc), "credsStore", &helper, err) > 0)
+	if (r == 0 && json_opt_string(json_root(doc), "credsStore", &helper, err) > 0 && *helper)
 		r = ask_helper(helper, hub ? "https://index.docker.io/v1/" : host, ret, err);
 	return r < 0 ? err_wrap(err, "%s", file) : r;
 }

@@ -114,6 +114,7 @@ void http_response_clear(struct http_response *r)
 
 struct body {
 	struct str text;
+	bool over; /* there is more than BODY_MAX */
 	int fd;
 	const char *mem;
 	uint64_t pos, len;
@@ -124,7 +125,8 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg)
 {
 	struct body *b = arg;
 
-	if (b->text.len + size * n > BODY_MAX)
+	b->over = b->text.len + size * n > BODY_MAX;
+	if (b->over)
 		return 0;
 	str_addn(&b->text, p, size * n);
 	return size * n;
@@ -266,7 +268,8 @@ int http_do(const struct http_config *c, const struct http_request *q, struct ht
 	curl_slist_free_all(list);
 	if (rc != CURLE_OK) {
 		http_response_clear(ret);
-		return failure(rc, q->url, errbuf, err);
+		return in.over ? err_set(err, -EFBIG, "%.200s: answers with more than %d bytes", q->url, BODY_MAX) :
+				 failure(rc, q->url, errbuf, err);
 	}
 	return 0;
 }

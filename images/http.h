@@ -44,7 +44,7 @@ void http_init(void);
 /*
  * One request; GET and HEAD follow redirects (without the Authorization header to other hosts). 0 with any status;
  * -EIO ... with *err when there was no answer: -EPROTO when TLS is not spoken there, -EKEYREJECTED when
- * the certificate is not trusted.
+ * the certificate is not trusted, -EFBIG when the body is longer than a struct http_response takes.
  */
 int http_do(const struct http_config *c, const struct http_request *q, struct http_response *ret, struct err *err);
 void http_response_clear(struct http_response *r);

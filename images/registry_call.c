@@ -286,7 +286,7 @@ static int call_url(struct registry *r, const struct http_request *q, unsigned i
 
 		with.headers = headers;
 		rc = http_do(&r->http, &with, ret, err);
-		if (rc == -EPROTO || rc == -EKEYREJECTED || (rc < 0 && tries + 1 >= most))
+		if (rc == -EPROTO || rc == -EKEYREJECTED || rc == -EFBIG || (rc < 0 && tries + 1 >= most))
 			return rc;
 		if (rc < 0) {
 			log_debug("%s; trying again", err ? err->msg : "request failed");

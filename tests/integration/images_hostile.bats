@@ -62,6 +62,7 @@ refused() {
 	refused 'entry ../x: ".." in the name' f:../x:1
 	refused 'entry a/../../x: ".." in the name' d:a f:a/../../x:1
 	refused 'entry ../: ".." in the name' d:..
+	refused 'entry ../?[31mred: ".." in the name' $'f:../\e[31mred:1'
 	refused 'entry out/x: the path leads through a symbolic link' "s:out:$T/outside" f:out/x:1
 	refused 'entry out/d' "s:out:$T/outside" d:out/d
 	refused 'entry out/x/y' "s:out:$T/outside" f:out/x/y:1
@@ -126,6 +127,10 @@ EOP
 		check_output "entry zeros: the layer is larger than the limit of 1048576 bytes"
 		untouched
 	done
+	# the archive around the layers, too
+	run -1 "$AMPHI" import -q --max-size 1m --format docker-archive "$T/bomb.gzip"
+	check_output "inflates to more than the limit of 1048576 bytes"
+	untouched
 	# not files but padding behind the archive: 200 MiB of it
 	{ tar -C "$T/outside" -cf - canary; head -c 200M /dev/zero; } | gzip -1 >"$T/pad.gz"
 	run -1 "$AMPHI" import -q --max-size 1m --name h rootfs:"$T/pad.gz"

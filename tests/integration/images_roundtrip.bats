@@ -56,6 +56,16 @@ listing() { (cd "$1" && find . -printf '%P %y %m %U %G %s %l %n\n' | grep -v -E 
 	[ "$(id_of test)" = "$(id_of from-gz)" ]
 	"$AMPHI" bundle test "$T/b1"
 	"$AMPHI" export --format rootfs -o "$T/flat.tar" test
+	# a device is written to, not replaced; what lies at our temporary name is not followed
+	mknod "$T/null" c 1 3
+	echo kept >"$T/victim"
+	ln -s victim "$T/again.tar.part"
+	"$AMPHI" export -o "$T/null" test
+	"$AMPHI" export -o "$T/again.tar" test
+	[ -c "$T/null" ] && [ "$(cat "$T/victim")" = kept ] && [ "$(echo "$T"/*.part)" = "$T/again.tar.part" ]
+	run -1 "$AMPHI" export -o /dev/full test
+	check_output "no space left"
+	[ -c /dev/full ]
 	"$AMPHI" import -q --name flat -c 'CMD ["true"]' "$T/flat.tar"
 	"$AMPHI" bundle flat "$T/b2"
 	listing "$BUNDLE/rootfs" >"$T/want"

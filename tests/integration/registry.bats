@@ -13,7 +13,7 @@ setup_file() {
 # A registry's front that misbehaves: faults.py PORT UPSTREAM_PORT DIR. DIR/fault says how: "cut" every blob after 64 KiB, once
 # each; "status N": N answered with that status first; "flip": a blob's byte changed; "norange": Range ignored, with cuts;
 # "short": a blob's end missing without a word; "slow": 4 KiB at a time; "redirect": blobs elsewhere, where an Authorization is an
-# error, uploads too; "loop": uploads sent round; "bearer": a token wanted, which /token gives for me:secret; "patch": chunks broken off; "413": no whole blob above 100 kB; "nomount": a blob from elsewhere refused.
+# error, uploads too; "loop": uploads sent round; "huge", "deep": 5 and 1 MB of [ for a manifest; "bearer": a token wanted, which /token gives for me:secret; "patch": chunks broken off; "413": no whole blob above 100 kB; "nomount": a blob from elsewhere refused.
 import http.server, http.client, sys, os, threading, base64, time
 port, upstream, d = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 lock, seen = threading.Lock(), {}
@@ -49,6 +49,8 @@ class H(http.server.BaseHTTPRequestHandler):
         if self.path.startswith('/elsewhere'):
             if auth: return answer(400, b'an authorization where none belongs')
             self.path = self.path[10:]
+        if f[0] == 'huge' and '/manifests/' in self.path and self.command == 'GET': return answer(200, b'[' * 5000000)
+        if f[0] == 'deep' and '/manifests/' in self.path and self.command == 'GET': return answer(200, b'[' * 1000000)
         if f[0] == 'nomount' and '?mount=' in self.path:
             return answer(403)
         if f[0] == '413' and self.command == 'PUT' and length > 100000:
@@ -221,6 +223,14 @@ other_store() { export AMPHI_STORE=$BATS_TEST_TMPDIR/other; rm -rf "$AMPHI_STORE
 	check_output "no image nothing here"
 	run -1 "$AMPHI" pull -q "UPPER CASE"
 	check_output 'image name "UPPER CASE"'
+	# documents made to take memory or the stack: one request each
+	echo huge >"$PROXY/fault"
+	run -1 "$AMPHI" pull -q "$FAULTY/$REPO:v1"
+	check_output "answers with more than 4194304 bytes"
+	[ "$(grep -c /manifests/ "$PROXY/log")" = 1 ]
+	echo deep >"$PROXY/fault"
+	run -1 "$AMPHI" pull -q "$FAULTY/$REPO:v1"
+	check_output "nested"
 }
 
 @test "broken connections: the rest is fetched by Range" {

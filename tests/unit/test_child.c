@@ -23,6 +23,7 @@ static void test_run(void)
 	struct err err = { 0 };
 	char *cat[] = { "cat", NULL }, *no[] = { "/no/such/program", NULL },
 	     *exit3[] = { "sh", "-c", "echo bad >&2; exit 3", NULL };
+	char *endless[] = { "yes", NULL }, *left[] = { "sh", "-c", "yes & exit 0", NULL };
 	char *sleeper[] = { "sleep", "600", NULL }, *ignore[] = { "true", NULL };
 	static char big[300000];
 	struct child_io io = { .in = "hello", .in_len = 5, .want_out = 1 };
@@ -46,6 +47,13 @@ static void test_run(void)
 	free(io.errout);
 	io = (struct child_io){ .timeout_ms = 100 };
 	is_int(child_run(sleeper, &io, &err), -ETIMEDOUT);
+	/* an answer without end, also of somebody it left behind */
+	io = (struct child_io){ .want_out = 1, .timeout_ms = 60000 };
+	is_int(child_run(endless, &io, &err), -EFBIG);
+	free(io.out);
+	io = (struct child_io){ .want_out = 1, .timeout_ms = 60000 };
+	is_int(child_run(left, &io, &err), 0);
+	free(io.out);
 }
 
 static void test_err(void)
@@ -56,6 +64,8 @@ static void test_err(void)
 	is_int(err_set(&err, EINVAL, "x %d", 1), -EINVAL);
 	is_int(err_wrap(&err, "here"), -EINVAL);
 	is_str(err.msg, "here: x 1");
+	err_wrap(&err, "\033[31m%c", 127);
+	is_str(err.msg, "?[31m?: here: x 1");
 	is_int(err_sys(&err, -EPERM, "mount"), -EPERM);
 	is_str(err.msg, "mount: operation not permitted");
 	ok(socketpair(AF_UNIX, SOCK_STREAM, 0, sv) == 0);

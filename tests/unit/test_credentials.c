@@ -26,6 +26,7 @@ static void look(const char *text, const char *host, const char *path, const cha
 	} else {
 		is_int(r, 0);
 		is_str(c.user, user);
+		ok(!c.identity);
 	}
 	credentials_clear(&c);
 }
@@ -56,6 +57,13 @@ int main(void)
 	look("{\"auths\":{\"r.example\":{\"auth\":\"????\"}}}", "r.example", "a", NULL,
 	     "auth: not base64 of USER:PASSWORD");
 	look("{", "r.example", "a", NULL, file);
+	/* empty words are none */
+	look("{\"auths\":{\"r.example\":{\"auth\":\"dTE6cA==\",\"identitytoken\":\"\"}},\"credsStore\":\"\"}",
+	     "r.example", "a", "u1", NULL);
+	look("{\"credHelpers\":{\"r.example\":\"\"},\"auths\":{\"r.example\":{\"auth\":\"dTE6cA==\"}}}", "r.example",
+	     "a", "u1", NULL);
+	look("{\"credHelpers\":[],\"auths\":[],\"credsStore\":\"\"}", "r.example", "a", NULL, NULL);
+	look("[]", "r.example", "a", NULL, NULL);
 	look("{\"credHelpers\":{\"r.example\":\"../evil\"}}", "r.example", "a", NULL, "not a name");
 	unlink(file);
 	return tap_done();
