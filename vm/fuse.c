@@ -195,6 +195,14 @@ int fuse_reply(struct fuse_req *r, const void *buf, size_t len)
 	return 0;
 }
 
+static int handle(struct fuse_req *r, const struct opcode *op)
+{
+	/* WRITE says itself what it wants */
+	if ((op->flags & OP_CHANGES) && r->in.opcode != FUSE_WRITE)
+		passthrough_fsetid(r, true);
+	return op->fn(r);
+}
+
 int64_t fuse_handle(struct passthrough *pt, struct passthrough_thread *th, void *queue, const struct virtq_chain *chain)
 {
 	struct fuse_req r = { .pt = pt, .th = th, .chain = chain, .queue = queue };
@@ -222,7 +230,7 @@ int64_t fuse_handle(struct passthrough *pt, struct passthrough_thread *th, void 
 	else if (pt->read_only && (op->flags & OP_CHANGES))
 		err = -EROFS;
 	else
-		err = op->fn(&r);
+		err = handle(&r, op);
 	if (r.later)
 		return FUSE_LATER;
 	if (err < 0)

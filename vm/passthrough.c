@@ -5,7 +5,9 @@
  * Every file the guest knows is an O_PATH descriptor (inode.c). A name from the guest is one component, checked by
  * fuse_arg_name(), and is only ever used relative to such a descriptor with O_NOFOLLOW: no path is built, no symlink is
  * followed, ".." does not exist, so nothing outside the tree can be reached. Mounts below the tree are crossed downwards;
- * their roots are announced as submounts so that each has its own device number in the guest.
+ * their roots are announced as submounts so that each has its own device number in the guest. One file system, that of the
+ * container's root, has the device number of the tree itself instead: to the guest's kernel a submount lacks SB_NOSEC, and
+ * each write there costs a second request (GETXATTR of security.capability).
  *
  * The guest's kernel checks permissions (default_permissions is on for virtiofs); the host acts with the monitor's
  * credentials, except that new files get the caller's ids: passthrough_become() sets the thread's fsuid and fsgid and
@@ -61,6 +63,24 @@ static int add_mounts(struct passthrough *pt, const struct virtio_fs_params *p, 
 	return 0;
 }
 
+/* The mount that is not announced. */
+static int open_main(struct passthrough *pt, const struct virtio_fs_params *p, struct err *err)
+{
+	struct statx top, stx;
+
+	if (!p->main)
+		return 0;
+	pt->main_fd = openat(p->export_fd, p->main, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (pt->main_fd < 0) /* announced, like the others */
+		return 0;
+	if (passthrough_statx(pt->main_fd, &stx) < 0 || passthrough_statx(p->export_fd, &top) < 0)
+		return err_sys(err, -errno, "virtio-fs: %s", p->main);
+	pt->main_major = stx.stx_dev_major;
+	pt->main_minor = stx.stx_dev_minor;
+	pt->root_mnt = top.stx_mnt_id;
+	return 0;
+}
+
 struct passthrough *passthrough_new(const struct virtio_fs_params *p,
 				    void (*complete)(void *arg, void *queue, uint16_t head, uint32_t written),
 				    void *complete_arg, struct err *err)
@@ -73,6 +93,7 @@ struct passthrough *passthrough_new(const struct virtio_fs_params *p,
 		err_sys(err, -ENOMEM, "virtio-fs");
 		return NULL;
 	}
+	pt->main_fd = -1;
 	pt->cache = p->cache;
 	pt->read_only = p->read_only;
 	pt->writeback = p->writeback;
@@ -95,7 +116,7 @@ struct passthrough *passthrough_new(const struct virtio_fs_params *p,
 	if (bits >= 0 && !(bits & SECBIT_NO_SETUID_FIXUP))
 		prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP);
 	pt->inodes = inode_table_new(p->export_fd, (int)p->cache, pt->proc_fd, p->fds_max, err);
-	if (!pt->inodes || add_mounts(pt, p, err) < 0)
+	if (!pt->inodes || add_mounts(pt, p, err) < 0 || open_main(pt, p, err) < 0)
 		goto fail;
 	pt->handles = handle_table_new();
 	if (!pt->handles) {
@@ -122,6 +143,8 @@ void passthrough_free(struct passthrough *pt)
 	inode_table_free(pt->inodes);
 	if (pt->proc_fd >= 0)
 		close(pt->proc_fd);
+	if (pt->main_fd >= 0)
+		close(pt->main_fd);
 	free(pt->mounts);
 	free(pt);
 }
@@ -189,9 +212,12 @@ static void caps_effective(uint64_t drop)
 	syscall(SYS_capset, &h, d);
 }
 
-void passthrough_fsetid(bool on)
+void passthrough_fsetid(struct fuse_req *r, bool on)
 {
+	if (r->th->no_fsetid == !on)
+		return;
 	caps_effective(on ? 0 : 1ULL << CAP_FSETID);
+	r->th->no_fsetid = !on;
 }
 
 int passthrough_become(struct fuse_req *r, uint32_t mask, uint32_t mode)
@@ -316,6 +342,19 @@ static int cache_of(const struct passthrough *pt, int fd, const struct statx *st
 	return immutable_fs(fd) ? VIRTIO_FS_CACHE_ALWAYS : dir->cache;
 }
 
+static bool in_main(const struct passthrough *pt, const struct inode *i)
+{
+	return i->dev_major == pt->main_major && i->dev_minor == pt->main_minor;
+}
+
+/* Is i, found in dir, the root of a mount to be announced? */
+static bool announced(const struct passthrough *pt, const struct inode *i, const struct inode *dir)
+{
+	if (!S_ISDIR(i->type) || i->mnt == dir->mnt || !fuse_has(pt, FUSE_SUBMOUNTS))
+		return false;
+	return pt->main_fd < 0 || !in_main(pt, i) || (dir->mnt != pt->root_mnt && !in_main(pt, dir));
+}
+
 int passthrough_enter_fd(struct fuse_req *r, int fd, const struct inode *dir, struct fuse_entry_out *e,
 			 struct inode **ret)
 {
@@ -337,7 +376,7 @@ int passthrough_enter_fd(struct fuse_req *r, int fd, const struct inode *dir, st
 	/* The name's time is that of the directory it is in. */
 	e->entry_valid = passthrough_valid_sec(dir->cache);
 	e->attr_valid = passthrough_valid_sec(i->cache);
-	if (S_ISDIR(i->type) && i->mnt != dir->mnt && fuse_has(pt, FUSE_SUBMOUNTS)) {
+	if (announced(pt, i, dir)) {
 		e->attr.flags |= FUSE_ATTR_SUBMOUNT;
 		inode_keep(pt->inodes, i);
 	}

@@ -32,6 +32,9 @@ struct passthrough {
 		enum virtio_fs_cache cache;
 	} * mounts; /* owned */
 	size_t n_mounts;
+	int main_fd; /* root of the mount that is not announced; -1; owned */
+	uint32_t main_major, main_minor;
+	uint64_t root_mnt; /* the tree's own mount */
 	bool read_only, writeback, shared_locks;
 	int proc_fd; /* directory /proc/self/fd; owned */
 	/* late answers: called from another thread with what fuse_handle() was given and the bytes written */
@@ -50,6 +53,7 @@ struct passthrough_thread {
 	struct passthrough *pt;
 	bool keeps_caps;   /* setfsuid() leaves capabilities alone (SECBIT_NO_SETUID_FIXUP) */
 	bool caps_changed; /* passthrough_become() took one away */
+	bool no_fsetid;    /* passthrough_fsetid() did */
 	mode_t umask;      /* in force in this thread */
 	uid_t uid;         /* the monitor's own ids */
 	gid_t gid;
@@ -83,8 +87,11 @@ int passthrough_thread_init(struct passthrough *pt, struct passthrough_thread *t
 /* Takes on (uid, gid, umask) of the request for a call that creates with mode, and back. 0 or -errno. */
 int passthrough_become(struct fuse_req *r, uint32_t umask, uint32_t mode);
 void passthrough_unbecome(struct fuse_req *r);
-/* Takes CAP_FSETID away from the thread (false) or gives it back: without it the host clears setuid and setgid bits. */
-void passthrough_fsetid(bool on);
+/*
+ * Takes CAP_FSETID away from the thread (false) or gives it back: without it the host clears setuid and setgid bits. It
+ * stays away until the next request that wants it: most of those that take it are writes, and come in rows.
+ */
+void passthrough_fsetid(struct fuse_req *r, bool on);
 /* Name of an O_PATH fd below proc_fd, which is also the thread's working directory. */
 #define PASSTHROUGH_FD_NAME 12
 const char *passthrough_fd_name(int fd, char buf[PASSTHROUGH_FD_NAME]);

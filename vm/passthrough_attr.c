@@ -60,12 +60,9 @@ static int set_size(struct fuse_req *r, struct inode *i, const struct fuse_setat
 		if (fd < 0)
 			return fd;
 	}
-	if (kill)
-		passthrough_fsetid(false);
+	passthrough_fsetid(r, !kill);
 	if (ftruncate(fd, (off_t)in->size) < 0)
 		err = -errno;
-	if (kill)
-		passthrough_fsetid(true);
 	if (h)
 		handle_put(r->pt->handles, h);
 	else

@@ -60,11 +60,9 @@ static int open_node(struct fuse_req *r, struct inode *i, int flags, bool kill, 
 
 	if (S_ISDIR(i->type))
 		return -EISDIR;
-	if (kill && (flags & O_TRUNC))
-		passthrough_fsetid(false);
+	if (flags & O_TRUNC)
+		passthrough_fsetid(r, !kill);
 	fd = passthrough_reopen(r->pt, i, flags | O_NONBLOCK);
-	if (kill && (flags & O_TRUNC))
-		passthrough_fsetid(true);
 	if (fd < 0)
 		return fd;
 	unchanged = passthrough_statx(fd, &stx) == 0 && inode_unchanged(r->pt->inodes, i, &stx);
@@ -248,7 +246,6 @@ int passthrough_file_write(struct fuse_req *r)
 	struct fuse_write_out out = { 0 };
 	struct handle *h;
 	ssize_t n;
-	bool kill;
 	int cnt, err = fuse_arg(r, &in, sizeof(in));
 
 	if (err)
@@ -258,10 +255,8 @@ int passthrough_file_write(struct fuse_req *r)
 	h = handle_get(r->pt->handles, in.fh, r->in.nodeid, false);
 	if (!h)
 		return -EBADF;
-	kill = in.write_flags & FUSE_WRITE_KILL_SUIDGID;
 	cnt = virtq_iov(r->chain, false, r->arg, in.size, r->th->iov, VIRTQ_CHAIN_MAX, NULL);
-	if (kill)
-		passthrough_fsetid(false);
+	passthrough_fsetid(r, !(in.write_flags & FUSE_WRITE_KILL_SUIDGID));
 	/* What comes out of the page cache has its place already. */
 	if ((in.flags & O_APPEND) && !(in.write_flags & FUSE_WRITE_CACHE))
 		n = pwritev2(h->fd, r->th->iov, cnt, (off_t)in.offset, RWF_APPEND);
@@ -269,8 +264,6 @@ int passthrough_file_write(struct fuse_req *r)
 		n = pwritev(h->fd, r->th->iov, cnt, (off_t)in.offset);
 	if (n < 0)
 		err = -errno;
-	if (kill)
-		passthrough_fsetid(true);
 	handle_put(r->pt->handles, h);
 	if (err)
 		return err;
@@ -415,5 +408,8 @@ int passthrough_file_syncfs(struct fuse_req *r)
 	if (syncfs(fd) < 0)
 		err = -errno;
 	close(fd);
+	/* the tree's root stands for the file system that is not announced, too */
+	if (r->in.nodeid == INODE_ROOT && r->pt->main_fd >= 0 && syncfs(r->pt->main_fd) < 0)
+		err = -errno;
 	return err;
 }

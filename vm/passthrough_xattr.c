@@ -23,7 +23,6 @@ int passthrough_xattr_set(struct fuse_req *r)
 	struct fuse_setxattr_in in = { 0 };
 	char fd_name[PASSTHROUGH_FD_NAME];
 	struct inode *i;
-	bool fsetid;
 	int err = fuse_arg(r, &in, fuse_has(r->pt, FUSE_SETXATTR_EXT) ? sizeof(in) : FUSE_COMPAT_SETXATTR_IN_SIZE);
 
 	if (!err)
@@ -39,13 +38,9 @@ int passthrough_xattr_set(struct fuse_req *r)
 	if (!i)
 		return -ESTALE;
 	/* An ACL that grants less than the caller's group loses setgid, as chmod would. */
-	fsetid = in.setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID;
-	if (fsetid)
-		passthrough_fsetid(false);
+	passthrough_fsetid(r, !(in.setxattr_flags & FUSE_SETXATTR_ACL_KILL_SGID));
 	if (setxattr(passthrough_fd_name(i->fd, fd_name), r->th->name, r->th->buf, in.size, (int)in.flags) < 0)
 		err = -errno;
-	if (fsetid)
-		passthrough_fsetid(true);
 	inode_put(r->pt->inodes, i);
 	return err;
 }

@@ -36,6 +36,11 @@ struct virtio_fs_params {
 	enum virtio_fs_cache cache;           /* what none of the mounts says */
 	const struct virtio_fs_mount *mounts; /* each a mount point now; the caller's, used by create only */
 	size_t n_mounts;
+	/*
+	 * A mount below the tree (NULL: none), there now, whose files and those of other mounts of its file system are not announced as of
+	 * another device: the guest's kernel asks for a file's capabilities before every write to a file of a submount.
+	 */
+	const char *main;
 	bool read_only;       /* every change is answered with EROFS, whatever the mounts below say */
 	bool writeback;       /* the guest may hold back writes; only where nobody else uses the files */
 	bool shared_locks;    /* fcntl and flock locks are taken on the host's files, so that several machines and the

@@ -71,6 +71,7 @@ struct virtio_device *vm_fs_new(const struct vm_spec *spec, struct err *err)
 	p.tag = VM_FS_TAG;
 	p.cache = (enum virtio_fs_cache)spec->fs_cache;
 	p.mounts = spec->fs_mounts;
+	p.main = "rootfs";
 	p.n_mounts = spec->n_fs_mounts;
 	p.shared_locks = spec->fs_shared_locks;
 	p.request_queues = vm_fs_queues(spec) - 1;

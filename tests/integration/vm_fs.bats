@@ -57,15 +57,21 @@ teardown() { teardown_all; }
 	[ "$(cat "$BUNDLE/rootfs/root/file")" = root ]
 }
 
-@test "a share has a device number of its own, and links do not cross" {
+@test "a share of another file system has a device number of its own; links do not cross; a write is one request" {
 	mkdir "$BATS_TEST_TMPDIR/share"
-	config '.mounts += [{destination: "/share", type: "bind", source: $d, options: ["bind"]}]' --arg d "$BATS_TEST_TMPDIR/share"
-	config_args sh -c 'echo x >/f; a=$(stat -c %d /f); echo y >/share/g; b=$(stat -c %d /share/g); [ "$a" != "$b" ] && echo differ;
-		ln /f /share/f 2>/dev/null || echo no link; mv /f /share/moved && cat /share/moved'
-	run -0 timeout 200 "$AMPHI" --root "$ROOT" --isolation vm --vmm "$AMPHI_VMM" run -b "$BUNDLE" "$ID" </dev/null
+	OTHER=$(mktemp -d /dev/shm/amphi-test.XXXXXX)
+	config '.mounts += [{destination: "/share", type: "bind", source: $d, options: ["bind"]}, {destination: "/other", type: "bind", source: $o, options: ["bind"]}]' \
+		--arg d "$BATS_TEST_TMPDIR/share" --arg o "$OTHER"
+	config_args sh -c 'echo x >/f; a=$(stat -c %d /f); echo y >/share/g; [ "$a" = "$(stat -c %d /share/g)" ] && echo same; [ "$a" != "$(stat -c %d /other)" ] && echo differ;
+		ln /f /share/f 2>/dev/null || echo no link; mv /f /share/moved && cat /share/moved; dd if=/dev/zero of=/many bs=10 count=60 2>/dev/null'
+	run -0 timeout 200 "$AMPHI" --debug --log "$BATS_TEST_TMPDIR/log" --root "$ROOT" --isolation vm --vmm "$AMPHI_VMM" run -b "$BUNDLE" "$ID" </dev/null
+	rmdir "$OTHER"
+	check_output same
 	check_output differ
 	check_output "no link"
 	[ "$(cat "$BATS_TEST_TMPDIR/share/moved")" = x ]
+	[ "$(grep -c "virtio-fs: WRITE " "$BATS_TEST_TMPDIR/log")" -ge 60 ]
+	[ "$(grep -c "virtio-fs: GETXATTR " "$BATS_TEST_TMPDIR/log")" -lt 30 ]
 }
 
 @test "thousands of files, and megabytes through a pipe" {

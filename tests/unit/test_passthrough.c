@@ -267,6 +267,12 @@ static void test_cache(void)
 	p.cache = VIRTIO_FS_CACHE_ALWAYS;
 	p.mounts = &none;
 	p.n_mounts = 1;
+	/* one mount is not announced as of another device, nor a second one of its file system */
+	need(mkdir("root", 0755) == 0 && mkdir("again", 0755) == 0 && mount("t", "root", "tmpfs", 0, NULL) == 0);
+	need(mount("root", "again", NULL, MS_BIND, NULL) == 0 && mkdir("root/m", 0755) == 0);
+	need(mount("m", "root/m", NULL, MS_BIND, NULL) == 0);
+	need(mkdir("m/root", 0755) == 0 && mount("root", "m/root", NULL, MS_BIND, NULL) == 0);
+	p.main = "root";
 	k.pt = passthrough_new(&p, NULL, NULL, &err);
 	need(k.pt && fchdir(k.pt->proc_fd) == 0);
 	is_int(kit_call(&k, FUSE_INIT, 0, &in, sizeof(in), NULL, NULL), 0);
@@ -274,8 +280,17 @@ static void test_cache(void)
 	ok(e->entry_valid > 1000 && e->attr_valid > 1000);
 	is_int(kit_call(&k, FUSE_LOOKUP, 1, NULL, 0, "nothing", NULL), 0);
 	ok(e->nodeid == 0 && e->entry_valid > 1000);
+	m = kit_lookup(&k, 1, "again");
+	ok(m && !(e->attr.flags & FUSE_ATTR_SUBMOUNT));
+	m = kit_lookup(&k, 1, "root");
+	ok(m && !(e->attr.flags & FUSE_ATTR_SUBMOUNT));
+	ok(kit_lookup(&k, m, "m"));
+	ok(e->attr.flags & FUSE_ATTR_SUBMOUNT);
 	m = kit_lookup(&k, 1, "m");
 	ok(m && e->attr_valid == 0);
+	ok(e->attr.flags & FUSE_ATTR_SUBMOUNT);
+	ok(kit_lookup(&k, m, "root")); /* below another device */
+	ok(e->attr.flags & FUSE_ATTR_SUBMOUNT);
 	ok(kit_lookup(&k, m, "f"));
 	ok(e->entry_valid == 0 && e->attr_valid == 0);
 	is_int(kit_call(&k, FUSE_LOOKUP, m, NULL, 0, "nothing", NULL), -ENOENT);
@@ -285,6 +300,10 @@ static void test_cache(void)
 	ok(!passthrough_new(&p, NULL, NULL, &err));
 	passthrough_reset(k.pt);
 	need(fchdir(k.dir_fd) == 0);
+	umount2("root/m", MNT_DETACH);
+	umount2("m/root", MNT_DETACH);
+	umount2("again", MNT_DETACH);
+	umount2("root", MNT_DETACH);
 	umount2("m/deep", MNT_DETACH);
 	umount2("m", MNT_DETACH);
 	need(chdir("/") == 0);

@@ -248,6 +248,15 @@ static void test_killpriv(void)
 	is_int(kit_call(&k, FUSE_WRITE, f, &w, sizeof(w), "y", NULL), 0);
 	is_int(host_stat("suid"), 0);
 	is_int(st.st_mode & 07777, 0755);
+	/* the next privileged one has the privilege again */
+	is_int(fchmodat(k.dir_fd, "suid", 06755, 0), 0);
+	is_int(kit_write(&k, f, fh, 0, "x", 0), 0);
+	is_int(host_stat("suid"), 0);
+	is_int(st.st_mode & 07777, 06755);
+	is_int(kit_call(&k, FUSE_WRITE, f, &w, sizeof(w), "y", NULL), 0);
+	ok(kit_create(&k, 1, "sgid", 02755, O_RDWR, &fh));
+	is_int(host_stat("sgid"), 0);
+	is_int(st.st_mode & 07777, 02755);
 	is_int(fchmodat(k.dir_fd, "suid", 04755, 0), 0);
 	is_int(kit_call(&k, FUSE_SETATTR, f, &sa, sizeof(sa), NULL, NULL), 0);
 	is_int(host_stat("suid"), 0);
