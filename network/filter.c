@@ -6,12 +6,13 @@
  * alone (nat.c). docker sets the policy of iptables' FORWARD to drop, firewalld's chains end in reject, ufw drops by
  * policy: containers then reach nothing outside, and nobody says why. Other people's tables are theirs, so all that is
  * done is looking and saying which chain it is and how its owner lets our bridge pass.
- * A chain counts as dropping when its policy is drop or its last rule drops or rejects without a condition, and
+ * A chain counts as dropping when its rules without a condition, read in order, come to a drop or reject, or to nothing
+ * and its policy is drop; jumps and gotos without a condition are followed, as deep as the kernel does (16). And
  * when no rule of its table names the bridge, one of the network's subnets or, for questions to the host, port 53,
  * directly or in a set: who names them has decided about them. That is a likeness of the truth (rules are not
  * evaluated), so it warns and never refuses; the resolver alone is not started behind such a chain, because
  * hosts files serve better than a server that nobody reaches.
- * The questions are netlink dumps: chains (few), rules of the base chains, and only of a dropping one's table all rules.
+ * The questions are netlink dumps: chains (few), rules of the base chains and where they lead, and only of a dropping one's table all rules.
  * iptables of nftables (iptables-nft) is such a table too; the old one is filter_legacy.c's.
  * include/uapi/linux/netfilter/nf_tables.h.
  */
@@ -37,12 +38,32 @@
 
 #define NAME_MAX_ 64
 #define CHAINS_MAX 64
+#define DEPTH_MAX 16  /* the kernel's NFT_JUMP_STACK_SIZE */
+#define VISITS_MAX 64 /* chains that are read for one base chain */
 
 struct chain {
 	uint8_t family; /* NFPROTO_* */
 	char table[NAME_MAX_], name[NAME_MAX_];
-	bool by_policy, by_rule; /* how it drops */
+	bool policy;         /* drop */
+	char via[NAME_MAX_]; /* the chain whose rule drops; "": none, the policy does */
 };
+
+/* A rule without a condition that decides something. */
+struct step {
+	int32_t verdict; /* NF_DROP, NF_ACCEPT, NFT_JUMP, NFT_GOTO, NFT_RETURN */
+	char to[NAME_MAX_];
+};
+
+struct steps {
+	struct step *v;
+	size_t n;
+};
+
+static void steps_clear(struct steps *s)
+{
+	free(s->v);
+	*s = (struct steps){ 0 };
+}
 
 struct look {
 	const struct network *net;
@@ -53,8 +74,9 @@ struct look {
 	char **marks; /* "FAMILY TABLE CHAIN" of chains that tell whose a table is */
 	/* of the rules being read */
 	bool named; /* one names the bridge, a subnet, or the port */
-	bool ends;  /* the last one drops everything */
+	struct steps steps;
 	char **sets;
+	unsigned int visits;
 };
 
 /* Chains by which firewalls are known, and what their owners do to let a bridge (@) pass. */
@@ -159,7 +181,13 @@ static void read_cmp(struct look *l, enum compared what, const struct rtattr *da
 	}
 }
 
-static bool is_drop(const struct rtattr *data)
+static const char *text_of(const struct rtattr *a)
+{
+	return a && RTA_PAYLOAD(a) && !((const char *)RTA_DATA(a))[RTA_PAYLOAD(a) - 1] ? RTA_DATA(a) : "";
+}
+
+/* The verdict of an immediate expression; false: it only loads a value. */
+static bool read_verdict(const struct rtattr *data, struct step *ret)
 {
 	const struct rtattr *tb[NFTA_IMMEDIATE_MAX + 1], *d[NFTA_DATA_MAX + 1], *v[NFTA_VERDICT_MAX + 1];
 
@@ -170,22 +198,22 @@ static bool is_drop(const struct rtattr *data)
 	if (!d[NFTA_DATA_VERDICT])
 		return false;
 	rtnl_attrs(RTA_DATA(d[NFTA_DATA_VERDICT]), RTA_PAYLOAD(d[NFTA_DATA_VERDICT]), v, NFTA_VERDICT_MAX);
-	return v[NFTA_VERDICT_CODE] && ntohl(rtnl_get_u32(v[NFTA_VERDICT_CODE])) == NF_DROP;
+	if (!v[NFTA_VERDICT_CODE])
+		return false;
+	ret->verdict = (int32_t)ntohl(rtnl_get_u32(v[NFTA_VERDICT_CODE]));
+	snprintf(ret->to, sizeof(ret->to), "%s", text_of(v[NFTA_VERDICT_CHAIN]));
+	return true;
 }
 
-static const char *text_of(const struct rtattr *a)
-{
-	return a && RTA_PAYLOAD(a) && !((const char *)RTA_DATA(a))[RTA_PAYLOAD(a) - 1] ? RTA_DATA(a) : "";
-}
-
-/* One expression of a rule. *open: nothing before it asks for something. */
+/* One expression of a rule. True: it decides, as *step says. *open: nothing before it asks for something. */
 static bool read_expression(struct look *l, const char *name, const struct rtattr *data, enum compared *what,
-			    bool *open)
+			    bool *open, struct step *step)
 {
 	const struct rtattr *tb[NFTA_LOOKUP_MAX + 1];
 
+	*step = (struct step){ .verdict = NF_DROP };
 	if (!strcmp(name, "immediate"))
-		return is_drop(data);
+		return read_verdict(data, step);
 	if (!strcmp(name, "reject"))
 		return true;
 	if (!strcmp(name, "target")) { /* of iptables */
@@ -221,19 +249,21 @@ static int on_rule(const struct nlmsghdr *h, void *arg)
 	const struct rtattr *tb[NFTA_RULE_MAX + 1], *e[NFTA_EXPR_MAX + 1];
 	struct look *l = arg;
 	enum compared what = OTHER;
+	struct step step;
 	bool open = true;
 
 	message_attrs(h, tb, NFTA_RULE_MAX);
-	l->ends = false;
 	if (!tb[NFTA_RULE_EXPRESSIONS])
 		return 0;
 	size_t len = RTA_PAYLOAD(tb[NFTA_RULE_EXPRESSIONS]);
 
 	for (const struct rtattr *a = RTA_DATA(tb[NFTA_RULE_EXPRESSIONS]); RTA_OK(a, len); a = RTA_NEXT(a, len)) {
 		rtnl_attrs(RTA_DATA(a), RTA_PAYLOAD(a), e, NFTA_EXPR_MAX);
-		if (e[NFTA_EXPR_NAME] && e[NFTA_EXPR_DATA] &&
-		    read_expression(l, text_of(e[NFTA_EXPR_NAME]), e[NFTA_EXPR_DATA], &what, &open))
-			l->ends = open;
+		if (!e[NFTA_EXPR_NAME] || !e[NFTA_EXPR_DATA] ||
+		    !read_expression(l, text_of(e[NFTA_EXPR_NAME]), e[NFTA_EXPR_DATA], &what, &open, &step) || !open)
+			continue;
+		l->steps.v = xreallocarray(l->steps.v, l->steps.n + 1, sizeof(*l->steps.v));
+		l->steps.v[l->steps.n++] = step;
 	}
 	return 0;
 }
@@ -277,7 +307,8 @@ static void start_over(void *arg)
 {
 	struct look *l = arg;
 
-	l->named = l->ends = false;
+	l->named = false;
+	steps_clear(&l->steps);
 }
 
 static int dump(struct look *l, uint8_t family, uint16_t type, const struct chain *c, const char *name,
@@ -322,7 +353,7 @@ static int on_chain(const struct nlmsghdr *h, void *arg)
 	*c = (struct chain){ .family = g->nfgen_family };
 	snprintf(c->table, sizeof(c->table), "%s", table);
 	snprintf(c->name, sizeof(c->name), "%s", name);
-	c->by_policy = tb[NFTA_CHAIN_POLICY] && ntohl(rtnl_get_u32(tb[NFTA_CHAIN_POLICY])) == NF_DROP;
+	c->policy = tb[NFTA_CHAIN_POLICY] && ntohl(rtnl_get_u32(tb[NFTA_CHAIN_POLICY])) == NF_DROP;
 	return 0;
 }
 
@@ -334,20 +365,58 @@ static bool has_family(const struct network *n, uint8_t proto)
 	return false;
 }
 
+enum outcome { GOES_ON, PASSES, DROPS };
+
+/*
+ * What a chain of c's table does to a packet that meets no rule's condition: an enum outcome or -errno. Its rules are read
+ * whole before those of the chains that they lead to: one socket has one dump at a time.
+ */
+static int follow(struct look *l, struct chain *c, const char *name, unsigned int depth, struct err *err)
+{
+	CLEANUP(steps_clear) struct steps own = { 0 };
+	int r;
+
+	if (depth > DEPTH_MAX || l->visits++ >= VISITS_MAX)
+		return GOES_ON;
+	steps_clear(&l->steps);
+	r = dump(l, c->family, NFT_MSG_GETRULE, c, name, NFTA_RULE_CHAIN, on_rule, err);
+	own = l->steps;
+	l->steps = (struct steps){ 0 };
+	for (size_t i = 0; i < own.n && r >= 0; i++) {
+		const struct step *s = &own.v[i];
+
+		switch (s->verdict) {
+		case NF_DROP:
+			snprintf(c->via, sizeof(c->via), "%s", name);
+			return DROPS;
+		case NFT_RETURN:
+			return GOES_ON;
+		case NFT_JUMP:
+			r = follow(l, c, s->to, depth + 1, err);
+			if (r != GOES_ON)
+				return r;
+			break;
+		case NFT_GOTO:
+			return follow(l, c, s->to, depth + 1, err);
+		default: /* accepted, or somebody else's to decide: queued */
+			return PASSES;
+		}
+	}
+	return r < 0 ? r : GOES_ON;
+}
+
 /* Does the chain drop what nobody names? 1, 0 or -errno. */
 static int chain_blocks(struct look *l, struct chain *c, struct err *err)
 {
-	int r = 0;
+	int r;
 
 	if (!has_family(l->net, c->family))
 		return 0;
-	l->named = l->ends = false;
-	if (!c->by_policy) {
-		r = dump(l, c->family, NFT_MSG_GETRULE, c, c->name, NFTA_RULE_CHAIN, on_rule, err);
-		c->by_rule = l->ends;
-	}
-	if (r < 0 || (!c->by_policy && !c->by_rule))
-		return r;
+	l->named = false;
+	l->visits = 0;
+	r = follow(l, c, c->name, 0, err);
+	if (r < 0 || r == PASSES || (r == GOES_ON && !c->policy))
+		return r < 0 ? r : 0;
 	strv_free(l->sets);
 	l->sets = NULL;
 	r = dump(l, c->family, NFT_MSG_GETRULE, c, NULL, 0, on_rule, err);
@@ -415,8 +484,12 @@ static int look_nftables(struct look *l, char **ret_what, char **ret_remedy, str
 		r = chain_blocks(l, c, err);
 		if (r <= 0)
 			continue;
-		*ret_what = xasprintf("chain %s of the nftables table %s %s", c->name, c->table,
-				      c->by_policy ? "drops by policy" : "ends in a rule that drops");
+		*ret_what = !*c->via ?
+			xasprintf("chain %s of the nftables table %s drops by policy", c->name, c->table) :
+			strcmp(c->via, c->name) ?
+			xasprintf("chain %s of the nftables table %s leads to chain %s, which drops", c->name, c->table,
+				  c->via) :
+			xasprintf("chain %s of the nftables table %s ends in a rule that drops", c->name, c->table);
 		*ret_remedy = remedy_of(l, c);
 		return 1;
 	}
@@ -455,6 +528,7 @@ int filter_blocks(const struct network *n, enum filter_way way, char **ret_what,
 	rtnl_close(&l.nl);
 	strv_free(l.marks);
 	strv_free(l.sets);
+	steps_clear(&l.steps);
 	return r;
 }
 

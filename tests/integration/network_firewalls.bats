@@ -62,6 +62,28 @@ remedied() {
 	on_host nft 'flush table inet theirs; add rule inet theirs other iifname "amphi" accept; add rule inet theirs other ip saddr 10.89.1.0/24 accept'
 	run -0 net reload
 	check_output "table theirs"
+	# jumps and gotos are followed, as far as they have no condition; a loop is not possible, depth is
+	on_host nft -f - <<-END
+		flush table inet theirs
+		table inet theirs {
+			chain last { counter drop; }
+			chain middle { iifname "nothing0" return; goto last; }
+			chain back { return; drop; }
+			chain yes { counter accept; }
+			chain forward { type filter hook forward priority 10; policy accept; ct state established accept; jump back; iifname "nothing0" jump last; jump middle; }
+		}
+	END
+	run -0 net reload
+	check_output "chain forward of the nftables table theirs leads to chain last, which drops"
+	for rule in 'jump yes; jump last' 'jump back' 'goto back; drop' 'iifname "nothing0" drop'; do
+		on_host nft "flush chain inet theirs forward; add chain inet theirs forward { policy accept; }; table inet theirs { chain forward { $rule; }; }"
+		run -0 net reload
+		[ -z "$output" ] || { echo "$rule: $output" >&2; return 1; }
+	done
+	# what passes all by a rule has no policy to fear
+	on_host nft 'flush chain inet theirs forward; add chain inet theirs forward { policy drop; }; add rule inet theirs forward jump yes'
+	run -0 net reload
+	[ -z "$output" ]
 	# one of the other family alone is none
 	on_host nft 'delete table inet theirs; add table ip6 theirs; add chain ip6 theirs f { type filter hook forward priority 0; policy drop; }'
 	run -0 net reload
@@ -153,7 +175,7 @@ start_firewalld() {
 
 @test "firewalld: named, let pass, and still so after its reload" {
 	start_firewalld
-	start_warned "chain filter_FORWARD of the nftables table firewalld ends in a rule that drops" "firewall-cmd --permanent --zone=trusted --add-interface=amphi0"
+	start_warned "chain filter_FORWARD of the nftables table firewalld leads to chain filter_FWD_public, which drops" "firewall-cmd --permanent --zone=trusted --add-interface=amphi0"
 	wait_for answer_is web on_outside socat -T2 - TCP:192.0.2.1:8080
 	run ! reaches_outside
 	remedied
