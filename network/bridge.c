@@ -14,15 +14,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_link.h>
+#include <linux/ipv6_route.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "network/ipam.h"
 #include "network/vlan.h"
 
 #define ALIAS "amphi:"
+#define ROUTES_MAX (1U << 20) /* more than that is a router, which needs no advice */
 
 static bool has_family(const struct network *n, uint8_t family)
 {
@@ -45,6 +49,41 @@ static int sysctl(const char *path, const char *value, struct err *err)
 	return r < 0 && r != -ENOENT ? err_sys(err, r, "write %s to %s", value, path) : 0;
 }
 
+/*
+ * Before IPv6 forwarding is turned on: the kernel then drops the default routes that it learnt from router advertisements, and
+ * learns no more, on links with accept_ra=1; with 2 it keeps them. That is the host's own connection, and its owner's to
+ * change: it is said, once, for it is on from then. The routes are those of /proc/net/ipv6_route with these flags.
+ */
+static void warn_of_advertisements(const struct network *n)
+{
+	const uint32_t learnt = RTF_ADDRCONF | RTF_DEFAULT;
+	cleanup_free char *text = NULL, *on = NULL;
+	cleanup_strv char **lines = NULL;
+	size_t len;
+
+	if (fd_slurp_at(AT_FDCWD, "/proc/sys/net/ipv6/conf/all/forwarding", 64, &on, &len) < 0 || *on != '0' ||
+	    fd_slurp_at(AT_FDCWD, "/proc/net/ipv6_route", ROUTES_MAX, &text, &len) < 0)
+		return;
+	lines = strv_split(text, '\n');
+	for (char **line = lines; line && *line; line++) {
+		cleanup_free char *path = NULL, *accept = NULL;
+		char link[IFNAMSIZ];
+		uint32_t flags;
+
+		if (sscanf(*line, "%*s %*s %*s %*s %*s %*s %*s %*s %x %15s", &flags, link) != 2 ||
+		    (flags & learnt) != learnt)
+			continue;
+		path = xasprintf("/proc/sys/net/ipv6/conf/%s/accept_ra", link);
+		if (fd_slurp_at(AT_FDCWD, path, 64, &accept, &len) < 0 || *accept != '1')
+			continue;
+		log_warn("network %s: IPv6 forwarding, which it needs, makes the kernel forget the default route that "
+			 "the "
+			 "router on %s advertises; to keep it: sysctl -w net.ipv6.conf.%s.accept_ra=2",
+			 n->name, link, link);
+		return;
+	}
+}
+
 static int set_sysctls(const struct network *n, struct err *err)
 {
 	const struct {
@@ -59,6 +98,8 @@ static int set_sysctls(const struct network *n, struct err *err)
 		{ "/proc/sys/net/ipv6/conf/all/forwarding", "1", !n->internal && has_family(n, AF_INET6) },
 	};
 
+	if (!n->internal && has_family(n, AF_INET6))
+		warn_of_advertisements(n);
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
 		char path[128];
 		int r;

@@ -114,6 +114,35 @@ links() { on_host ip -o link | wc -l; }
 	[ ! -e "$ROOT/b" ]
 }
 
+# A router advertisement on the uplink; does the host have its default route?
+advertised() {
+	on_outside python3 -c '
+import socket
+s = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+s.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
+s.sendto(bytes([134, 0, 0, 0, 64, 0, 7, 8]) + bytes(8), ("ff02::1", 0, 0, socket.if_nametoindex("up0")))' &&
+		on_host ip -6 route show default | grep -q "proto ra"
+}
+
+@test "IPv6 forwarding ends a default route from router advertisements: said once, with the remedy" {
+	need_program python3
+	setup_outside
+	on_host sh -c 'echo 1 >/proc/sys/net/ipv6/conf/up0/accept_ra'
+	wait_for advertised
+	net create --subnet 10.20.0.0/24 --subnet fd00:20::/64 six
+	run -0 run_on a --network six -- true
+	check_output "network six: IPv6 forwarding"
+	run -0 run_on b --network six -- true
+	[[ "$output" != *forwarding* ]]
+	run ! advertised
+	# as it says
+	on_host sh -c 'echo 0 >/proc/sys/net/ipv6/conf/all/forwarding; echo 2 >/proc/sys/net/ipv6/conf/up0/accept_ra'
+	wait_for advertised
+	run -0 run_on a --network six -- true
+	[[ "$output" != *forwarding* ]]
+	advertised
+}
+
 @test "an exhausted range is a clear error" {
 	net create --subnet 10.20.0.0/30 small
 	start_on a --network small -- sleep 1000
