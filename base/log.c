@@ -183,7 +183,8 @@ void log_write(enum log_level level, const char *fmt, ...)
 		str_free(&w.out);
 	} else if (level == LOG_ERROR_ && sink_fd == 2) {
 		char line[4200];
-		int n = snprintf(line, sizeof(line), "amphi: %s\n", msg);
+		/* "exec FILE: why" is the failure of the workload's own program: the bare line of runc's init */
+		int n = snprintf(line, sizeof(line), "%s%s\n", strncmp(msg, "exec ", 5) ? "amphi: " : "", msg);
 
 		if (n > (int)sizeof(line) - 1)
 			n = (int)sizeof(line) - 1;

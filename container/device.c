@@ -291,13 +291,11 @@ int device_setup(const struct oci_config *config, int rootfd, bool bind, int nod
 	return r;
 }
 
-int device_console(int rootfd, int slave, struct err *err)
+int device_console_file(int rootfd, struct err *err)
 {
 	cleanup_fd int dev = path_mkdirs_in(rootfd, "/dev", 0755, (uid_t)-1, (gid_t)-1);
 	cleanup_fd int target = -1;
-	cleanup_fd int tree = -1;
 	struct stat st;
-	int r;
 
 	if (dev < 0)
 		return err_sys(err, dev, "open /dev");
@@ -311,6 +309,17 @@ int device_console(int rootfd, int slave, struct err *err)
 		return err_sys(err, -errno, "open /dev/console");
 	if (!S_ISREG(st.st_mode) && !S_ISCHR(st.st_mode))
 		return err_set(err, EEXIST, "device /dev/console: something else is there already");
+	return steal_fd(target);
+}
+
+int device_console(int rootfd, int slave, struct err *err)
+{
+	cleanup_fd int target = device_console_file(rootfd, err);
+	cleanup_fd int tree = -1;
+	int r;
+
+	if (target < 0)
+		return target;
 	tree = mount_clone(slave, "", false);
 	r = tree < 0 ? tree : mount_attach(tree, target);
 	return r < 0 ? err_sys(err, r, "bind the terminal to /dev/console") : 0;

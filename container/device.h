@@ -24,6 +24,8 @@ int device_tree(const struct oci_linux *linux_, struct err *err);
  * none), all others from the host's. Called before pivot_root; sets umask 0 for its duration.
  */
 int device_setup(const struct oci_config *config, int rootfd, bool bind, int tree, struct err *err);
+/* What the terminal is bound to: /dev/console below rootfd, made if it is not there. An fd (O_PATH), or a negative errno. */
+int device_console_file(int rootfd, struct err *err);
 /* Binds the terminal's slave onto /dev/console below rootfd, made when missing; never follows a link there. */
 int device_console(int rootfd, int slave, struct err *err);
 /* The host's device node path as O_PATH fd, after checking that it is this device. fd or -errno. */

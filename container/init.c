@@ -161,6 +161,11 @@ static int all_mounts(struct init *in, struct setup_request *q, struct err *err)
 		init_stop_at("devices");
 		r = device_setup(c, in->rootfd, ctx.userns, setup_take_tree(q, c->n_mounts + SETUP_DEVICES), err);
 	}
+	if (!r && has_mounts(in) && in->process->terminal && !in->entry) {
+		cleanup_fd int console = device_console_file(in->rootfd, err); /* while /dev is writable */
+
+		r = console < 0 ? console : 0;
+	}
 	if (!r)
 		r = mount_late(&ctx, err);
 	str_free(&ctx.late);

@@ -224,10 +224,17 @@ int rootfs_readonly(const struct oci_config *config, int rootfd, struct err *err
 
 static int pivot(struct err *err)
 {
+	cleanup_fd int old = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (old < 0)
+		return err_sys(err, -errno, "open the old root");
 	if (sys_pivot_root(".", ".") < 0)
 		return err_sys(err, -errno, "pivot_root%s",
 			       errno == EINVAL ? " (is the rootfs on a ramdisk? then use --no-pivot)" : "");
-	/* the old root lies over the new one; what it unmounts must not go back to the host */
+	/* mount(2) does not look for what lies on ".", and the old root lies on the new one: it is reached by its fd */
+	if (fchdir(old) < 0)
+		return err_sys(err, -errno, "pivot_root: enter the old root");
+	/* what it unmounts must not go back to the host */
 	if (mount(NULL, ".", NULL, MS_SLAVE | MS_REC, NULL) < 0)
 		return err_sys(err, -errno, "pivot_root: cut off the old root");
 	if (umount2(".", MNT_DETACH) < 0)

@@ -100,7 +100,8 @@ status_line() { printf "sed -n 's/^%s:[[:space:]]*//p' /proc/self/status" "$1"; 
 	check_output 'is a directory'
 	config_args garbage
 	run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
-	check_output 'exec format error'
+	check_output "exec format error"
+	is_vm || [ "$output" = "exec /bin/garbage: exec format error" ]
 	[ ! -e "$ROOT/$ID" ]
 }
 

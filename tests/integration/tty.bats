@@ -80,6 +80,10 @@ end" ]
 	config_args echo line
 	amphi run --bundle "$BUNDLE" "$ID" </dev/null >"$BATS_TEST_TMPDIR/out"
 	[ "$(od -An -c "$BATS_TEST_TMPDIR/out" | tr -d ' ')" = 'line\n' ]
+	config '(.mounts[] | select(.destination == "/dev")).options += ["ro"]'
+	config_args sh -c 'touch /dev/x || echo given >/dev/console'
+	run -0 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	check_output given
 }
 
 @test "tty: a socket that is not there is an error before anything is made" {
