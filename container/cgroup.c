@@ -257,7 +257,10 @@ int cgroup_enter(struct cgroup_manager *m, pid_t pid, struct err *err)
 			continue;
 		r = cgroup_dir_enter(d, NULL, pid);
 		if (r < 0)
-			return err_sys(err, r, "cgroup: error adding pid %d to cgroups: %s", pid, d->path);
+			return err_sys(err, r, "cgroup: error adding pid %d to cgroups: %s%s", pid, d->path,
+				       r == -EACCES && d->v2 && m->rootless ?
+					       " (only from inside the cgroup that was delegated)" :
+					       "");
 	}
 	return 0;
 }

@@ -232,6 +232,11 @@ static int check_sysctls(const struct oci_config *c, struct err *err)
 					err, -EINVAL,
 					"linux.sysctl.%s: sysctl \"%s\" is not allowed in the hosts UTS namespace", at,
 					at);
+			if (c->domainname && strcmp(c->domainname, c->linux_.sysctl[i].value) != 0)
+				return err_set(
+					err, -EINVAL,
+					"linux.sysctl.%s: sysctl \"%s\" conflicts with the OCI \"domainname\" field",
+					at, at);
 		} else if (!strcmp(k, "kernel.hostname")) {
 			return err_set(err, -EINVAL,
 				       "linux.sysctl.%s: sysctl \"%s\" is not allowed as it conflicts with the OCI "

@@ -45,6 +45,8 @@ void oci_state_write_to(struct json_writer *w, const char *key, const struct oci
 		json_w_string(w, "rootfs", s->rootfs);
 	if (s->created.tv_sec)
 		json_w_string(w, "created", oci_time_write(&s->created, when));
+	if (s->scope)
+		json_w_string(w, "systemd-scope", s->scope);
 	if (s->n_annotations) {
 		json_w_object(w, "annotations");
 		for (size_t i = 0; i < s->n_annotations; i++)

@@ -33,6 +33,7 @@ struct oci_state {
 	const char *bundle;      /* absolute */
 	const char *rootfs;      /* NULL: not written (hooks) */
 	struct timespec created; /* real time; zero: not written (hooks) */
+	const char *scope;       /* systemd's unit; NULL: not written */
 	const char *owner;       /* NULL: not written */
 	const struct oci_pair *annotations;
 	size_t n_annotations;

@@ -42,7 +42,7 @@ struct globals {
 	uint32_t inherited;  /* open descriptors 3, 4, ... in a row that the caller gave us */
 	const char *root;    /* state root, absolute; the default is filled in by main */
 	bool root_given;     /* by --root */
-	bool rootless;       /* euid is not 0, or --rootless=true */
+	bool rootless;       /* what needs privileges over control groups may fail; by --rootless or found out */
 	bool debug;
 	enum isolation isolation; /* by --isolation or the program's name, ISOLATION_UNSET otherwise */
 	const char *isolation_by; /* "option --isolation" or "program name"; NULL when unset */

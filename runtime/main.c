@@ -143,11 +143,18 @@ static int main_open_log(const struct main_options *o, struct err *err)
 	return 0;
 }
 
+/* Without power over the host; so is root of a user namespace of one's own (rootless engines). */
+static bool main_unprivileged(void)
+{
+	return geteuid() != 0 || !userns_is_initial();
+}
+
+/* As with runc, this does not depend on --rootless, and root in a system container ($USER) is at home in /run. */
 static int main_default_root(struct globals *g, struct err *err)
 {
-	const char *dir = getenv("XDG_RUNTIME_DIR");
+	const char *dir = getenv("XDG_RUNTIME_DIR"), *user = getenv("USER");
 
-	if (!g->rootless)
+	if (!main_unprivileged() || (geteuid() == 0 && user && !strcmp(user, "root")))
 		g->root = "/run/amphi";
 	else if (dir && dir[0] == '/')
 		g->root = path_join(dir, "amphi");
@@ -155,6 +162,32 @@ static int main_default_root(struct globals *g, struct err *err)
 		g->root = "/run/amphi";
 	else
 		return err_set(err, EINVAL, "XDG_RUNTIME_DIR is not set: give --root");
+	return 0;
+}
+
+static bool main_systemd_is_ours(void)
+{
+	struct stat st;
+
+	return stat("/run/systemd/system", &st) == 0 && st.st_uid == geteuid();
+}
+
+/* The words of runc: those of Go's ParseBool, and "auto". */
+static int main_rootless(const char *word, struct globals *g, struct err *err)
+{
+	static const char *const words[] = { "0",     "1",    "f",     "t",    "F",     "T",
+					     "false", "true", "FALSE", "TRUE", "False", "True" };
+
+	for (size_t i = 0; word && i < ARRAY_SIZE(words); i++)
+		if (!strcmp(word, words[i])) {
+			g->rootless = i % 2;
+			return 0;
+		}
+	if (!str_empty(word) && strcmp(word, "auto"))
+		return err_set(err, EINVAL, "option --rootless: \"%s\" is none of true, false, auto", word);
+	/* a system container in a user namespace has a systemd of its own */
+	g->rootless = main_unprivileged() &&
+		!(g->cgroup_driver == CGROUP_DRIVER_SYSTEMD && geteuid() == 0 && main_systemd_is_ours());
 	return 0;
 }
 
@@ -190,15 +223,9 @@ static int main_globals(const struct main_options *o, struct globals *g, struct 
 	int r;
 
 	g->debug = o->debug;
-	/* root of a user namespace of one's own (rootless engines) has no power over the host */
-	g->rootless = geteuid() != 0 || !userns_is_initial();
-	if (o->rootless && !strcmp(o->rootless, "true"))
-		g->rootless = true;
-	else if (o->rootless && !strcmp(o->rootless, "false"))
-		g->rootless = false;
-	else if (o->rootless && strcmp(o->rootless, "auto"))
-		return err_set(err, EINVAL, "option --rootless: \"%s\" is none of true, false, auto", o->rootless);
 	r = main_choose(o, g, err);
+	if (!r)
+		r = main_rootless(o->rootless, g, err);
 	if (r < 0)
 		return r;
 	if (o->root && *o->root) {

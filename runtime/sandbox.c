@@ -151,6 +151,8 @@ static void sandbox_state(struct sandbox *sb, enum oci_status status, bool for_h
 		return;
 	s->rootfs = sb->rec.rootfs;
 	s->owner = owner;
+	if (sb->rec.cgroup_driver == CGROUP_DRIVER_SYSTEMD && sandbox_cgroup(sb, NULL) == 0)
+		s->scope = cgroup_scope(sb->cgroup);
 	(void)oci_time_parse(sb->rec.created, &s->created);
 }
 

@@ -26,7 +26,7 @@ teardown() { teardown_all; }
 	run -0 amphi list -f json
 	[ "$output" = "[]" ]
 	ROOT=$BATS_TEST_TMPDIR/none run -1 amphi list
-	XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR run -0 "$AMPHI" --rootless true list -f json
+	XDG_RUNTIME_DIR=$BATS_TEST_TMPDIR USER=me run -0 unshare -r "$AMPHI" list -f json
 	[ "$output" = "[]" ]
 }
 

@@ -80,3 +80,54 @@ go() {
 	[[ "$output" != *made* ]]
 }
 
+
+# bats test_tags=lab:container
+@test "rootless: a cgroup given to the user without systemd limits containers; elsewhere it is said what is missing" {
+	local top=/sys/fs/cgroup/amphi-given-$$
+	[ "$(stat -fc %T /sys/fs/cgroup)" = cgroup2fs ] || skip "needs pure cgroup v2"
+	echo "+pids +memory" >/sys/fs/cgroup/cgroup.subtree_control
+	mkdir "$top" "$top/session"
+	chown "$USERID" "$top" "$top"/cgroup.{procs,subtree_control} "$top/session" "$top/session/cgroup.procs"
+	# amphi as the user, born in that cgroup
+	within() { bash -c 'echo $$ >"$1/cgroup.procs" && cd "$2" && shift 2 && exec "$@"' - "$1" "$BUNDLE" setpriv --reuid "$USERID" \
+		--regid "$USERID" --clear-groups env XDG_RUNTIME_DIR="$XDG" "$BATS_TEST_TMPDIR/amphi" "${@:2}"; }
+	given() { within "$top/session" "$@"; }
+	config '.linux.resources.pids.limit = 23'
+	config_args sleep 1000
+	given run -d "$ID" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1 || { cat "$BATS_TEST_TMPDIR/out" >&2; false; }
+	[ "$(<"$top/$ID/pids.max")" = 23 ]
+	[ "$(<"$top/$ID/cgroup.procs")" = "$(amphi_user state "$ID" | jq .pid)" ]
+	# exec from where the user's other processes are: the container's cgroup is out of reach
+	given exec "$ID" true
+	given update --pids-limit 24 "$ID"
+	[ "$(<"$top/$ID/pids.max")" = 24 ]
+	given pause "$ID"
+	given resume "$ID"
+	given delete --force "$ID"
+	[ ! -e "$top/$ID" ]
+	# the user's own processes are in the given one itself, or nowhere near
+	run -1 within /sys/fs/cgroup run "$ID" </dev/null
+	check_output "rootless container with limits needs a delegated cgroup"
+	config ".linux.cgroupsPath = \"/amphi-given-$$/$ID\""
+	run -1 within /sys/fs/cgroup run "$ID" </dev/null
+	check_output "only from inside the cgroup that was delegated"
+	[ ! -e "$top/$ID" ]
+	rmdir "$top/session" "$top"
+}
+
+@test "rootless: root of a system container has its own systemd and /run; --rootless takes runc's words" {
+	local word
+	inside() { user unshare -rm bash -c 'mount -t tmpfs none /run && mkdir -p /run/systemd/system && chown "$2" /run/systemd/system && shift 2 &&
+		exec env USER=root "$@"' - "" "$1" "$BATS_TEST_TMPDIR/amphi" "${@:2}"; }
+	config '.linux.uidMappings[0].hostID = 0 | .linux.gidMappings[0].hostID = 0'
+	cd "$BUNDLE"
+	run -1 inside 0 --systemd-cgroup run "$ID" </dev/null
+	check_output "connect to /run/dbus/system_bus_socket"
+	[ ! -e "$XDG/amphi" ]
+	for word in true 1 T; do
+		run -1 inside 0 --rootless $word --systemd-cgroup run "$ID" </dev/null
+		check_output "no systemd of this user"
+	done
+	run -1 amphi --rootless perhaps list
+	check_output 'option --rootless: "perhaps" is none of true, false, auto'
+}

@@ -42,6 +42,7 @@ in_group() { # FILE VALUE
 	up create
 	[ "$G" = "/sys/fs/cgroup/system.slice/$SCOPE" ]
 	has ActiveState=active Slice=system.slice Delegate=yes "Description=amphi container $ID"
+	[ "$(amphi state "$ID" | jq -r '."systemd-scope"')" = "$SCOPE" ]
 	amphi start "$ID"
 	amphi exec -d --pid-file "$BATS_TEST_TMPDIR/pid" "$ID" sleep 1000
 	[ "$(<"/proc/$(<"$BATS_TEST_TMPDIR/pid")/cgroup")" = "0::/system.slice/$SCOPE" ]

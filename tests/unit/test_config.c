@@ -140,6 +140,15 @@ static void rules(void)
 
 		with("", rest, words);
 	}
+	with("",
+	     ",\"domainname\":\"a\",\"linux\":{\"namespaces\":[{\"type\":\"uts\"}],\"sysctl\":{\"kernel.domainname\":"
+	     "\"a\"}}",
+	     NULL);
+	with("",
+	     ",\"domainname\":\"a\",\"linux\":{\"namespaces\":[{\"type\":\"uts\"}],\"sysctl\":{\"kernel.domainname\":"
+	     "\"b\"}}",
+	     "linux.sysctl.kernel.domainname: sysctl \"kernel.domainname\" conflicts with the OCI \"domainname\" "
+	     "field");
 	with("", ",\"linux\":{\"sysctl\":{\"vm.swappiness\":\"1\"}}",
 	     "linux.sysctl.vm.swappiness: sysctl \"vm.swappiness\" is not in a separate kernel namespace");
 	with("",

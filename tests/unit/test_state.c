@@ -13,6 +13,7 @@ int main(void)
 			       .bundle = "/b",
 			       .rootfs = "/b/rootfs",
 			       .created = { 1700000000, 120000000 },
+			       .scope = "amphi-x.scope",
 			       .owner = "",
 			       .annotations = notes,
 			       .n_annotations = 1 };
@@ -26,7 +27,8 @@ int main(void)
 	is_str(one,
 	       "{\"ociVersion\":\"1.3.0\",\"id\":\"c1\",\"pid\":42,\"status\":\"running\",\"bundle\":\"/"
 	       "b\",\"rootfs\":\"/b/rootfs\","
-	       "\"created\":\"2023-11-14T22:13:20.12Z\",\"annotations\":{\"a\":\"b\"},\"owner\":\"\"}");
+	       "\"created\":\"2023-11-14T22:13:20.12Z\",\"systemd-scope\":\"amphi-x.scope\",\"annotations\":{\"a\":"
+	       "\"b\"},\"owner\":\"\"}");
 	lines = oci_state_write(&s, true);
 	ok(lines[strlen(lines) - 1] == '}');
 	has_str(lines, "\n  \"id\": \"c1\",\n");
