@@ -85,14 +85,14 @@ flags_of() { printf "awk '\$5 == \"%s\" { print \$6 }' /proc/self/mountinfo" "$1
 	mkdir "$SRC/late"
 	bind /private rbind,rprivate
 	bind /slave rbind,rslave
-	bind /shared bind,shared
+	is_vm || bind /shared bind,shared
 	config_args sh -c 'until [ -e /slave/go ]; do sleep 0.05; done; grep " /shared " /proc/self/mountinfo; ls /private/late /slave/late; sleep 1000'
 	detached
 	mount -t tmpfs tmpfs "$SRC/late"
 	touch "$SRC/late/seen" "$SRC/go"
 	wait_for grep -q seen "$BATS_TEST_TMPDIR/out"
 	[ "$(grep -c seen "$BATS_TEST_TMPDIR/out")" = 1 ]
-	grep -q " shared:" "$BATS_TEST_TMPDIR/out"
+	is_vm || grep -q " shared:" "$BATS_TEST_TMPDIR/out"
 }
 
 @test "mounts: a file system for / as the first one is the root; an overlay's names begin at root.path" {
