@@ -172,9 +172,16 @@ teardown() { teardown_all; }
 	amphi resume "$ID"
 }
 
-@test "a cgroup that was there before stays" {
+@test "a cgroup that was there before stays, and serves again" {
 	dir=$(cgroup_dir pids)
+	local v2=/sys/fs/cgroup/unified$CGROUP
+	is_v2 && v2=$dir
+	[ ! -d "${v2%"$CGROUP"}" ] || mkdir -p "$v2"
 	mkdir -p "$dir"
+	jq '.process.args = ["true"]' "$BUNDLE/config.json" >"$BUNDLE/true.json"
+	run -0 amphi run --config "$BUNDLE/true.json" "$ID" </dev/null
+	run -0 amphi run --config "$BUNDLE/true.json" "$ID" </dev/null
+	[ ! -d "$v2" ] || [ "$v2" = "$dir" ] || rmdir "$v2"
 	amphi run -d "$ID" </dev/null >/dev/null 2>&1
 	amphi delete --force "$ID"
 	[ -d "$dir" ]
