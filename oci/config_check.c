@@ -156,8 +156,6 @@ static int check_namespaces(const struct oci_config *c, struct err *err)
 		return err_set(err, -EINVAL, "linux.%s: required with linux.%s",
 			       l->n_uid_mappings ? "gidMappings" : "uidMappings",
 			       l->n_uid_mappings ? "uidMappings" : "gidMappings");
-	if (new_ns(c, OCI_NS_USER) && !maps)
-		return err_set(err, -EINVAL, "linux.uidMappings: a new user namespace needs mappings");
 	OCI_TRY(check_mappings(l->uid_mappings, l->n_uid_mappings, "uidMappings", err));
 	OCI_TRY(check_mappings(l->gid_mappings, l->n_gid_mappings, "gidMappings", err));
 	if ((l->time_monotonic.present || l->time_boottime.present) && !private_ns(c, OCI_NS_TIME))

@@ -242,6 +242,20 @@ static int check_abs_list(const struct json *linux_obj, const char *key, struct 
 	return 0;
 }
 
+/* As with crun, a new user namespace for which no ids are given has the ids of the host. */
+static void default_mappings(struct oci_linux *l)
+{
+	static const struct oci_idmap same = { .size = UINT32_MAX };
+	const struct oci_namespace *user = &l->namespaces[OCI_NS_USER];
+
+	if (!user->present || user->path || l->n_uid_mappings || l->n_gid_mappings)
+		return;
+	l->uid_mappings = xcalloc(1, sizeof(same));
+	l->gid_mappings = xcalloc(1, sizeof(same));
+	*l->uid_mappings = *l->gid_mappings = same;
+	l->n_uid_mappings = l->n_gid_mappings = 1;
+}
+
 int oci_linux_read(const struct json *v, struct oci_linux *l, struct err *err)
 {
 	const struct json *o;
@@ -252,6 +266,7 @@ int oci_linux_read(const struct json *v, struct oci_linux *l, struct err *err)
 			       &l->n_uid_mappings, err));
 	OCI_TRY(oci_read_array(v, "gidMappings", sizeof(struct oci_idmap), oci_read_idmap, &l->gid_mappings,
 			       &l->n_gid_mappings, err));
+	default_mappings(l);
 	OCI_TRY(read_time_offsets(v, l, err));
 	OCI_TRY(oci_read_array(v, "devices", sizeof(struct oci_device), read_device, &l->devices, &l->n_devices, err));
 	OCI_TRY(oci_read_map(v, "netDevices", sizeof(struct oci_net_device), read_net_device, &l->net_devices,

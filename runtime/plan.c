@@ -258,6 +258,7 @@ int plan_make(const struct globals *g, const struct create_request *req, const s
 	      const struct host_facts *facts, struct plan *ret, struct err *err)
 {
 	struct plan p = { .request = req, .config = config };
+	const struct oci_linux *l = &config->linux_;
 	int r;
 
 	p.cgroup_driver = g->cgroup_driver;
@@ -270,6 +271,9 @@ int plan_make(const struct globals *g, const struct create_request *req, const s
 			"annotations[%s]: a path is not allowed here (annotationsMayNamePaths in the configuration "
 			"file)",
 			config->path_annotation);
+	/* what the parser gives where none are; only root of the host can have them all */
+	if (facts->euid != 0 && l->n_uid_mappings == 1 && l->uid_mappings[0].size == UINT32_MAX)
+		return err_set(err, EINVAL, "linux.uidMappings: a new user namespace needs mappings");
 	r = plan_isolation(g, config, facts, &p, err);
 	if (!r)
 		r = plan_machine(g, req, config, facts, &p, err);

@@ -52,7 +52,12 @@ want=$'/dev/null 1:3 666\n/dev/zero 1:5 666\n/dev/full 1:7 666\n/dev/random 1:8 
 		stat -c '%F %t:%T %a %u %g' /dev/x/nought /dev/fifo /dev/blank; echo x >/dev/blank && echo written"
 	[ "$output" = "$want"$'\n4\ncharacter special file 1:5 640 7 8\nfifo 0:0 666 0 0\ncharacter special file 1:3 666 0 0\nwritten' ]
 
-	config '.linux.devices[0].uid = 65536'
+	# without maps all ids are the host's
+	config 'del(.linux.uidMappings, .linux.gidMappings)'
+	go "cat /proc/self/uid_map; stat -c '%u %g' /dev/x/nought"
+	[[ "$output" =~ ^\ +0\ +0\ +4294967295$'\n7 8'$ ]]
+
+	config '.linux.uidMappings = [{containerID: 0, hostID: 0, size: 65536}] | .linux.gidMappings = .linux.uidMappings | .linux.devices[0].uid = 65536'
 	run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
 	check_output "device /dev/x/nought: uid 65536 is not in linux.uidMappings"
 }

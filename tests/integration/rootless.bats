@@ -128,6 +128,9 @@ go() {
 		run -1 inside 0 --rootless $word --systemd-cgroup run "$ID" </dev/null
 		check_output "no systemd of this user"
 	done
+	config 'del(.linux.uidMappings, .linux.gidMappings)'
+	run -1 amphi_user run "$ID" </dev/null
+	check_output "linux.uidMappings: a new user namespace needs mappings"
 	run -1 amphi --rootless perhaps list
 	check_output 'option --rootless: "perhaps" is none of true, false, auto'
 }
