@@ -4,7 +4,7 @@
 load helpers
 load network
 
-# thirty machines in a row under the emulator, on a busy host; LEAK_RUNS=100 for a longer row of the first test
+# machines in a row under the emulator, on a busy host; LEAK_RUNS=100 for a longer row of the first test
 BATS_TEST_TIMEOUT=$((900 + ${LEAK_RUNS:-0} * 30))
 
 setup() { setup_bundle; OUT=$BATS_TEST_TMPDIR/out; }
@@ -25,8 +25,10 @@ nothing_left() {
 
 # bats test_tags=lab:vm
 @test "runs in a row leave nothing" {
-	local turn n=${LEAK_RUNS:-30}
-	if is_vm && [ "$AMPHI_VMM" = kvm ]; then n=${LEAK_RUNS:-3}; fi
+	local turn n=30
+	if is_vm; then n=8; fi
+	if is_vm && [ "$AMPHI_VMM" = kvm ]; then n=3; fi
+	n=${LEAK_RUNS:-$n}
 	config_args sh -c 'echo line; exit 4'
 	for turn in $(seq "$n"); do
 		local code=0
@@ -39,7 +41,7 @@ nothing_left() {
 
 @test "failing creates in a row leave nothing" {
 	local turn n=10
-	if is_vm; then n=3; fi
+	if is_vm; then n=2; fi
 	config_args no-such-program
 	for turn in $(seq "$n"); do
 		run -1 amphi create --bundle "$BUNDLE" "$ID" </dev/null
@@ -57,7 +59,7 @@ nothing_left() {
 # bats test_tags=lab:vm
 @test "runs on a network in a row leave no link, address or rule" {
 	local turn n=30 links rules
-	if is_vm; then n=3; fi
+	if is_vm; then n=2; fi
 	setup_host
 	run_on first --network bridge -- true >>"$OUT" 2>&1
 	links=$(on_host ip -o link | wc -l)
@@ -68,5 +70,6 @@ nothing_left() {
 	nothing_left
 	[ "$(on_host ip -o link | wc -l)" = "$links" ]
 	[ "$(on_host nft list ruleset)" = "$rules" ]
-	[ "$(find "$AMPHI_NETWORK_DIR/run/attached" -type f | wc -l)" = 0 ]
+	[ "$(find "$AMPHI_NETWORK_DIR/run/attached" "$AMPHI_NETWORK_DIR/run/ports" -type f | wc -l)" = 0 ]
+	[ "$(find "$AMPHI_NETWORK_DIR/run/ipam/default" -type f ! -name '.*' | wc -l)" = 0 ]
 }
