@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Interrupts. KVM models the controllers; every device owns one GSI as an irqfd. Lines are edges: a pulse that arrives
+ * Interrupts. KVM models the controllers; every device owns one GSI. Lines are edges: a pulse that arrives
  * while the guest handles the last one stays pending, and device handlers acknowledge before they look for work, so
  * none is lost. There is no PIT: guests have the TSC deadline timer.
+ *
+ * An irqfd of an I/O APIC's line hands each pulse to a worker of the kernel; who can make the call raises the line itself.
+ * #syscalls ioctl:KVM_IRQ_LINE write
  */
 #include "vm/irq.h"
 
@@ -39,6 +42,18 @@ int irq_line(const struct kvm *k, uint32_t gsi, struct err *err)
 		return err_sys(err, -errno, "interrupt line %u", gsi);
 	r = kvm_irqfd(k, fd, gsi, true, err);
 	return r < 0 ? r : steal_fd(fd);
+}
+
+void irq_edge(const struct kvm *k, uint32_t gsi)
+{
+	struct kvm_irq_level line = { .irq = gsi, .level = 1 };
+	int r = kvm_ioctl(k->vm_fd, KVM_IRQ_LINE, &line);
+
+	line.level = 0;
+	if (r >= 0)
+		r = kvm_ioctl(k->vm_fd, KVM_IRQ_LINE, &line);
+	if (r < 0)
+		log_debug("interrupt line %u: %d", gsi, r);
 }
 
 void irq_pulse(int line_fd)

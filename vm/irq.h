@@ -12,6 +12,8 @@
 int irq_setup(const struct kvm *k, struct err *err);
 /* A new eventfd whose writes pulse the GSI (1..23). fd (owned by the caller) or -errno. */
 int irq_line(const struct kvm *k, uint32_t gsi, struct err *err);
+/* Raises the GSI and lowers it again. Any thread, but one at a time for a GSI, and none of its irqfd's meanwhile. */
+void irq_edge(const struct kvm *k, uint32_t gsi);
 /* Pulses a line made by irq_line(). Any thread; never blocks. */
 void irq_pulse(int line_fd);
 

@@ -7,8 +7,8 @@
  * The lists are the "#syscalls" notes of the sources, gathered here as text; the filters are compiled once by
  * lockdown_process(), so that a thread installs its own by a single prctl-free seccomp(2). Filters add up: a thread inherits
  * the list of the thread that started it, so the main list is the union of all others and what starting them
- * takes. ioctl is narrowed by its request for vCPUs (KVM_RUN, KVM_KVMCLOCK_CTRL) and devices (TUNSETQUEUE), socket by its family, clone and unshare by
- * their flags: no thread makes a namespace.
+ * takes. ioctl is narrowed by its request for all (KVM_IRQ_LINE), vCPUs (KVM_RUN, KVM_KVMCLOCK_CTRL) and devices
+ * (TUNSETQUEUE), socket by its family, clone and unshare by their flags: no thread makes a namespace.
  *
  * An error instead of death for the few calls that libraries probe for: clone3 where clone does, openat in threads that
  * have no files.
@@ -118,6 +118,9 @@ static int allow_kind(scmp_filter_ctx ctx, enum lockdown_kind kind, struct err *
 {
 	int r = allow(ctx, every, err);
 
+	/* Every device interrupts its guest. */
+	if (!r)
+		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, KVM_IRQ_LINE));
 	/* The C library's heap looks into /proc when it shrinks for the first time, and goes on without. */
 	if (!r && kind != LOCKDOWN_MAIN && kind != LOCKDOWN_FS)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(openat), 0);

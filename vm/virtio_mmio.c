@@ -27,7 +27,7 @@
 static void raise_irq(struct virtio_mmio *t, uint32_t bit)
 {
 	atomic_fetch_or(&t->interrupt_status, bit);
-	t->host.pulse(t->host.host, t->line);
+	t->host.pulse(t->host.host, t);
 }
 
 static void on_interrupt(struct virtio_device *dev, struct virtq *q)

@@ -9,14 +9,16 @@
 #include "base/err.h"
 #include "vm/virtio.h"
 
+struct virtio_mmio;
+
 /* What a transport needs from the machine. Functions return 0 or -errno. */
 struct virtio_mmio_host {
 	/* Runs fn(arg) in the machine's main thread, which may start and stop threads; returns its result. */
 	int (*call)(void *host, int (*fn)(void *arg), void *arg);
 	/* Connects or disconnects a queue's kick eventfd with a 4-byte write of value to addr; NULL: none. */
 	int (*ioeventfd)(void *host, int event_fd, uint64_t addr, uint32_t value, bool assign);
-	/* Pulses an interrupt line. */
-	void (*pulse)(void *host, int line);
+	/* Interrupts the guest for the device of t. Any thread. */
+	void (*pulse)(void *host, const struct virtio_mmio *t);
 	void *host;
 };
 
@@ -25,7 +27,7 @@ struct virtio_mmio {
 	struct virtio_mmio_host host;
 	const struct vm_memory *mem;
 	uint64_t base; /* its registers' guest address */
-	int line;      /* interrupt line; owned */
+	int line;      /* interrupt line, for who interrupts past us; owned */
 
 	pthread_mutex_t lock; /* the fields below; not held by interrupts */
 	uint32_t status;

@@ -73,6 +73,7 @@ struct vm {
 	struct serial serial;
 	int serial_line;
 	struct virtio_mmio devices[LAYOUT_VIRTIO_MAX];
+	pthread_mutex_t pulses[LAYOUT_VIRTIO_MAX]; /* an edge is two calls */
 	unsigned int n_devices;
 	struct virtio_device *fs, *balloon; /* owned by their transports; NULL: none */
 	struct vcpu_group group;
@@ -198,9 +199,19 @@ static int host_ioeventfd(void *host, int event_fd, uint64_t addr, uint32_t valu
 	return kvm_ioeventfd(&vm->kvm, event_fd, addr, value, assign, NULL);
 }
 
-static void host_pulse(void *host, int line)
+/* One GSI has one way at a time: a pulse among those of an irqfd would be taken for theirs. */
+static void host_pulse(void *host, const struct virtio_mmio *t)
 {
-	irq_pulse(line);
+	struct vm *vm = host;
+	size_t n = (size_t)(t - vm->devices);
+
+	if (atomic_load(&t->dev->interrupts_by_fd)) {
+		irq_pulse(t->line);
+		return;
+	}
+	pthread_mutex_lock(&vm->pulses[n]);
+	irq_edge(&vm->kvm, LAYOUT_GSI_VIRTIO + (uint32_t)n);
+	pthread_mutex_unlock(&vm->pulses[n]);
 }
 
 /* Takes dev (freed on failure; NULL: *err is set already). */
@@ -428,6 +439,8 @@ static int vm_kvm_build(const struct vm_spec *spec, struct vm **ret, struct err 
 	vm->serial_line = -1;
 	vm->statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
 	pthread_mutex_init(&vm->lock, NULL);
+	for (size_t i = 0; i < LAYOUT_VIRTIO_MAX; i++)
+		pthread_mutex_init(&vm->pulses[i], NULL);
 	pthread_cond_init(&vm->call_done, NULL);
 	vm->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = vm->event_fd < 0 ? err_sys(err, -errno, "machine: eventfd") : 0;

@@ -22,7 +22,7 @@ static int call(void *host, int (*fn)(void *arg), void *arg)
 	return fn(arg);
 }
 
-static void pulse(void *host, int line)
+static void pulse(void *host, const struct virtio_mmio *t)
 {
 }
 

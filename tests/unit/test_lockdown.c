@@ -97,6 +97,13 @@ static void do_run(void)
 	ioctl(-1, KVM_RUN, 0);
 }
 
+static void do_interrupt(void)
+{
+	struct kvm_irq_level line = { .irq = 5 };
+
+	ioctl(-1, KVM_IRQ_LINE, &line);
+}
+
 static void do_ioctl(void)
 {
 	ioctl(-1, KVM_SET_USER_MEMORY_REGION, 0);
@@ -141,6 +148,7 @@ int main(void)
 	unsetenv("AMPHI_VM_LOCKDOWN");
 	for (enum lockdown_kind k = 0; k < LOCKDOWN_KIND_MAX; k++) {
 		lives(k, do_nothing);
+		lives(k, do_interrupt);
 		dies(k, do_exec);
 		dies(k, do_ptrace);
 		dies(k, do_inet);

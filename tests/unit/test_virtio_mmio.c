@@ -29,11 +29,11 @@ static int call(void *host, int (*fn)(void *arg), void *arg)
 	return refuse ? -ESHUTDOWN : fn(arg);
 }
 
-static void pulse(void *host, int fd)
+static void pulse(void *host, const struct virtio_mmio *of)
 {
 	uint64_t one = 1;
 
-	if (write(fd, &one, sizeof(one)) < 0)
+	if (write(of->line, &one, sizeof(one)) < 0)
 		abort();
 }
 
