@@ -141,6 +141,9 @@ int network_lease_find(const struct network_ref *ref, struct network_lease *ret,
  */
 int network_join(const struct network_ref *ref, int netns_fd, uint16_t queues, struct network_lease *ret,
 		 struct err *err);
+/* The same in the network namespace of a process in a user namespace of the caller's, who has no privilege outside of it. */
+int network_join_process(const struct network_ref *ref, int pid, uint16_t queues, struct network_lease *ret,
+			 struct err *err);
 /* Undoes network_join() in a namespace that lives on (engines run hooks and CNI DEL there). 0 when nothing was done. */
 int network_join_undo(const struct network_ref *ref, int netns_fd, struct err *err);
 

@@ -7,11 +7,20 @@
  * what it has (MAC address, MTU, addresses, routes, permanent neighbours) becomes the guest's configuration. The
  * link keeps its own configuration, so its maker's CHECK and DEL find what they left; it never sees a packet, because
  * the redirect takes every one. Undoing means removing the redirects; the taps go with their descriptors.
+ * A user's machine has its namespace in a user namespace of the user's: a child enters both, joins what pasta made there, and
+ * sends the taps and the lease home.
  */
 #include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "base/child.h"
 #include "base/cleanup.h"
+#include "base/fd.h"
+#include "base/json.h"
 #include "base/str.h"
 #include "network/endpoint.h"
 #include "network/netdir.h"
@@ -124,6 +133,90 @@ int network_join(const struct network_ref *ref, int netns_fd, uint16_t queues, s
 	}
 	*ret = l;
 	return 0;
+}
+
+#define ANSWER_MAX 65536
+#define ANSWER_FDS 64
+
+/* In the child: joins, and answers with the lease and its taps, or with the error. */
+static int join_and_tell(int sock, const struct network_ref *ref, int pid, uint16_t queues)
+{
+	cleanup_free char *user = xasprintf("/proc/%d/ns/user", pid), *net = xasprintf("/proc/%d/ns/net", pid);
+	cleanup_fd int userns = open(user, O_RDONLY | O_CLOEXEC), netns = open(net, O_RDONLY | O_CLOEXEC);
+	struct network_lease l = { 0 };
+	struct json_writer w = { 0 };
+	struct err err = { 0 };
+	int fds[ANSWER_FDS], r;
+	size_t n = 0;
+
+	if (userns < 0 || netns < 0 || setns(userns, CLONE_NEWUSER) < 0 || setns(netns, CLONE_NEWNET) < 0)
+		r = err_sys(&err, -errno, "enter the machine's namespaces");
+	else
+		r = network_join(ref, -1, queues, &l, &err);
+	if (r < 0)
+		return fd_send(sock, &err, sizeof(err), NULL, 0);
+	network_lease_save(&w, NULL, &l);
+	cleanup_free char *text = json_w_steal(&w);
+
+	for (size_t i = 0; i < l.n_ifaces; i++)
+		for (unsigned int k = 0; k < l.ifaces[i].n_taps && n < ANSWER_FDS; k++)
+			fds[n++] = l.ifaces[i].tap_fds[k];
+	return fd_send(sock, text, strlen(text), fds, n);
+}
+
+/* The answer in buf: the lease gets its taps, queues for each interface. */
+static int take_answer(const char *buf, size_t len, int *fds, size_t n, uint16_t queues, struct network_lease *ret,
+		       struct err *err)
+{
+	cleanup_json_doc struct json_doc *doc = NULL;
+	size_t k = 0;
+	int r;
+
+	if (*buf != '{') {
+		if (len == sizeof(*err) && err)
+			memcpy(err, buf, len);
+		return len == sizeof(*err) && err ? err->code : -EIO;
+	}
+	doc = json_parse(buf, len, "lease", err);
+	r = doc ? network_lease_load(json_root(doc), ret, err) : -EINVAL;
+	if (r >= 0 && n != ret->n_ifaces * queues) {
+		network_lease_free(ret);
+		r = err_set(err, -EIO, "network namespace: %zu taps for %zu links", n, ret->n_ifaces);
+	}
+	for (size_t i = 0; r >= 0 && i < ret->n_ifaces; i++) {
+		ret->ifaces[i].n_taps = queues;
+		for (unsigned int q = 0; q < queues; q++)
+			ret->ifaces[i].tap_fds[q] = steal_fd(fds[k++]);
+	}
+	return r;
+}
+
+int network_join_process(const struct network_ref *ref, int pid, uint16_t queues, struct network_lease *ret,
+			 struct err *err)
+{
+	cleanup_free char *buf = xmalloc(ANSWER_MAX);
+	int fds[ANSWER_FDS], sv[2], status, r;
+	size_t n = ANSWER_FDS;
+	ssize_t len;
+	pid_t child;
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sv) < 0)
+		return err_sys(err, -errno, "socket");
+	child = fork();
+	if (child == 0)
+		_exit(join_and_tell(sv[1], ref, pid, queues ? queues : 1) < 0);
+	close(sv[1]);
+	len = child < 0 ? -errno : fd_recv(sv[0], buf, ANSWER_MAX, fds, &n);
+	close(sv[0]);
+	if (child > 0)
+		(void)child_wait(child, &status);
+	if (len <= 0)
+		return err_sys(err, len < 0 ? (int)len : -EIO, "join the machine's network namespace");
+	r = take_answer(buf, (size_t)len, fds, n, queues ? queues : 1, ret, err);
+	for (size_t i = 0; i < n; i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	return r < 0 ? r : 0;
 }
 
 int network_join_undo(const struct network_ref *ref, int netns_fd, struct err *err)

@@ -222,9 +222,15 @@ static int join_network(struct sandbox *sb, struct network_lease *joined, const 
 	int r;
 
 	*ret = &sb->lease;
-	/* a namespace that was made for a user without root has no links, and is out of the caller's reach */
-	if (sb->lease.n_ifaces || (own_userns(sb) && !sb->config->linux_.namespaces[OCI_NS_NETWORK].path))
+	if (sb->lease.n_ifaces)
 		return 0;
+	/* a namespace that was made for a user without root has no links but pasta's, and is the user's in the user namespace only */
+	if (own_userns(sb) && !sb->config->linux_.namespaces[OCI_NS_NETWORK].path) {
+		if (!strv_len(sb->rec.networks) || strcmp(sb->rec.networks[0], "pasta"))
+			return 0;
+		*ret = joined;
+		return network_join_process(&ref, sb->rec.pid, (uint16_t)sb->tap_queues, joined, err);
+	}
 	netns = open(path, O_RDONLY | O_CLOEXEC);
 	if (netns < 0)
 		return err_sys(err, -errno, "%s", path);
@@ -331,15 +337,17 @@ static int verb_setup(struct sandbox *sb, struct err *err)
 	cleanup_network_lease struct network_lease joined = { 0 };
 	const struct network_lease *lease = &sb->lease;
 	struct machine *mc = sb->backend_data;
-	int r = container_setup(mc->jail, NULL, err);
+	int r = mc->pod.sandbox ? 0 : join_network(sb, &joined, &lease, err);
 
+	if (r < 0)
+		return r;
+	/* from here on nobody but root opens the jail's namespaces */
+	r = container_setup(mc->jail, NULL, err);
 	if (r < 0)
 		return err_wrap(err, "the monitor's jail");
 	if (mc->pod.sandbox)
 		return setup_member(sb, mc, err);
-	r = join_network(sb, &joined, &lease, err);
-	if (!r)
-		r = boot(sb, mc, lease, err);
+	r = boot(sb, mc, lease, err);
 	if (!r)
 		r = create_in_guest(sb, mc, lease, err);
 	if (r == -ENOTCONN)

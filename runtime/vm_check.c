@@ -163,10 +163,11 @@ static int check_user(const struct plan *plan, struct err *err)
 	if (!c->linux_.namespaces[OCI_NS_USER].present)
 		return err_set(err, -ENOTSUP,
 			       "linux.namespaces: user: required for a machine (--isolation vm) without root");
-	if (c->linux_.namespaces[OCI_NS_NETWORK].path || (networks && networks[0] && strcmp(networks[0], "none")))
+	if (c->linux_.namespaces[OCI_NS_NETWORK].path ||
+	    (networks && networks[0] && strcmp(networks[0], "none") && strcmp(networks[0], "pasta")))
 		return err_set(err, -ENOTSUP,
 			       "linux.namespaces: network: a machine (--isolation vm) without root has no network but "
-			       "its own loopback (--network none)");
+			       "pasta (--network pasta) or its own loopback (--network none)");
 	if (pod_role(c, NULL) == POD_MEMBER)
 		return err_set(err, -ENOTSUP, "annotations: containers of a pod in one machine need root");
 	return 0;

@@ -55,3 +55,17 @@ user_with_ids() {
 		for f in passwd group subuid subgid; do mount --bind "$d/$f" "/etc/$f" || exit 99; done; "$@"' - "$d" \
 		setpriv --reuid "$USERID" --regid "$USERID" --clear-groups env -u AMPHI_STORE XDG_RUNTIME_DIR="$XDG" XDG_DATA_HOME="$XDG/data" HOME=/nonexistent "$@"
 }
+
+# As the user, on the host that the test made, where the user may open the tun device.
+user_on_host() {
+	on_host unshare -m --propagation private bash -c 'mount --bind "$0" /dev/net/tun && exec "$@"' "$BATS_TEST_TMPDIR/tun" \
+		setpriv --reuid "$USERID" --regid "$USERID" --clear-groups env XDG_RUNTIME_DIR="$XDG" HOME=/nonexistent "$@"
+}
+# pasta itself works so, with a way out of the host (setup_outside).
+need_pasta_for_user() {
+	need_program pasta
+	on_host ip route add default via 192.0.2.2
+	mknod -m 666 "$BATS_TEST_TMPDIR/tun" c 10 200
+	user_on_host pasta --config-net --quiet -t none -u none -T none -U none -- true >"$BATS_TEST_TMPDIR/probe" 2>&1 3>&- ||
+		skip "pasta alone does not work for a user here: $(grep -v '^Failed to send' "$BATS_TEST_TMPDIR/probe" | tail -1)"
+}

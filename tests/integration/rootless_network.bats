@@ -17,18 +17,9 @@ teardown() {
 	teardown_host
 }
 
-# As the user, on the host that the test made, where the user may open the tun device.
-user_on_host() {
-	on_host unshare -m --propagation private bash -c 'mount --bind "$0" /dev/net/tun && exec "$@"' "$BATS_TEST_TMPDIR/tun" \
-		setpriv --reuid "$USERID" --regid "$USERID" --clear-groups env XDG_RUNTIME_DIR="$XDG" HOME=/nonexistent "$@"
-}
-
 @test "rootless: the network by pasta, a published port" {
 	setup_outside
-	on_host ip route add default via 192.0.2.2
-	mknod -m 666 "$BATS_TEST_TMPDIR/tun" c 10 200
-	user_on_host pasta --config-net --quiet -t none -u none -T none -U none -- true >"$BATS_TEST_TMPDIR/probe" 2>&1 3>&- ||
-		skip "pasta alone does not work for a user here: $(grep -v '^Failed to send' "$BATS_TEST_TMPDIR/probe" | tail -1)"
+	need_pasta_for_user
 	config_args sh -c 'ip -o -4 addr; while :; do echo mine | nc -l -p 80; done'
 	chown "$USERID:$USERID" "$BUNDLE/config.json"
 	user_on_host "$BATS_TEST_TMPDIR/amphi" run -d --network pasta -p 8080:80 --bundle "$BUNDLE" "$ID" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1 3>&-

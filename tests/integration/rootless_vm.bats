@@ -3,6 +3,7 @@
 # A machine of an unprivileged user: its monitor's jail is in the user namespace of config.json.
 load helpers
 load rootless.bash
+load network.bash
 
 setup() {
 	setup_bundle
@@ -21,7 +22,7 @@ setup() {
 }
 teardown() {
 	user "$BATS_TEST_TMPDIR/amphi" delete --force "$ID" >/dev/null 2>&1 || true
-	teardown_all
+	if [ -n "${HOST:-}" ]; then teardown_host; else teardown_all; fi
 }
 go() { # VERB
 	chown "$USERID:$USERID" "$BUNDLE/config.json"
@@ -43,4 +44,23 @@ go() { # VERB
 	[ "${lines[4]}" != "$(cat /proc/sys/kernel/random/boot_id)" ]
 	[ "$(stat -c %u "$BUNDLE/rootfs/tmp/mine")" = "$USERID" ]
 	[ ! -e "$XDG/amphi/$ID" ]
+}
+
+@test "rootless: a machine's network by pasta: out, and a published port" {
+	need_program socat
+	setup_host
+	setup_outside
+	need_pasta_for_user
+	in_background on_outside socat TCP-LISTEN:90,fork,reuseaddr SYSTEM:'echo outside; sleep 5'
+	config '.linux.namespaces |= map(select(.type != "network")) + [{type: "network"}]'
+	config_args sh -c 'ip -o -4 addr; sleep 3 | nc -w 5 192.0.2.2 90 | head -n 1; while :; do echo mine | nc -l -p 80; done'
+	chown "$USERID:$USERID" "$BUNDLE/config.json"
+	user_on_host env AMPHI_KERNELS="$AMPHI_KERNELS" "$BATS_TEST_TMPDIR/amphi" --isolation vm --vmm "$AMPHI_VMM" run -d --network pasta -p 8080:80 \
+		--bundle "$BUNDLE" "$ID" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- || { cat "$BATS_TEST_TMPDIR/out" >&2; false; }
+	wait_for grep -q outside "$BATS_TEST_TMPDIR/out"
+	grep -F 192.0.2.1 "$BATS_TEST_TMPDIR/out"
+	wait_for answer_is mine on_outside socat -T2 - TCP:192.0.2.1:8080
+	user "$BATS_TEST_TMPDIR/amphi" delete --force "$ID"
+	no_pasta() { ! pgrep -u "$USERID" pasta; }
+	wait_for no_pasta
 }
