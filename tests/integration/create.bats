@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # backends: container vm
+# bats file_tags=lab:vm
 # amphi create: what it leaves, what it refuses.
 load helpers
 
 setup() { setup_bundle; }
 teardown() { teardown_all; }
 
-# bats test_tags=lab:vm
 @test "create leaves a parked process and a pid file" {
 	config_args sh -c 'echo ran >/ran; sleep 1000'
 	amphi create --bundle "$BUNDLE" --pid-file "$BATS_TEST_TMPDIR/pid" "$ID" </dev/null >/dev/null 2>&1
@@ -53,7 +53,6 @@ teardown() { teardown_all; }
 	[ ! -e "$ROOT/$ID" ]
 }
 
-# bats test_tags=lab:vm
 @test "create finds out that the program is missing" {
 	config_args no-such-program
 	run -1 amphi create --bundle "$BUNDLE" --pid-file "$BATS_TEST_TMPDIR/pid" "$ID"

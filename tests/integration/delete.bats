@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # backends: container vm
+# bats file_tags=lab:vm
 # amphi delete.
 load helpers
 
@@ -9,7 +10,6 @@ setup() {
 }
 teardown() { teardown_all; }
 
-# bats test_tags=lab:vm
 @test "delete of a running container is refused without --force" {
 	amphi run -d --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1
 	local pid
@@ -31,7 +31,6 @@ teardown() { teardown_all; }
 	amphi delete --force "$ID"
 }
 
-# bats test_tags=lab:vm
 @test "delete of a created container kills it" {
 	amphi create --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1
 	local pid

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # backends: container vm
+# bats file_tags=lab:vm
 # amphi exec.
 load helpers
 
@@ -11,7 +12,6 @@ teardown() { teardown_all; }
 
 running() { detached; }
 
-# bats test_tags=lab:vm
 @test "exec: stdio, exit code, options behind the id belong to the command" {
 	running
 	run -5 --separate-stderr amphi exec "$ID" sh -c 'echo out; echo err >&2; exit 5' </dev/null
@@ -51,7 +51,6 @@ running() { detached; }
 	run -255 amphi exec --process "$BATS_TEST_TMPDIR/p.json" "$ID" </dev/null
 }
 
-# bats test_tags=lab:vm
 @test "exec -d writes the pid file of a process that exists" {
 	running
 	amphi exec -d --pid-file "$BATS_TEST_TMPDIR/pid" "$ID" sleep 1000 </dev/null >/dev/null 2>&1
@@ -78,7 +77,6 @@ running() { detached; }
 	check_output "cannot exec in a stopped container"
 }
 
-# bats test_tags=lab:vm
 @test "exec with a terminal in the foreground" {
 	need_program script
 	running
@@ -115,7 +113,6 @@ running() { detached; }
 	check_output "$CGROUP"
 }
 
-# bats test_tags=lab:vm
 @test "exec: many at once" {
 	local n pids=()
 	running

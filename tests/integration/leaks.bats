@@ -4,7 +4,7 @@
 load helpers
 load network
 
-# machines in a row under the emulator, on a busy host; LEAK_RUNS=100 for a longer row of the first test
+# thirty machines in a row under the emulator, on a busy host; LEAK_RUNS=100 for a longer row of the first test
 BATS_TEST_TIMEOUT=$((900 + ${LEAK_RUNS:-0} * 30))
 
 setup() { setup_bundle; OUT=$BATS_TEST_TMPDIR/out; }
@@ -25,10 +25,8 @@ nothing_left() {
 
 # bats test_tags=lab:vm
 @test "runs in a row leave nothing" {
-	local turn n=30
-	if is_vm; then n=8; fi
-	if is_vm && [ "$AMPHI_VMM" = kvm ]; then n=3; fi
-	n=${LEAK_RUNS:-$n}
+	local turn n=${LEAK_RUNS:-30}
+	if is_vm && [ "$AMPHI_VMM" = kvm ]; then n=${LEAK_RUNS:-3}; fi
 	config_args sh -c 'echo line; exit 4'
 	for turn in $(seq "$n"); do
 		local code=0

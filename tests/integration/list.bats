@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # backends: container vm
+# bats file_tags=lab:vm
 # amphi list.
 load helpers
 

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # backends: container vm
+# bats file_tags=lab:vm
 # amphi ps.
 load helpers
 
@@ -11,7 +12,6 @@ teardown() { teardown_all; }
 
 started() { amphi run -d --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1; }
 
-# bats test_tags=lab:vm
 @test "ps: json is an array of the host's pids and nothing else; the table shows the command" {
 	started
 	run -0 amphi ps --format json "$ID"

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 # backends: container vm
+# bats file_tags=lab:vm
 # amphi run: foreground, detached, signals, exit codes, stdio.
 load helpers
 
 setup() { setup_bundle; }
 teardown() { teardown_all; }
 
-# bats test_tags=lab:vm
 @test "run: stdout, stderr, exit code, and nothing is left" {
 	config_args sh -c 'echo out; echo err >&2; exit 7'
 	run -7 --separate-stderr amphi run --bundle "$BUNDLE" "$ID" </dev/null
@@ -15,7 +15,6 @@ teardown() { teardown_all; }
 	[ ! -e "$ROOT/$ID" ]
 }
 
-# bats test_tags=lab:vm
 @test "run: stdin reaches the workload to its end" {
 	config_args sh -c 'cat; echo end'
 	run -0 bash -c 'printf "a\nb\n" | "$@"' - "$AMPHI" --root "$ROOT" $(is_vm && echo --isolation vm --vmm "$AMPHI_VMM") run --bundle "$BUNDLE" "$ID"
@@ -29,7 +28,6 @@ teardown() { teardown_all; }
 	run -137 amphi run --bundle "$BUNDLE" "$ID" </dev/null
 }
 
-# bats test_tags=lab:vm
 @test "run forwards signals to the workload" {
 	config_args sh -c 'trap "echo got it; exit 9" TERM; echo ready; while :; do sleep 0.1; done'
 	"$AMPHI" --root "$ROOT" $(is_vm && echo --isolation vm --vmm "$AMPHI_VMM") run --bundle "$BUNDLE" "$ID" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1 3>&- &
@@ -42,7 +40,6 @@ teardown() { teardown_all; }
 	[ ! -e "$ROOT/$ID" ]
 }
 
-# bats test_tags=lab:vm
 @test "run -d returns; the container runs and goes on" {
 	config_args sleep 1000
 	amphi run -d --pid-file "$BATS_TEST_TMPDIR/pid" --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1
@@ -58,7 +55,6 @@ teardown() { teardown_all; }
 	[ ! -e "$ROOT/$ID" ]
 }
 
-# bats test_tags=lab:vm
 @test "run of a missing program leaves nothing" {
 	config_args no-such-program
 	run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
@@ -75,7 +71,6 @@ teardown() { teardown_all; }
 	[ ! -e "$ROOT/$ID" ]
 }
 
-# bats test_tags=lab:vm
 @test "run with a terminal in the foreground relays it" {
 	need_program script
 	config '.process.terminal = true'
@@ -86,7 +81,6 @@ teardown() { teardown_all; }
 	check_output "it-is-42"
 }
 
-# bats test_tags=lab:vm
 @test "run: deleting a container under a foreground run ends it" {
 	config_args sleep 1000
 	"$AMPHI" --root "$ROOT" $(is_vm && echo --isolation vm --vmm "$AMPHI_VMM") run --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1 3>&- &

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # backends: container vm
+# bats file_tags=lab:vm
 # Terminals: console socket, size, ownership, controlling terminal, /dev/console.
 load helpers
 
@@ -40,7 +41,6 @@ PY
 }
 tty_says() { wait_for grep -q "^end" "$BATS_TEST_TMPDIR/tty"; }
 
-# bats test_tags=lab:vm
 @test "tty: the master goes to the console socket; size, owner, session" {
 	receiver
 	config '.process.consoleSize = {height: 33, width: 111} | .process.user = {uid: 1000, gid: 1000}'
@@ -60,7 +60,6 @@ via-console
 end" ]
 }
 
-# bats test_tags=lab:vm
 @test "tty: exec with a terminal of its own" {
 	config '.process.terminal = false'
 	config_args sleep 1000
