@@ -5,6 +5,7 @@
 # Images to and from other tools, without loss: skopeo, umoci, and our own forms among themselves.
 
 load helpers.bash
+load engine
 
 setup() {
 	need_root
