@@ -46,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (fd < 0 || write(fd, data, size) != (ssize_t)size)
 		__builtin_trap();
-	if (archive_open(path, "/tmp", &a, &err) >= 0) {
+	if (archive_open(path, "/tmp", 16 << 20, &a, &err) >= 0) {
 		members(a);
 		archive_close(a);
 	} else if (!err.msg[0]) {
