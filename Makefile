@@ -126,7 +126,7 @@ build/fuzz/all.a: $(patsubst %.c,build/fuzz/obj/%.o,$(filter-out %/main.c,$(SRCS
 build/fuzz/%: tests/fuzz/%.c build/fuzz/all.a
 	@mkdir -p $(@D)
 	@$(if $(V),,echo "  FUZZ    $@")
-	$(Q)clang $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $< build/fuzz/all.a $(LIBS_images) $(LIBS_container) $(LIBS_vm) -lyajl
+	$(Q)clang $(FUZZ_FLAGS) -MMD -MP -MF $@.d -fsanitize=fuzzer -o $@ $< build/fuzz/all.a $(LIBS_images) $(LIBS_container) $(LIBS_vm) -lyajl
 
 # Small programs that the tests run on the host or inside a bundle (static).
 HELPERS := $(patsubst tests/helpers/%.c,$(BUILD)/tests/helpers/%,$(wildcard tests/helpers/*.c))
@@ -206,4 +206,4 @@ help:
 	@echo "format tidy clean compile_commands.json help"
 	@echo "SANITIZE=address,undefined  DEBUG=1  WERROR=0  V=1  BUILD=DIR"
 
--include $(OBJS:.o=.d) $(UNIT:=.d)
+-include $(OBJS:.o=.d) $(UNIT:=.d) $(SRCS:%.c=build/fuzz/obj/%.d) $(FUZZ:=.d)
