@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Members of image archives and layout directories, found by name. */
 /*
- * An uncompressed archive is mapped and its headers are walked once: skipping data costs nothing, and members
- * are read in place. Symlinks inside an archive (old docker save wrote repeated layers so) are resolved by name.
- * A directory is read beneath its descriptor without following symlinks.
+ * The headers of an uncompressed archive are walked once, seeking over the data; members are read in place. It is never
+ * mapped: it is the caller's file, and one that shrinks meanwhile must be an error, not a signal. Symlinks inside an archive
+ * (old docker save wrote repeated layers so) are resolved by name. A directory is read beneath its descriptor without
+ * following symlinks.
  */
 #include "images/archive.h"
 
 #include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -28,17 +28,15 @@ struct member {
 
 struct archive {
 	int dirfd; /* of a directory; -1 */
-	uint8_t *map;
-	size_t len;
-	bool filled; /* fill() has handed out the map */
+	int fd;    /* of a file; -1 */
 	struct member *members;
 	size_t n;
 };
 
 struct stream {
-	int fd; /* of a directory's file; -1 */
-	const uint8_t *p;
-	uint64_t left;
+	int fd;   /* the archive's, or a directory's file */
+	bool own; /* the latter */
+	uint64_t at, left;
 };
 
 int archive_kind_parse(const char *word, enum archive_kind *ret)
@@ -54,15 +52,43 @@ int archive_kind_parse(const char *word, enum archive_kind *ret)
 	return -EINVAL;
 }
 
+/* The archive while its headers are read. */
+struct scan {
+	int fd;
+	uint64_t at, size; /* behind what buf has; of the file */
+	size_t len;        /* in buf */
+	uint8_t buf[16384];
+};
+
+static ssize_t read_at(int fd, void *buf, size_t len, uint64_t at, struct err *err)
+{
+	ssize_t n;
+
+	do
+		n = pread(fd, buf, len, (off_t)at);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? err_sys(err, -errno, "read") : n;
+}
+
 static ssize_t fill(void *arg, const uint8_t **ret, struct err *err)
 {
-	struct archive *a = arg;
+	struct scan *s = arg;
+	ssize_t n = read_at(s->fd, s->buf, sizeof(s->buf), s->at, err);
 
-	if (a->filled)
-		return 0;
-	a->filled = true;
-	*ret = a->map;
-	return (ssize_t)a->len;
+	*ret = s->buf;
+	s->len = n > 0 ? (size_t)n : 0;
+	s->at += s->len;
+	return n;
+}
+
+static int skip(void *arg, uint64_t len, struct err *err)
+{
+	struct scan *s = arg;
+
+	if (s->at > s->size || len > s->size - s->at)
+		return err_set(err, -EINVAL, "tar: truncated");
+	s->at += len;
+	return 0;
 }
 
 /* "../abc/layer.tar" of the member "def/layer.tar" */
@@ -80,15 +106,17 @@ static char *link_target(const char *name, const char *link)
 	return clean;
 }
 
-static int scan(struct archive *a, struct err *err)
+static int scan(struct archive *a, uint64_t size, struct err *err)
 {
-	struct tar *t = tar_new(fill, a);
+	struct scan s = { .fd = a->fd, .size = size };
+	struct tar *t = tar_new(fill, &s);
 	const struct tar_entry *e;
 	uint64_t offset;
 	int r;
 
+	tar_set_skip(t, skip);
 	while ((r = tar_next(t, &e, err)) > 0) {
-		const uint8_t *data = a->map;
+		const uint8_t *data = NULL;
 		struct member m = { 0 };
 
 		if (e->type != TAR_FILE && e->type != TAR_SYMLINK && e->type != TAR_HARDLINK)
@@ -102,16 +130,19 @@ static int scan(struct archive *a, struct err *err)
 			ssize_t n = e->sparse ? err_set(err, -EINVAL, "entry %.200s is sparse", e->path) :
 						tar_data(t, &data, &offset, err);
 
-			if (n >= 0 && e->size > a->len - (size_t)(data - a->map))
-				n = err_set(err, -EINVAL, "entry %.200s: truncated", e->path);
+			if (n >= 0) {
+				/* data lies in the piece that was read last */
+				m.offset = s.at - (s.len - (uint64_t)(data - s.buf));
+				m.size = e->size;
+				if (e->size > size || m.offset > size - e->size)
+					n = err_set(err, -EINVAL, "entry %.200s: truncated", e->path);
+			}
 			if (n < 0) {
 				free(m.name);
 				r = (int)n;
 				break;
 			}
-			m.size = e->size;
 		}
-		m.offset = (uint64_t)(data - a->map);
 		if (e->type == TAR_SYMLINK)
 			m.link = link_target(m.name, e->link);
 		else if (e->type == TAR_HARDLINK)
@@ -187,13 +218,8 @@ static int open_file(struct archive *a, const char *path, const char *spool_dir,
 	}
 	if (!st.st_size)
 		return err_set(err, -EINVAL, "%s: empty", path);
-	a->len = (size_t)st.st_size;
-	a->map = mmap(NULL, a->len, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (a->map == MAP_FAILED) {
-		a->map = NULL;
-		return err_sys(err, -errno, "%s", path);
-	}
-	return scan(a, err) < 0 ? err_wrap(err, "%s", path) : 0;
+	a->fd = steal_fd(fd);
+	return scan(a, (uint64_t)st.st_size, err) < 0 ? err_wrap(err, "%s", path) : 0;
 }
 
 int archive_open(const char *path, const char *spool_dir, uint64_t max, struct archive **ret, struct err *err)
@@ -201,7 +227,7 @@ int archive_open(const char *path, const char *spool_dir, uint64_t max, struct a
 	struct archive *a = xcalloc(1, sizeof(*a));
 	int r;
 
-	a->dirfd = -1;
+	a->dirfd = a->fd = -1;
 	r = open_file(a, path, spool_dir, max, err);
 	if (r < 0) {
 		archive_close(a);
@@ -217,8 +243,8 @@ void archive_close(struct archive *a)
 		return;
 	if (a->dirfd >= 0)
 		close(a->dirfd);
-	if (a->map)
-		munmap(a->map, a->len);
+	if (a->fd >= 0)
+		close(a->fd);
 	for (size_t i = 0; i < a->n; i++) {
 		free(a->members[i].name);
 		free(a->members[i].link);
@@ -253,58 +279,67 @@ bool archive_has(const struct archive *a, const char *name)
 	return find(a, name);
 }
 
+/* A file beneath the directory. */
+static int open_beneath(const struct archive *a, const char *name, uint64_t *ret_size)
+{
+	cleanup_fd int fd = path_open_nolink(a->dirfd, name, O_RDONLY | O_NONBLOCK, 0);
+	struct stat st;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return -EINVAL;
+	*ret_size = (uint64_t)st.st_size;
+	return steal_fd(fd);
+}
+
 int archive_stream(const struct archive *a, const char *name, uint64_t offset, void **ret, uint64_t *ret_size,
 		   struct err *err)
 {
-	struct stream *s = xcalloc(1, sizeof(*s));
-	const struct member *m;
-	struct stat st;
+	struct stream s = { .fd = a->fd, .own = a->dirfd >= 0 };
 
-	s->fd = -1;
-	if (a->dirfd >= 0) {
-		int r = s->fd = path_open_nolink(a->dirfd, name, O_RDONLY | O_NONBLOCK, 0);
-
-		if (r >= 0 && (fstat(s->fd, &st) < 0 || !S_ISREG(st.st_mode)))
-			r = -EINVAL;
-		if (r >= 0 && lseek(s->fd, (off_t)offset, SEEK_SET) < 0)
-			r = -errno;
-		if (r < 0) {
-			archive_stream_close(s);
-			return err_sys(err, r, "%s", name);
-		}
-		*ret_size = (uint64_t)st.st_size;
+	if (s.own) {
+		s.fd = open_beneath(a, name, ret_size);
+		if (s.fd < 0)
+			return err_sys(err, s.fd, "%s", name);
 	} else {
-		m = find(a, name);
-		if (!m || offset > m->size) {
-			free(s);
+		const struct member *m = find(a, name);
+
+		if (!m)
 			return err_set(err, -ENOENT, "%s: not in the archive", name);
-		}
-		s->p = a->map + m->offset + offset;
-		s->left = m->size - offset;
+		s.at = m->offset;
 		*ret_size = m->size;
 	}
-	*ret = s;
+	offset = offset < *ret_size ? offset : *ret_size;
+	s.at += offset;
+	s.left = *ret_size - offset;
+	*ret = xmalloc(sizeof(s));
+	memcpy(*ret, &s, sizeof(s));
 	return 0;
 }
 
 ssize_t archive_stream_read(void *stream, void *buf, size_t len, struct err *err)
 {
 	struct stream *s = stream;
-	size_t n = s->left < len ? (size_t)s->left : len;
+	ssize_t n;
 
-	if (s->fd >= 0)
-		return read_fd(&s->fd, buf, len, err);
-	memcpy(buf, s->p, n);
-	s->p += n;
-	s->left -= n;
-	return (ssize_t)n;
+	if (!s->left)
+		return 0;
+	n = read_at(s->fd, buf, s->left < len ? (size_t)s->left : len, s->at, err);
+	if (!n)
+		return err_set(err, -EIO, "the file was cut while it was read");
+	if (n > 0) {
+		s->at += (uint64_t)n;
+		s->left -= (uint64_t)n;
+	}
+	return n;
 }
 
 void archive_stream_close(void *stream)
 {
 	struct stream *s = stream;
 
-	if (s->fd >= 0)
+	if (s->own)
 		close(s->fd);
 	free(s);
 }
@@ -329,7 +364,7 @@ int archive_read(const struct archive *a, const char *name, char **ret, size_t *
 		len += (size_t)n;
 	archive_stream_close(stream);
 	if (len != size)
-		return err_set(err, -EIO, "%s: truncated", name);
+		return err_wrap(err, "%s", name);
 	buf[len] = '\0';
 	*ret = steal_ptr(buf);
 	*ret_len = len;

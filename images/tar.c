@@ -25,6 +25,7 @@ _Static_assert(sizeof(struct header) == BLOCK, "a tar header is one block");
 
 struct tar {
 	tar_fill_fn *fill;
+	tar_skip_fn *skip;
 	void *arg;
 	const uint8_t *p; /* current piece */
 	size_t n;
@@ -50,6 +51,11 @@ struct tar *tar_new(tar_fill_fn *fill, void *arg)
 	t->fill = fill;
 	t->arg = arg;
 	return t;
+}
+
+void tar_set_skip(struct tar *t, tar_skip_fn *skip)
+{
+	t->skip = skip;
 }
 
 static void entry_clear(struct tar_entry *e)
@@ -114,9 +120,12 @@ static int take(struct tar *t, void *buf, size_t len, struct err *err)
 static int skip(struct tar *t, uint64_t len, struct err *err)
 {
 	while (len) {
-		ssize_t r = want(t, err);
+		ssize_t r;
 		size_t n;
 
+		if (!t->n && t->skip)
+			return t->skip(t->arg, len, err);
+		r = want(t, err);
 		if (r < 0)
 			return (int)r;
 		if (!r)

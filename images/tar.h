@@ -47,9 +47,14 @@ struct tar_entry {
 /* Gives the next piece of the archive, valid until the next call: bytes, 0 at the end, negative with *err. */
 typedef ssize_t tar_fill_fn(void *arg, const uint8_t **ret, struct err *err);
 
+/* Passes over len bytes behind the last piece. 0 or negative with *err. */
+typedef int tar_skip_fn(void *arg, uint64_t len, struct err *err);
+
 struct tar;
 
 struct tar *tar_new(tar_fill_fn *fill, void *arg);
+/* For an archive that can be sought in: what is skipped is not asked of fill. Same arg. */
+void tar_set_skip(struct tar *t, tar_skip_fn *skip);
 /* Skips what is left of the entry and reads the next header: 1 and *ret (valid until the next call), 0 at the end, negative. */
 int tar_next(struct tar *t, const struct tar_entry **ret, struct err *err);
 /*

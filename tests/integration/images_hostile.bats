@@ -163,6 +163,22 @@ EOP
 	untouched
 }
 
+@test "an archive that is cut while it is imported: an error, no signal, and nothing stays" {
+	need_program strace
+	local n
+	head -c 300000 /dev/urandom >"$T/data"
+	tar -C "$T" -czf "$T/good.tar.gz" data
+	AMPHI_STORE=$T/other "$AMPHI" import -q --name h "$T/good.tar.gz"
+	AMPHI_STORE=$T/other "$AMPHI" export -o "$T/oci.tar" h
+	# the headers take three reads, then come index, manifest and configuration
+	for n in 4 5 6; do
+		run -1 strace -f -qq -o /dev/null -P "$T/oci.tar" -e inject=pread64:retval=0:when=$n+ "$AMPHI" import -q --name h "$T/oci.tar"
+		check_output "the file was cut while it was read"
+		untouched
+	done
+	run -0 "$AMPHI" import -q --name h "$T/oci.tar"
+}
+
 @test "xz, zstd and gzip roots become images that others read; xz is packed anew" {
 	local form want
 	mkdir -p "$T/r/etc"
