@@ -153,13 +153,22 @@ static int apply_devices(struct cgroup_manager *m, const struct oci_resources *r
 	return r;
 }
 
+/*
+ * Is it the container's alone: a directory that we made, or the scope made for it? Another one outlives the container.
+ * There cgroup.kill is neither used nor trusted: who is cloned into a cgroup that was killed before dies at birth
+ * (Linux 6.13, and older ones with its change).
+ */
+static bool is_own(const struct cgroup_manager *m, const struct cgroup_dir *d)
+{
+	return d->made || m->scope;
+}
+
 static int delegate(struct cgroup_manager *m, struct err *err)
 {
 	struct cgroup_dir *d = cgroup_dir_find(m, NULL);
 	int r;
 
-	/* only what is the container's alone: a directory that we made, or the scope made for it */
-	if (!m->params.delegate || !d || (!d->made && !m->scope))
+	if (!m->params.delegate || !d || !is_own(m, d))
 		return 0;
 	r = cgroup_dir_chown(d, m->params.owner_uid);
 	if (r == -EPERM && m->rootless) {
@@ -217,7 +226,7 @@ int cgroup_fd(struct cgroup_manager *m)
 {
 	struct cgroup_dir *d = cgroup_dir_find(m, NULL);
 
-	if (m->driver != CGROUP_DRIVER_FS || !d || cgroup_dir_open(d) < 0)
+	if (m->driver != CGROUP_DRIVER_FS || !d || !is_own(m, d) || cgroup_dir_open(d) < 0)
 		return -1;
 	/* pids.max 0 is a limit that lets processes move in, but not be born there */
 	if (m->params.resources && m->params.resources->has_pids_limit && m->params.resources->pids_limit == 0)
@@ -374,7 +383,7 @@ int cgroup_exec_fd(struct cgroup_manager *m, pid_t init_pid)
 	cleanup_free char *text = NULL, *at = NULL, *path = NULL;
 	int fd, r;
 
-	if (!d)
+	if (!d || !is_own(m, d))
 		return -ENOENT;
 	/* beside init, which may have moved to a child of the container's cgroup */
 	r = fd_slurp_at(AT_FDCWD, file, 65536, &text, NULL);
@@ -427,25 +436,42 @@ int cgroup_update(struct cgroup_manager *m, const struct oci_resources *res, str
 	return r;
 }
 
-static int set_frozen(struct cgroup_manager *m, bool on, struct err *err)
+static int no_freezer(struct err *err)
 {
-	struct cgroup_dir *v1 = cgroup_dir_find(m, "freezer"), *v2 = cgroup_dir_find(m, NULL);
-
-	if (v1)
-		return cgroup_v1_freeze(v1, on, err);
-	if (v2)
-		return cgroup_fs_freeze(v2, on, err);
 	return err_set(err, -EOPNOTSUPP, "cgroup: no freezer: this container has no cgroup");
 }
 
 int cgroup_freeze(struct cgroup_manager *m, struct err *err)
 {
-	return set_frozen(m, true, err);
+	struct cgroup_dir *v1 = cgroup_dir_find(m, "freezer"), *v2 = cgroup_dir_find(m, NULL);
+
+	return v1 ? cgroup_v1_freeze(v1, err) : v2 ? cgroup_fs_freeze(v2, true, err) : no_freezer(err);
 }
 
 int cgroup_thaw(struct cgroup_manager *m, struct err *err)
 {
-	return set_frozen(m, false, err);
+	struct cgroup_dir *v1 = cgroup_dir_find(m, "freezer"), *v2 = cgroup_dir_find(m, NULL);
+
+	return v1 ? cgroup_v1_thaw(v1, false, err) : v2 ? cgroup_fs_freeze(v2, false, err) : no_freezer(err);
+}
+
+int cgroup_thaw_killed(struct cgroup_manager *m, pid_t pid, struct err *err)
+{
+	struct cgroup_dir *v1 = cgroup_dir_find(m, "freezer");
+	cleanup_free char *file = xasprintf("/proc/%d/cgroup", pid);
+	cleanup_free char *text = NULL, *at = NULL, *path = NULL, *by = NULL;
+	int r;
+
+	if (!v1)
+		return cgroup_frozen(m) > 0 ? cgroup_thaw(m, err) : 0;
+	r = cgroup_v1_thaw(v1, true, err);
+	if (r < 0 || fd_slurp_at(AT_FDCWD, file, 65536, &text, NULL) < 0)
+		return r;
+	/* somebody may have moved it to a cgroup that is not ours to thaw */
+	at = cgroup_host_lookup(text, v1->name);
+	path = at ? path_join(v1->mount, at) : NULL;
+	by = path ? cgroup_v1_frozen_by(v1->mount, path) : NULL;
+	return by ? err_set(err, -EBUSY, "cgroup: process %d cannot end: %s is frozen", pid, by) : 0;
 }
 
 int cgroup_frozen(const struct cgroup_manager *m)
@@ -483,30 +509,22 @@ static int signal_all(struct cgroup_manager *m, int sig, struct err *err)
 int cgroup_kill(struct cgroup_manager *m, int sig, struct err *err)
 {
 	struct cgroup_dir *freezer = cgroup_dir_find(m, "freezer"), *v2 = cgroup_dir_find(m, NULL);
-	bool frozen = cgroup_frozen(m) > 0;
-	int r;
+	struct err thaw_err = { 0 };
+	int r, thawed;
 
 	if (sig != SIGKILL)
 		return signal_all(m, sig, err);
-	if (v2 && cgroup_fs_kill(v2) == 0) {
-		if (!freezer)
-			return 0;
-		/* on a hybrid host the processes of a paused container sleep in the v1 freezer */
-		if (!frozen)
-			return 0;
-		return cgroup_v1_freeze(freezer, false, err);
-	}
+	if (v2 && is_own(m, v2) && cgroup_fs_kill(v2) == 0)
+		return freezer ? cgroup_v1_thaw(freezer, true, err) : 0;
+	if (!freezer && !v2)
+		return signal_all(m, sig, err);
 	/* frozen, nothing forks between the list and the signals */
-	if (freezer && !frozen)
-		cgroup_v1_freeze(freezer, true, NULL);
-	else if (!freezer && v2 && !frozen)
-		cgroup_fs_freeze(v2, true, NULL);
+	if (!cgroup_frozen(m))
+		(void)cgroup_freeze(m, NULL);
 	r = signal_all(m, sig, err);
-	if (freezer || v2) {
-		int thawed = set_frozen(m, false, r < 0 ? NULL : err);
-
-		r = r < 0 ? r : thawed == -ENOENT || thawed == -ENODEV ? 0 : thawed;
-	}
+	thawed = freezer ? cgroup_v1_thaw(freezer, true, &thaw_err) : cgroup_thaw(m, &thaw_err);
+	if (r == 0 && thawed < 0 && thawed != -ENOENT && thawed != -ENODEV)
+		r = err_set(err, thawed, "%s", thaw_err.msg);
 	return r;
 }
 

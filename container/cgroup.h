@@ -108,11 +108,16 @@ int cgroup_update(struct cgroup_manager *m, const struct oci_resources *resource
 /* Freezes or thaws everything in the cgroup and waits (bounded) until it is so. -EOPNOTSUPP without a freezer. */
 int cgroup_freeze(struct cgroup_manager *m, struct err *err);
 int cgroup_thaw(struct cgroup_manager *m, struct err *err);
+/*
+ * For pid, which got SIGKILL, to die of it: thaws all of the container's cgroup, as a v1 freezer holds killed processes
+ * too. -EBUSY when another frozen cgroup, above it or where pid was moved to, keeps it: named.
+ */
+int cgroup_thaw_killed(struct cgroup_manager *m, pid_t pid, struct err *err);
 /* 1 frozen, 0 not (also when the cgroup is gone), or -errno. */
 int cgroup_frozen(const struct cgroup_manager *m);
 /*
- * Sends sig to every process in the cgroup and below. SIGKILL: cgroup.kill, or frozen while signalling on v1 (then
- * thawed). 0 also when the cgroup is empty or gone.
+ * Sends sig to every process in the cgroup and below. SIGKILL: cgroup.kill, or frozen while signalling on v1 and where
+ * the directory was there before (then thawed). 0 also when the cgroup is empty or gone.
  */
 int cgroup_kill(struct cgroup_manager *m, int sig, struct err *err);
 /* Host pids of every process in the cgroup and below, ascending; owned. A cgroup that is gone has none. */

@@ -151,10 +151,8 @@ int cgroup_dir_key(const char *text, const char *key, unsigned long long *ret)
 	return -ENOENT;
 }
 
-typedef int walk_fn(int dirfd, void *arg);
-
 /* Calls fn for the directory (fd borrowed) and then for everything below it. A directory that vanishes is passed over. */
-static int walk(int parent, const char *name, unsigned int depth, walk_fn *fn, void *arg)
+static int walk(int parent, const char *name, unsigned int depth, cgroup_dir_fn *fn, void *arg)
 {
 	cleanup_fd int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	cleanup_dir DIR *dir = NULL;
@@ -182,6 +180,11 @@ static int walk(int parent, const char *name, unsigned int depth, walk_fn *fn, v
 			return r;
 	}
 	return 0;
+}
+
+int cgroup_dir_walk(const struct cgroup_dir *d, bool below, cgroup_dir_fn *fn, void *arg)
+{
+	return walk(AT_FDCWD, d->path, below ? DEPTH_MAX : 0, fn, arg);
 }
 
 struct pid_list {
@@ -218,7 +221,7 @@ static int collect_procs(int dirfd, void *arg)
 int cgroup_dir_procs(const struct cgroup_dir *d, pid_t **pids, size_t *n)
 {
 	struct pid_list list = { *pids, *n };
-	int r = walk(AT_FDCWD, d->path, DEPTH_MAX, collect_procs, &list);
+	int r = cgroup_dir_walk(d, true, collect_procs, &list);
 
 	*pids = list.v;
 	*n = list.n;
@@ -241,7 +244,7 @@ int cgroup_dir_populated(const struct cgroup_dir *d)
 	int r;
 
 	if (!d->v2)
-		return walk(AT_FDCWD, d->path, DEPTH_MAX, any_proc, NULL);
+		return cgroup_dir_walk(d, true, any_proc, NULL);
 	r = cgroup_dir_read(d, "cgroup.events", &text);
 	if (r < 0)
 		return r == -ENOENT || r == -ENODEV ? 0 : r;

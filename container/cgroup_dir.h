@@ -47,6 +47,12 @@ int cgroup_dir_populated(const struct cgroup_dir *d);
 int cgroup_dir_frozen(const struct cgroup_dir *d);
 /* Writes the pid into cgroup.procs of path/sub (sub NULL: path). 0 or -errno. */
 int cgroup_dir_enter(struct cgroup_dir *d, const char *sub, pid_t pid);
+typedef int cgroup_dir_fn(int dirfd, void *arg);
+/*
+ * Calls fn for path and, with below, for every directory below it, until one returns other than 0: that is returned.
+ * A directory that is gone is passed over.
+ */
+int cgroup_dir_walk(const struct cgroup_dir *d, bool below, cgroup_dir_fn *fn, void *arg);
 /* Appends the pids of path and everything below. 0 or -errno; missing is 0. */
 int cgroup_dir_procs(const struct cgroup_dir *d, pid_t **pids, size_t *n);
 /* Removes path with its children and the made ancestors that are empty, until deadline_ms passed. 0 or -errno. */

@@ -150,22 +150,10 @@ int cgroup_fs_freeze(struct cgroup_dir *d, bool on, struct err *err)
 	}
 }
 
-static bool is_empty(int dirfd)
-{
-	cleanup_free char *text = NULL;
-	unsigned long long populated;
-
-	return fd_slurp_at(dirfd, "cgroup.events", 4096, &text, NULL) == 0 &&
-		cgroup_dir_key(text, "populated", &populated) == 0 && !populated;
-}
-
 int cgroup_fs_kill(struct cgroup_dir *d)
 {
 	int r = cgroup_dir_open(d);
 
-	/* a cgroup that stays is spoilt by it: Linux 6.13 and later kill at birth who is cloned into it from another */
-	if (!r && is_empty(d->fd))
-		return 0;
 	r = r < 0 ? r : fd_write_file_at(d->fd, "cgroup.kill", "1");
 	/* systemd removes a scope as soon as it is empty */
 	return r == -ENODEV || (r == -ENOENT && access(d->path, F_OK) < 0) ? 0 : r;

@@ -4,7 +4,8 @@
  * Theory: a new cpuset is empty and takes no process until it has CPUs and memory nodes; they are copied from the
  * parent, from the mount point downwards, where nobody set them. The v1 freezer is a request: the state stays
  * FREEZING while a task is in uninterruptible sleep or has just been forked, and reading it is what moves it on, so
- * it is read until it says FROZEN. Kernel: cgroup-v1/cpusets.rst, freezer-subsystem.rst.
+ * it is read until it says FROZEN. Thawing is done at once, unless an ancestor is frozen too. Kernel:
+ * cgroup-v1/cpusets.rst, freezer-subsystem.rst.
  */
 #include "container/cgroup_v1.h"
 
@@ -74,9 +75,8 @@ int cgroup_v1_cpuset_init(struct cgroup_dir *d, struct err *err)
 	return r;
 }
 
-int cgroup_v1_freeze(struct cgroup_dir *d, bool on, struct err *err)
+int cgroup_v1_freeze(struct cgroup_dir *d, struct err *err)
 {
-	const char *word = on ? "FROZEN" : "THAWED";
 	int r = cgroup_dir_open(d);
 	long waited_us = 0, pause_us = 50;
 
@@ -86,22 +86,50 @@ int cgroup_v1_freeze(struct cgroup_dir *d, bool on, struct err *err)
 		cleanup_free char *state = NULL;
 
 		/* written again and again: tasks forked meanwhile are caught by the next request */
-		r = fd_write_file_at(d->fd, "freezer.state", word);
+		r = fd_write_file_at(d->fd, "freezer.state", "FROZEN");
 		if (r == 0)
 			r = cgroup_dir_read(d, "freezer.state", &state);
-		if (r < 0) {
-			if (!on && (r == -ENOENT || r == -ENODEV))
-				return 0;
-			return err_sys(err, r, "cgroup: write %s to %s/freezer.state", word, d->path);
-		}
-		if (!strcmp(state, word))
+		if (r < 0)
+			return err_sys(err, r, "cgroup: write FROZEN to %s/freezer.state", d->path);
+		if (!strcmp(state, "FROZEN"))
 			return 0;
 		nanosleep(&(struct timespec){ .tv_nsec = pause_us * 1000 }, NULL);
 		waited_us += pause_us;
 		pause_us = pause_us < 20000 ? pause_us * 2 : pause_us;
 	}
-	if (on)
-		fd_write_file_at(d->fd, "freezer.state", "THAWED");
-	return err_set(err, on ? -ETIMEDOUT : -EBUSY, "cgroup: %s did not %s within %d s%s", d->path,
-		       on ? "freeze" : "thaw", FREEZE_TIMEOUT_MS / 1000, on ? "" : " (is an ancestor frozen?)");
+	fd_write_file_at(d->fd, "freezer.state", "THAWED");
+	return err_set(err, -ETIMEDOUT, "cgroup: %s did not freeze within %d s", d->path, FREEZE_TIMEOUT_MS / 1000);
+}
+
+static int write_thawed(int dirfd, void *arg)
+{
+	(void)arg;
+	return fd_write_file_at(dirfd, "freezer.state", "THAWED");
+}
+
+int cgroup_v1_thaw(struct cgroup_dir *d, bool below, struct err *err)
+{
+	cleanup_free char *state = NULL, *by = NULL;
+	int r = cgroup_dir_walk(d, below, write_thawed, NULL);
+
+	if (r < 0)
+		return err_sys(err, r, "cgroup: write THAWED to %s/freezer.state", d->path);
+	if (cgroup_dir_read(d, "freezer.state", &state) < 0 || !strcmp(state, "THAWED"))
+		return 0;
+	by = cgroup_v1_frozen_by(d->mount, d->path);
+	return by ? err_set(err, -EBUSY, "cgroup: %s cannot be thawed: %s is frozen", d->path, by) : 0;
+}
+
+char *cgroup_v1_frozen_by(const char *mount, const char *path)
+{
+	cleanup_free char *at = xstrdup(path);
+
+	for (; strlen(at) > strlen(mount); *strrchr(at, '/') = '\0') {
+		cleanup_free char *file = path_join(at, "freezer.self_freezing");
+		cleanup_free char *text = NULL;
+
+		if (fd_slurp_at(AT_FDCWD, file, 16, &text, NULL) == 0 && *text == '1')
+			return steal_ptr(at);
+	}
+	return NULL;
 }
