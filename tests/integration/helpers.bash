@@ -15,7 +15,7 @@ HELPERS=$AMPHI_BUILD/tests/helpers
 is_vm() { [ "$AMPHI_BACKEND" = vm ]; }
 skip_in_vm() { ! is_vm || skip "not in a machine: $*"; }
 need_program() { command -v "$1" >/dev/null || skip "needs $1"; }
-need_root() { [ "$(id -u)" = 0 ] || skip "needs root"; }
+need_root() { [ "$EUID" = 0 ] || skip "needs root"; }
 
 # amphi with this test's root and backend; use with run or directly.
 amphi() {
@@ -36,7 +36,9 @@ setup_bundle() {
 	local template=$BATS_FILE_TMPDIR/config.json
 	[ -e "$template" ] || "$AMPHI" spec -f - | jq '.process.terminal = false | .root.readonly = false
 		| .linux.cgroupsPath = "@CGROUP@" | .process.args = ["true"]' >"$template"
-	sed "s,@CGROUP@,$CGROUP," "$template" >"$BUNDLE/config.json"
+	local text
+	mapfile -d '' text <"$template"
+	printf '%s' "${text[0]/@CGROUP@/$CGROUP}" >"$BUNDLE/config.json"
 	if is_vm; then setup_vm; fi
 	if [ -n "${SHARED:-}" ]; then
 		config '.annotations = {"io.kubernetes.cri.container-type": "container", "io.kubernetes.cri.sandbox-id": $id} |
@@ -81,15 +83,24 @@ fill_rootfs() {
 
 # Changes the bundle's config.json: config PROGRAM [jq arguments].
 config() {
-	local program=$1
+	local program=$1 new
 	shift
-	jq "$@" "$program" "$BUNDLE/config.json" >"$BUNDLE/config.json.new" && mv "$BUNDLE/config.json.new" "$BUNDLE/config.json"
+	new=$(jq "$program" "$BUNDLE/config.json" "$@") && printf '%s\n' "$new" >"$BUNDLE/config.json"
 }
 
-# The workload's command line: config_args sh -c 'echo hi'
+# The workload's command line: config_args sh -c 'echo hi'. Without jq where the template's stands and plain text comes.
 config_args() {
-	jq '.process.args = $ARGS.positional' "$BUNDLE/config.json" --args -- "$@" >"$BUNDLE/config.json.new" &&
-		mv "$BUNDLE/config.json.new" "$BUNDLE/config.json"
+	local text a list= old=$'"args": [\n      "true"\n    ]'
+	mapfile -d '' text <"$BUNDLE/config.json"
+	if [[ ${text[0]} != *"$old"* || $* == *[^[:print:]$'\n\t']* ]]; then
+		config '.process.args = $ARGS.positional' --args -- "$@"
+		return
+	fi
+	for a; do
+		a=${a//\\/\\\\} a=${a//\"/\\\"} a=${a//$'\n'/\\n}
+		list+=", \"${a//$'\t'/\\t}\""
+	done
+	printf '%s' "${text[0]%%"$old"*}\"args\": [${list:2}]${text[0]#*"$old"}" >"$BUNDLE/config.json"
 }
 
 # Runs the bundle in the background; the workload's output goes to $BATS_TEST_TMPDIR/out.
@@ -106,8 +117,8 @@ wait_for() {
 	done
 }
 
-status_is() { [ "$(amphi state "$1" 2>/dev/null | jq -r .status)" = "$2" ]; }
-pid_of() { amphi state "$1" | jq -r .pid; }
+status_is() { [[ $(amphi state "$1" 2>/dev/null) == *"\"status\": \"$2\""* ]]; }
+pid_of() { [[ $(amphi state "$1") =~ \"pid\":\ ([0-9]+) ]] && echo "${BASH_REMATCH[1]}"; }
 gone() { ! kill -0 "$1" 2>/dev/null; }
 
 # Readable failures: the last run's status and output.
@@ -120,24 +131,34 @@ check_output() { # PART
 
 # Removes this test's containers and looks for what they may have left.
 teardown_all() {
-	local id left=0 line
+	local id left=0 line own
 	[ -n "${ROOT:-}" ] || return 0
-	for id in $(ls "$ROOT" 2>/dev/null); do
+	shopt -s nullglob
+	for id in "$ROOT"/*/; do
+		id=${id%/} id=${id##*/}
 		[ "$id" != "${SHARED:-}" ] || continue
-		[ ! -d "$ROOT/$id" ] || timeout 60 "$AMPHI" --root "$ROOT" delete --force "$id" >/dev/null 2>&1 || { echo "delete --force $id fails" >&2; left=1; }
+		timeout 60 "$AMPHI" --root "$ROOT" delete --force "$id" >/dev/null 2>&1 || { echo "delete --force $id fails" >&2; left=1; }
 	done
-	while read -r line; do
-		echo "left mounted: $line" >&2
-		umount -l "$line"
-		left=1
-	done < <(awk -v d="$BATS_TEST_TMPDIR" 'index($5, d) == 1 { print $5 }' /proc/self/mountinfo | sort -r)
-	for line in $(find /sys/fs/cgroup -maxdepth 4 -type d -path "*/amphi-test-$$/*" 2>/dev/null | sort -r); do
-		[[ -z "${SHARED:-}" || "$line" != */"$SHARED" ]] || continue
-		echo "left cgroup: $line" >&2
-		rmdir "$line"
-		left=1
+	mapfile -t own </proc/self/mountinfo
+	if [[ ${own[*]} == *" $BATS_TEST_TMPDIR"* ]]; then
+		while read -r line; do
+			echo "left mounted: $line" >&2
+			umount -l "$line"
+			left=1
+		done < <(awk -v d="$BATS_TEST_TMPDIR" 'index($5, d) == 1 { print $5 }' /proc/self/mountinfo | sort -r)
+	fi
+	own=(/sys/fs/cgroup/{,*/,*/*/,*/*/*/}[a]mphi-test-$$)
+	for line in "${own[@]}"; do
+		for line in "$line"/*/; do
+			line=${line%/}
+			[[ -z "${SHARED:-}" || "$line" != */"$SHARED" ]] || continue
+			echo "left cgroup: $line" >&2
+			find "$line" -depth -type d -exec rmdir {} +
+			left=1
+		done
 	done
-	find /sys/fs/cgroup -maxdepth 3 -depth -type d -name "amphi-test-$$" -exec rmdir {} + 2>/dev/null
+	[ ${#own[@]} = 0 ] || rmdir "${own[@]}" 2>/dev/null || :
+	shopt -u nullglob
 	return $left
 }
 
