@@ -79,6 +79,8 @@ static int enter_namespaces(struct init *in, struct err *err)
 		r = sync_expect(in->sync, SYNC_MAPPED, NULL, err);
 	if (!r && in->become_root)
 		r = namespace_become_root(err);
+	if (!r && in->ns.late_ipc && unshare(CLONE_NEWIPC) < 0)
+		r = err_sys(err, -errno, "unshare the ipc namespace");
 	if (!r && !in->joined && in->ns.any_join)
 		r = namespace_join(&in->ns, err);
 	if (r < 0)

@@ -57,6 +57,9 @@ int namespace_open(const struct oci_config *config, struct namespace_set *ret, s
 		namespace_close(&n);
 		return err ? err->code : -EINVAL;
 	}
+	n.late_ipc = (n.create & CLONE_NEWUSER) && (n.create & CLONE_NEWIPC);
+	if (n.late_ipc)
+		n.create &= ~(uint64_t)CLONE_NEWIPC;
 	n.time_offsets = (n.create & CLONE_NEWTIME) && (l->time_monotonic.present || l->time_boottime.present);
 	*ret = n;
 	return 0;

@@ -10,8 +10,9 @@
 #include "oci/config.h"
 
 struct namespace_set {
-	uint64_t create;   /* CLONE_NEW* to pass to clone3(2); without the cgroup namespace */
-	bool cgroup;       /* a new cgroup namespace: the child unshares it once it is in its cgroup */
+	uint64_t create; /* CLONE_NEW* to pass to clone3(2); without the next two */
+	bool cgroup;     /* a new cgroup namespace: the child unshares it once it is in its cgroup */
+	bool late_ipc; /* a new ipc namespace: the root of a new user namespace makes it, to own its mqueue directory */
 	bool time_offsets; /* the new time namespace gets offsets before anybody is in it */
 	bool any_join;
 	int fd[OCI_NS_MAX]; /* to join; -1 */

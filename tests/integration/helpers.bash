@@ -121,6 +121,21 @@ status_is() { [[ $(amphi state "$1" 2>/dev/null) == *"\"status\": \"$2\""* ]]; }
 pid_of() { [[ $(amphi state "$1") =~ \"pid\":\ ([0-9]+) ]] && echo "${BASH_REMATCH[1]}"; }
 gone() { ! kill -0 "$1" 2>/dev/null; }
 
+# The debug build, whose AMPHI_STOP_AT names the place where it is killed; for setup_file.
+debug_build() {
+	[ -n "${AMPHI_DEBUG_BUILD:-}" ] || "$AMPHI_TOP/tests/debug-build" >/dev/null 2>&3
+}
+use_debug_build() {
+	AMPHI=${AMPHI_DEBUG_BUILD:-$AMPHI_TOP/build/debug}/amphi
+	export AMPHI_LIBEXEC=$AMPHI_BUILD
+}
+# amphi killed at a point; 137 says that it got there. Its output and the workload's go to $OUT.
+killed_at() { # POINT COMMAND...
+	local code=0
+	(export AMPHI_STOP_AT=$1; shift; amphi "$@") </dev/null >>"$OUT" 2>&1 || code=$?
+	[ "$code" = 137 ] || { echo "$1: exit $code, not killed: $(cat "$OUT")" >&2; return 1; }
+}
+
 # Readable failures: the last run's status and output.
 check_status() { # WANT
 	[ "$status" -eq "$1" ] || { echo "status $status, expected $1; output: $output ${stderr:-}" >&2; return 1; }

@@ -5,29 +5,18 @@
 # whose AMPHI_STOP_AT names the place.
 load helpers
 
-setup_file() {
-	[ -z "${AMPHI_DEBUG_BUILD:-}" ] || return 0
-	"$AMPHI_TOP/tests/debug-build" >/dev/null 2>&3
-}
+setup_file() { debug_build; }
 
 setup() {
 	setup_bundle
 	RELEASE=$AMPHI
-	AMPHI=${AMPHI_DEBUG_BUILD:-$AMPHI_TOP/build/debug}/amphi
-	export AMPHI_LIBEXEC=$AMPHI_BUILD
+	use_debug_build
 	# what a machine does before the monitor exists is the same code: fewer points there, each costs a boot
 	if is_vm && [ "$AMPHI_VMM" = kvm ]; then SHORT=1; fi
 	OUT=$BATS_TEST_TMPDIR/out
 	config_args sleep 1000
 }
 teardown() { teardown_all; }
-
-# amphi killed at a point; 137 says that it got there.
-killed_at() { # POINT COMMAND...
-	local code=0
-	(export AMPHI_STOP_AT=$1; shift; amphi "$@") </dev/null >>"$OUT" 2>&1 || code=$?
-	[ "$code" = 137 ] || { echo "$1: exit $code, not killed: $(cat "$OUT")" >&2; return 1; }
-}
 
 # No process of ours: none has our output file open, none is in our cgroup.
 no_process() {

@@ -85,13 +85,13 @@ userns() {
 	config '.process.args = ["sleep", "1000"]'
 	chown -R 100000:200000 "$BUNDLE/rootfs"
 	detached
-	run -0 amphi exec "$ID" sh -c 'id -u; cat /proc/self/uid_map /proc/self/gid_map; echo x > /dev/null && touch /tmp/f && stat -c %u /tmp/f; readlink /proc/1/ns/user' </dev/null
+	run -0 amphi exec "$ID" sh -c 'id -u; cat /proc/self/uid_map /proc/self/gid_map; echo x > /dev/null && touch /tmp/f && stat -c %u:%g /tmp/f /dev/mqueue; readlink /proc/1/ns/user' </dev/null
 	[ "${lines[0]}" = 0 ]
 	[[ "${lines[1]}" =~ ^\ *0\ *100000\ *65536$ ]]
 	[[ "${lines[2]}" =~ ^\ *0\ *200000\ *65536$ ]]
-	[ "${lines[3]}" = 0 ]
-	is_vm || [ "${lines[4]}" = "$(readlink "/proc/$(pid_of "$ID")/ns/user")" ]
-	[ "${lines[4]}" != "$(readlink /proc/1/ns/user)" ]
+	[ "${lines[3]} ${lines[4]}" = "0:0 0:0" ]
+	is_vm || [ "${lines[5]}" = "$(readlink "/proc/$(pid_of "$ID")/ns/user")" ]
+	[ "${lines[5]}" != "$(readlink /proc/1/ns/user)" ]
 	[ "$(stat -c %u "$BUNDLE/rootfs/tmp/f")" = 100000 ]
 }
 

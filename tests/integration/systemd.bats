@@ -5,6 +5,8 @@
 load helpers
 load engine
 
+setup_file() { [ "$(cat /proc/1/comm)" != systemd ] || debug_build; }
+
 setup() {
 	[ "$(cat /proc/1/comm)" = systemd ] || skip "needs systemd as PID 1"
 	need_root
@@ -141,6 +143,34 @@ in_group() { # FILE VALUE
 	amphi --systemd-cgroup run "$ID-third"
 	amphi delete --force "$ID"
 	is_gone
+}
+
+@test "systemd: killed at each step of create, start, exec and delete, delete --force leaves no unit" {
+	use_debug_build
+	OUT=$BATS_TEST_TMPDIR/out
+	no_unit() { # POINT
+		amphi delete --force "$ID" || { echo "$1: delete --force fails" >&2; return 1; }
+		[ ! -e "$ROOT/$ID" ] && [ ! -e "/sys/fs/cgroup/system.slice/$SCOPE" ] && is_gone ||
+			{ echo "$1: left: $(systemctl list-units --all --plain --no-legend "$SCOPE")" >&2; return 1; }
+	}
+	for point in statedir record cgroup create create-record hooks setup created pid-file; do
+		killed_at "$point" --systemd-cgroup create --pid-file "$BATS_TEST_TMPDIR/pid" "$ID"
+		no_unit "$point"
+	done
+	for point in start started poststart; do
+		amphi --systemd-cgroup create "$ID" </dev/null >>"$OUT" 2>&1
+		killed_at "$point" start "$ID"
+		no_unit "$point"
+	done
+	amphi --systemd-cgroup run -d "$ID" </dev/null >>"$OUT" 2>&1
+	killed_at exec exec -d "$ID" sleep 1000
+	[ "$(prop ActiveState)" = active ]
+	for point in delete undo-create undo-cgroup undo-cgroup-destroy undo-statedir; do
+		killed_at "$point" delete --force "$ID"
+		no_unit "$point"
+		amphi --systemd-cgroup run -d "$ID" </dev/null >>"$OUT" 2>&1
+	done
+	no_unit last
 }
 
 @test "systemd: over the system's bus where there is no private socket" {

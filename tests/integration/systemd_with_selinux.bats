@@ -52,6 +52,28 @@ load_policy() {
 	check_output 'unable to set selinux label "system_u:system_r:no_such_t:s0"'
 }
 
+@test "selinux: the same in a user namespace" {
+	load_policy
+	chmod 755 "$BATS_RUN_TMPDIR" "$BATS_SUITE_TMPDIR" "$BATS_FILE_TMPDIR" "$BATS_TEST_TMPDIR" "$BUNDLE"
+	cp "$HELPERS/keyring" "$BUNDLE/rootfs/bin/"
+	config '.process.selinuxLabel = $l | .linux.mountLabel = $f | .process.noNewPrivileges = false |
+		.linux.namespaces += [{type: "user"}] | .linux.uidMappings = [{containerID: 0, hostID: 100000, size: 65536}] |
+		.linux.gidMappings = .linux.uidMappings' --arg l "$LABEL" --arg f "$FILES"
+	config_args sh -c 'cat /proc/self/attr/current; echo; cat /proc/self/uid_map; grep -E " /(dev|dev/pts|dev/shm) " /proc/self/mounts; keyring; exec sleep 1000'
+	detached
+	wait_for grep -q _ses "$BATS_TEST_TMPDIR/out"
+	output=$(tr -d '\0' <"$BATS_TEST_TMPDIR/out")
+	[ "${output%%$'\n'*}" = "$LABEL" ] || { echo "$output" >&2; false; }
+	for m in /dev /dev/pts /dev/shm; do
+		[[ "$output" == *" $m "*" "*"context="*"$FILES"* ]] || { echo "$m: $output" >&2; false; }
+	done
+	check_output 100000
+	run -0 amphi exec "$ID" cat /proc/self/attr/current
+	check_output "$LABEL"
+	run -0 ls -dZ "/proc/$(pid_of "$ID")/root/dev/mqueue"
+	check_output "$FILES"
+}
+
 @test "selinux: a label that the policy does not know is refused by name, nothing is left" {
 	load_policy
 	config '.process.selinuxLabel = "no label"'
