@@ -7,7 +7,9 @@
  *    names them itself, as the layer does).
  *  - the implied directory is a symlink below (bin -> usr/bin): overlay would hide the symlink. The fixup has the
  *    symlink, and what the layer put below it lies at the link's destination.
- *  - a hard link's target is in a lower layer: the fixup has a copy.
+ *  - a hard link's target is in a lower layer: the fixup has the file under both names, or, when the layer has another in the
+ *    target's place, under the link's.
+ * Below a directory that the layer made opaque the lower layers count for nothing.
  * The fixup lies above its layer and is keyed by the chain-id, since it depends on all layers up to there. Most
  * layers need none; that is found out by a few lookups and not remembered.
  */
@@ -79,12 +81,32 @@ static bool is_implied(const struct fixup *f, const char *path)
 	return f->n_implied && bsearch(&path, f->meta.implied, f->n_implied, sizeof(path), by_text);
 }
 
+/* Does the layer hide from path what the lower layers have there: is a directory around it opaque in it? */
+static bool is_cut_off(const struct fixup *f, const char *path)
+{
+	cleanup_free char *dir = xstrdup(path);
+	char *slash;
+
+	while (*dir) {
+		cleanup_fd int fd = -1;
+		char opaque;
+
+		slash = strrchr(dir, '/');
+		*(slash ? slash : dir) = '\0';
+		fd = path_open_nolink(f->with.fds[f->with.n - 1], dir, O_RDONLY | O_DIRECTORY, 0);
+		if (fd >= 0 && fgetxattr(fd, layer_opaque_xattr(f->s->rights), &opaque, 1) == 1)
+			return true;
+	}
+	return false;
+}
+
 /* Where the directory's owner and mode are found: below when the layer implied it, else as the layer and those below show it. */
 static const struct merge *shown_by(const struct fixup *f, const char *path)
 {
 	struct merge_found found;
 
-	if (!is_implied(f, path) && merge_lookup(&f->with, path, &found) == 0 && S_ISDIR(found.st.st_mode))
+	if ((!is_implied(f, path) || is_cut_off(f, path)) && merge_lookup(&f->with, path, &found) == 0 &&
+	    S_ISDIR(found.st.st_mode))
 		return &f->with;
 	return merge_lookup(&f->below, path, &found) == 0 && S_ISDIR(found.st.st_mode) ? &f->below : &f->with;
 }
@@ -172,7 +194,7 @@ static int graft(struct fixup *f, int layer, const char *from, const char *to, s
 			cleanup_fd int subfd = openat(fd, de->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 
 			/* an implied directory looks as below, where there is one */
-			if (is_implied(f, sub) && merge_lookup(&f->below, tosub, &below) == 0 &&
+			if (is_implied(f, sub) && !is_cut_off(f, sub) && merge_lookup(&f->below, tosub, &below) == 0 &&
 			    S_ISDIR(below.st.st_mode))
 				r = copy_thing(f, &f->below, tosub, tosub, err);
 			else
@@ -199,7 +221,7 @@ static int repair_implied(struct fixup *f, const char *path, struct err *err)
 	struct merge_found found;
 	int r = merge_lookup(&f->below, path, &found);
 
-	if (r < 0 || (!S_ISDIR(found.st.st_mode) && !S_ISLNK(found.st.st_mode)))
+	if (r < 0 || (!S_ISDIR(found.st.st_mode) && !S_ISLNK(found.st.st_mode)) || is_cut_off(f, path))
 		return 0; /* new here, below a symlink that was dealt with, or hiding a file, as extracting would */
 	if (S_ISDIR(found.st.st_mode))
 		return is_plain_dir(&f->below, &found, path) ? 0 : make_dirs(f, path, err);
@@ -219,30 +241,84 @@ static int repair_implied(struct fixup *f, const char *path, struct err *err)
 	return r;
 }
 
-static int repair_link(struct fixup *f, const struct layer_link *l, struct err *err)
+/* The real name of path, whose last part is not followed, in m. NULL when what is around it does not exist. */
+static char *real_name(const struct merge *m, const char *path)
 {
-	cleanup_free char *up = parent_of(l->path), *target_up = parent_of(l->target), *real_up = NULL, *target = NULL;
-	struct merge_found found;
+	cleanup_free char *up = parent_of(path), *real = merge_resolve(m, up);
+
+	return real ? xasprintf("%s%s%s", real, *real ? "/" : "", last_of(path)) : NULL;
+}
+
+/* The layers and what the fixup has so far. */
+static struct merge all_of(struct fixup *f)
+{
+	struct merge m = { .fds = xcalloc(f->with.n + 1, sizeof(int)), .n = f->with.n, .rights = f->with.rights };
+
+	memcpy(m.fds, f->with.fds, f->with.n * sizeof(int));
+	if (f->root >= 0)
+		m.fds[m.n++] = f->root;
+	return m;
+}
+
+/* before: the link repaired before this one; NULL: none. Links to one target are next to each other, and one file. */
+static int repair_link(struct fixup *f, const struct layer_link *l, const struct layer_link *before, struct err *err)
+{
+	struct merge all = all_of(f);
+	cleanup_free int *fds = all.fds;
+	cleanup_free char *target = real_name(&f->below, l->target), *path = real_name(&all, l->path), *up = NULL;
+	const struct merge *from = &f->below;
+	struct merge_found found, now;
 	int r;
 
-	real_up = merge_resolve(&f->below, target_up);
-	target = real_up ? xasprintf("%s%s%s", real_up, *real_up ? "/" : "", last_of(l->target)) : NULL;
-	if (!target || merge_lookup(&f->below, target, &found) < 0)
-		return err_set(err, -ENOENT, "entry %s: hard link to %s, which no layer has", l->path, l->target);
+	if (!target || merge_lookup(from, target, &found) < 0) {
+		/* or in the layer, but through a symbolic link of a lower one */
+		free(target);
+		target = real_name(from = &all, l->target);
+		if (!target || merge_lookup(from, target, &found) < 0)
+			return err_set(err, -ENOENT, "entry %s: hard link to %s, which no layer has", l->path,
+				       l->target);
+	}
 	if (S_ISDIR(found.st.st_mode))
 		return err_set(err, -EINVAL, "entry %s: hard link to %s, which is a directory", l->path, l->target);
+	if (!path)
+		return err_set(err, -ENOENT, "entry %s: its directory is gone", l->path);
+	up = parent_of(path);
 	r = make_dirs(f, up, err);
-	return r < 0 ? r : copy_thing(f, &f->below, target, l->path, err);
+	if (r >= 0 && before && !strcmp(before->target, l->target)) {
+		cleanup_free char *first = real_name(&all, before->path);
+
+		return linkat(f->root, first, f->root, path, 0) < 0 ? err_sys(err, -errno, "%s", l->path) : 0;
+	}
+	if (r < 0 || merge_lookup(&all, target, &now) < 0 || now.st.st_ino != found.st.st_ino ||
+	    now.st.st_dev != found.st.st_dev)
+		return r < 0 ? r : copy_thing(f, from, target, path, err);
+	/* the target is still what it was: one file under both names */
+	free(up);
+	up = parent_of(target);
+	r = make_dirs(f, up, err);
+	if (r >= 0)
+		r = copy_thing(f, from, target, target, err);
+	if (r >= 0 && linkat(f->root, target, f->root, path, 0) < 0)
+		r = err_sys(err, -errno, "%s", l->path);
+	return r;
+}
+
+static int by_target(const void *a, const void *b)
+{
+	return strcmp(((const struct layer_link *)a)->target, ((const struct layer_link *)b)->target);
 }
 
 static int repair(struct fixup *f, struct err *err)
 {
+	struct layer_link *l = f->meta.links;
 	int r = 0;
 
 	for (size_t i = 0; f->meta.implied && f->meta.implied[i] && r >= 0; i++)
 		r = repair_implied(f, f->meta.implied[i], err);
+	if (f->meta.n_links)
+		qsort(l, f->meta.n_links, sizeof(*l), by_target);
 	for (size_t i = 0; i < f->meta.n_links && r >= 0; i++)
-		r = repair_link(f, &f->meta.links[i], err);
+		r = repair_link(f, &l[i], i ? &l[i - 1] : NULL, err);
 	return r;
 }
 

@@ -23,33 +23,17 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "base/str.h"
+#include "images/layer_dirs.h"
 
 #define DEFAULT_ACL "system.posix_acl_default"
-
-/* A directory of the tree under construction. */
-struct dir {
-	char *path;
-	bool implied, opaque, gone, timed;
-	uint32_t mode;
-	/* what lies in it, and the next in the directory around it: index + 1; 0: none. listed: it is in that list */
-	uint32_t first, next;
-	bool listed;
-	struct timespec mtime;
-	/* its default ACL, which what is made in it meanwhile must not inherit; NULL: none */
-	void *acl;
-	size_t acl_len;
-};
 
 struct apply {
 	int root;
 	struct tar *tar;
 	const struct layer_options *o;
 	struct layer_meta *meta;
-	/* directories, in the order they were made, and a hash of them */
-	struct dir *dirs;
-	size_t n_dirs, cap_dirs;
-	uint32_t *hash; /* index + 1; 0: empty */
-	size_t hash_size;
+	struct layer_dirs dirs;
+	ino_t *holders; /* of meta's links: what holds their names meanwhile */
 	/* the parent of the last entry */
 	int parent;
 	char *parent_path;
@@ -97,77 +81,6 @@ char *layer_clean_name(const char *name, struct err *err)
 	return str_steal(&s);
 }
 
-static uint64_t hash_of(const char *s)
-{
-	uint64_t h = 1469598103934665603ULL;
-
-	for (; *s; s++)
-		h = (h ^ (unsigned char)*s) * 1099511628211ULL;
-	return h ^ h >> 32;
-}
-
-static uint32_t *hash_slot(struct apply *a, const char *path)
-{
-	size_t i = hash_of(path) & (a->hash_size - 1);
-
-	while (a->hash[i] && strcmp(a->dirs[a->hash[i] - 1].path, path))
-		i = (i + 1) & (a->hash_size - 1);
-	return &a->hash[i];
-}
-
-static struct dir *dir_find(struct apply *a, const char *path)
-{
-	uint32_t i = *hash_slot(a, path);
-
-	return i && !a->dirs[i - 1].gone ? &a->dirs[i - 1] : NULL;
-}
-
-/* Into the list of the directory around it, which is known: it was opened to make this one in it. */
-static void dir_list(struct apply *a, uint32_t i)
-{
-	struct dir *d = &a->dirs[i - 1];
-	const char *slash = strrchr(d->path, '/');
-	cleanup_free char *up = slash ? xstrndup(d->path, (size_t)(slash - d->path)) : xstrdup("");
-	uint32_t around = *d->path && !d->listed ? *hash_slot(a, up) : 0;
-
-	if (!around)
-		return;
-	d->listed = true;
-	d->next = a->dirs[around - 1].first;
-	a->dirs[around - 1].first = i;
-}
-
-static struct dir *dir_add(struct apply *a, const char *path)
-{
-	uint32_t *slot = hash_slot(a, path);
-	struct dir *d;
-
-	if (*slot) {
-		d = &a->dirs[*slot - 1];
-		d->gone = d->implied = d->opaque = d->timed = false;
-		free(steal_ptr(d->acl));
-		dir_list(a, *slot);
-		return d;
-	}
-	if (2 * (a->n_dirs + 1) > a->hash_size) {
-		a->hash_size *= 2;
-		free(a->hash);
-		a->hash = xcalloc(a->hash_size, sizeof(*a->hash));
-		for (size_t i = 0; i < a->n_dirs; i++)
-			*hash_slot(a, a->dirs[i].path) = (uint32_t)i + 1;
-		slot = hash_slot(a, path);
-	}
-	if (a->n_dirs == a->cap_dirs) {
-		a->cap_dirs = a->cap_dirs ? 2 * a->cap_dirs : 256;
-		a->dirs = xreallocarray(a->dirs, a->cap_dirs, sizeof(*a->dirs));
-	}
-	d = &a->dirs[a->n_dirs];
-	*d = (struct dir){ .path = xstrdup(path) };
-	*slot = (uint32_t)++a->n_dirs;
-	dir_list(a, *slot);
-	return d;
-}
-
 static void forget_parent(struct apply *a)
 {
 	if (a->parent >= 0)
@@ -177,25 +90,12 @@ static void forget_parent(struct apply *a)
 	a->parent_path = NULL;
 }
 
-/* Gone, with all below it. Their lists are emptied, so that nothing is looked at twice. */
-static void dir_gone(struct apply *a, uint32_t i)
-{
-	a->dirs[i - 1].gone = true;
-	for (uint32_t k = a->dirs[i - 1].first; k; k = a->dirs[k - 1].next) {
-		a->dirs[k - 1].listed = false;
-		dir_gone(a, k);
-	}
-	a->dirs[i - 1].first = 0;
-}
-
 /* Everything known about path and below it is void. */
 static void dirs_gone(struct apply *a, const char *path)
 {
-	uint32_t i = *hash_slot(a, path);
 	size_t n = strlen(path);
 
-	if (i)
-		dir_gone(a, i);
+	layer_dirs_gone(&a->dirs, path);
 	if (a->parent_path && !strncmp(a->parent_path, path, n) && (a->parent_path[n] == '/' || !a->parent_path[n]))
 		forget_parent(a);
 }
@@ -203,7 +103,7 @@ static void dirs_gone(struct apply *a, const char *path)
 static int set_opaque(struct apply *a, const char *path, struct err *err)
 {
 	cleanup_fd int fd = path_open_nolink(a->root, path, O_RDONLY | O_DIRECTORY, 0);
-	struct dir *d = dir_find(a, path);
+	struct layer_dir *d = layer_dirs_find(&a->dirs, path);
 
 	if (fd < 0)
 		return err_sys(err, fd, "opaque directory");
@@ -225,7 +125,7 @@ static int make_component(struct apply *a, int parent, const char *name, const c
 	int r;
 
 	if (mkdirat(parent, name, 0700) == 0) {
-		dir_add(a, path);
+		layer_dirs_add(&a->dirs, path);
 		return 1;
 	}
 	if (errno != EEXIST)
@@ -239,7 +139,7 @@ static int make_component(struct apply *a, int parent, const char *name, const c
 			       S_ISLNK(st.st_mode) ? "symbolic link" : "file");
 	if (unlinkat(parent, name, 0) < 0 || mkdirat(parent, name, 0700) < 0)
 		return err_sys(err, -errno, "mkdir");
-	dir_add(a, path);
+	layer_dirs_add(&a->dirs, path);
 	r = set_opaque(a, path, err);
 	return r < 0 ? r : 1;
 }
@@ -273,7 +173,7 @@ static int open_parent(struct apply *a, const char *path, const char **ret_name,
 			if (r < 0)
 				return r;
 			if (r > 0) {
-				struct dir *d = dir_find(a, dir);
+				struct layer_dir *d = layer_dirs_find(&a->dirs, dir);
 
 				d->implied = true;
 				d->mode = 0755;
@@ -323,7 +223,7 @@ static bool xattr_wanted(const struct apply *a, const char *name)
 }
 
 /* d: of a directory, which gets its default ACL later. */
-static int set_xattrs(const struct apply *a, int fd, const struct tar_entry *e, struct dir *d, struct err *err)
+static int set_xattrs(const struct apply *a, int fd, const struct tar_entry *e, struct layer_dir *d, struct err *err)
 {
 	for (size_t i = 0; i < e->n_xattrs; i++) {
 		const struct tar_xattr *x = &e->xattrs[i];
@@ -425,7 +325,7 @@ static int apply_file(struct apply *a, const struct tar_entry *e, int parent, co
 static int apply_dir(struct apply *a, const struct tar_entry *e, const char *path, struct err *err)
 {
 	cleanup_fd int fd = -1;
-	struct dir *d;
+	struct layer_dir *d;
 	const char *name;
 	int parent, r;
 
@@ -437,9 +337,9 @@ static int apply_dir(struct apply *a, const struct tar_entry *e, const char *pat
 		if (r < 0)
 			return r;
 	}
-	d = dir_find(a, path);
+	d = layer_dirs_find(&a->dirs, path);
 	if (!d)
-		d = dir_add(a, path);
+		d = layer_dirs_add(&a->dirs, path);
 	d->implied = false;
 	d->timed = true;
 	d->mode = e->mode;
@@ -454,13 +354,75 @@ static int apply_dir(struct apply *a, const struct tar_entry *e, const char *pat
 	return set_xattrs(a, fd, e, d, err);
 }
 
+/*
+ * A link whose target is not in this layer: fixup.c makes it, above the layers it turns out to lie on. An empty file holds the
+ * name until the archive has ended, so that later entries replace it, or link to it, as they would the link itself; its time
+ * is its number.
+ */
+static int hold_link(struct apply *a, int parent, const char *name, const char *path, const char *target,
+		     struct err *err)
+{
+	struct layer_meta *m = a->meta;
+	struct timespec times[2] = { { 0, UTIME_OMIT }, { (time_t)m->n_links, 0 } };
+	cleanup_fd int fd = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0);
+	struct stat st;
+
+	if (fd < 0 || futimens(fd, times) < 0 || fstat(fd, &st) < 0)
+		return err_sys(err, -errno, "create");
+	m->links = xreallocarray(m->links, m->n_links + 1, sizeof(*m->links));
+	a->holders = xreallocarray(a->holders, m->n_links + 1, sizeof(*a->holders));
+	a->holders[m->n_links] = st.st_ino;
+	m->links[m->n_links++] = (struct layer_link){ xstrdup(path), xstrdup(target) };
+	return 0;
+}
+
+/* The link that the file holds the name of; NULL: it is a file of the layer. An inode number alone may have been used again. */
+static const struct layer_link *held_link(const struct apply *a, const struct stat *st)
+{
+	uint64_t i = (uint64_t)st->st_mtim.tv_sec;
+	bool held = st->st_mode == S_IFREG && !st->st_size && i < a->meta->n_links && a->holders[i] == st->st_ino;
+
+	return held ? &a->meta->links[i] : NULL;
+}
+
+/* Which links are left, without what held their names. */
+static int finish_links(struct apply *a, struct err *err)
+{
+	struct layer_meta *m = a->meta;
+	size_t kept = 0;
+	int r = 0;
+
+	for (size_t i = 0; i < m->n_links; i++) {
+		struct layer_link *l = &m->links[i];
+		const char *slash = strrchr(l->path, '/'), *name = slash ? slash + 1 : l->path;
+		cleanup_free char *dir = slash ? xstrndup(l->path, (size_t)(slash - l->path)) : xstrdup("");
+		cleanup_fd int parent = path_open_nolink(a->root, dir, O_PATH | O_DIRECTORY, 0);
+		struct stat st;
+		bool held =
+			parent >= 0 && fstatat(parent, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && held_link(a, &st) == l;
+
+		if (held && unlinkat(parent, name, 0) < 0 && !r)
+			r = err_sys(err, -errno, "%s", l->path);
+		if (held) {
+			m->links[kept++] = *l;
+			continue;
+		}
+		free(l->path);
+		free(l->target);
+	}
+	m->n_links = kept;
+	return r;
+}
+
 static int apply_hardlink(struct apply *a, const struct tar_entry *e, const char *path, struct err *err)
 {
 	cleanup_free char *target = layer_clean_name(e->link, err), *tdir = NULL;
+	const struct layer_link *held = NULL;
 	cleanup_fd int tparent = -1;
 	const char *name, *tname;
 	struct stat st;
 	int parent, r;
+	bool here;
 
 	if (!target)
 		return err_wrap(err, "hard link to %s", e->link);
@@ -479,18 +441,17 @@ static int apply_hardlink(struct apply *a, const struct tar_entry *e, const char
 		return err_set(err, tparent, "hard link to %s: the path leads through a symbolic link", e->link);
 	if (tparent < 0 && tparent != -ENOENT && tparent != -ENOTDIR)
 		return err_sys(err, tparent, "hard link to %s", e->link);
-	if (tparent < 0 || fstatat(tparent, tname, &st, AT_SYMLINK_NOFOLLOW) < 0) {
-		/* in a layer below, which we do not know: snapshot.c copies it up */
-		a->meta->links = xreallocarray(a->meta->links, a->meta->n_links + 1, sizeof(*a->meta->links));
-		a->meta->links[a->meta->n_links++] = (struct layer_link){ xstrdup(path), steal_ptr(target) };
-		return 0;
-	}
-	if (S_ISDIR(st.st_mode) || layer_is_whiteout(st.st_mode, st.st_rdev))
+	here = tparent >= 0 && fstatat(tparent, tname, &st, AT_SYMLINK_NOFOLLOW) == 0;
+	if (here && (S_ISDIR(st.st_mode) || layer_is_whiteout(st.st_mode, st.st_rdev)))
 		return err_set(err, -EINVAL, "hard link to %s, which is a %s", e->link,
 			       S_ISDIR(st.st_mode) ? "directory" : "whiteout");
 	r = remove_old(a, parent, name, path, err);
 	if (r < 0)
 		return r;
+	if (here)
+		held = held_link(a, &st);
+	if (!here || held)
+		return hold_link(a, parent, name, path, held ? held->target : target, err);
 	if (linkat(tparent, tname, parent, name, 0) < 0)
 		return err_sys(err, -errno, "hard link to %s", e->link);
 	return 0;
@@ -534,7 +495,7 @@ static int apply_whiteout(struct apply *a, const char *path, const char *name, s
 	cleanup_free char *hidden = NULL;
 	const char *last;
 	struct stat st;
-	struct dir *d;
+	struct layer_dir *d;
 	int parent;
 
 	if (*dir)
@@ -556,7 +517,7 @@ static int apply_whiteout(struct apply *a, const char *path, const char *name, s
 	parent = open_parent(a, hidden, &last, err);
 	if (parent < 0)
 		return parent;
-	d = dir_find(a, dir);
+	d = layer_dirs_find(&a->dirs, dir);
 	if (d && d->opaque)
 		return 0;
 	if (fstatat(parent, last, &st, AT_SYMLINK_NOFOLLOW) == 0)
@@ -624,8 +585,8 @@ static int finish_dirs(struct apply *a, struct err *err)
 	size_t n = 0;
 	int r;
 
-	for (size_t i = a->n_dirs; i-- > 0;) {
-		struct dir *d = &a->dirs[i];
+	for (size_t i = a->dirs.n; i-- > 0;) {
+		struct layer_dir *d = &a->dirs.v[i];
 		struct timespec times[2] = { { 0, UTIME_OMIT }, d->mtime };
 		cleanup_fd int fd = -1;
 
@@ -645,31 +606,30 @@ static int finish_dirs(struct apply *a, struct err *err)
 		if (fchmod(fd, d->mode) < 0 || (d->timed && futimens(fd, times) < 0))
 			return err_sys(err, -errno, "%s: mode and times", d->path);
 	}
-	a->meta->implied = xcalloc(a->n_dirs + 1, sizeof(*a->meta->implied));
-	for (size_t i = 0; i < a->n_dirs; i++)
-		if (a->dirs[i].implied && !a->dirs[i].gone)
-			a->meta->implied[n++] = xstrdup(a->dirs[i].path);
+	a->meta->implied = xcalloc(a->dirs.n + 1, sizeof(*a->meta->implied));
+	for (size_t i = 0; i < a->dirs.n; i++)
+		if (a->dirs.v[i].implied && !a->dirs.v[i].gone)
+			a->meta->implied[n++] = xstrdup(a->dirs.v[i].path);
 	return 0;
 }
 
 int layer_apply(int rootfd, struct tar *t, const struct layer_options *o, struct layer_meta *meta, struct err *err)
 {
-	struct apply a = { .root = rootfd, .tar = t, .o = o, .meta = meta, .parent = -1, .hash_size = 1024 };
+	struct apply a = { .root = rootfd, .tar = t, .o = o, .meta = meta, .parent = -1 };
 	const struct tar_entry *e;
-	struct dir *top;
+	struct layer_dir *top;
 	int r;
 
 	memset(meta, 0, sizeof(*meta));
 	/* the store's own directory may have one that all would inherit */
 	if (fremovexattr(rootfd, DEFAULT_ACL) < 0 && errno != ENODATA && errno != EOPNOTSUPP)
 		return err_sys(err, -errno, "default ACL");
-	a.hash = xcalloc(a.hash_size, sizeof(*a.hash));
-	top = dir_add(&a, "");
+	top = layer_dirs_add(&a.dirs, "");
 	top->implied = true;
 	top->mode = 0755;
 	while ((r = tar_next(t, &e, err)) > 0) {
 		meta->entries++;
-		if (o->max_entries && meta->entries + a.n_dirs > o->max_entries)
+		if (o->max_entries && meta->entries + a.dirs.n > o->max_entries)
 			r = err_set(err, -EFBIG, "more entries than the limit of %llu",
 				    (unsigned long long)o->max_entries);
 		else
@@ -680,13 +640,11 @@ int layer_apply(int rootfd, struct tar *t, const struct layer_options *o, struct
 		}
 	}
 	if (r >= 0)
+		r = finish_links(&a, err);
+	if (r >= 0)
 		r = finish_dirs(&a, err);
 	forget_parent(&a);
-	for (size_t i = 0; i < a.n_dirs; i++) {
-		free(a.dirs[i].path);
-		free(a.dirs[i].acl);
-	}
-	free(a.dirs);
-	free(a.hash);
+	layer_dirs_clear(&a.dirs);
+	free(a.holders);
 	return r;
 }

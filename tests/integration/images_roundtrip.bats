@@ -122,6 +122,47 @@ listing() { (cd "$1" && find . -printf '%P %y %m %U %G %s %l %n\n' | grep -v -E 
 	[[ "$output" != *fifo* ]]
 }
 
+@test "layers that lean on those below are what umoci makes of them" {
+	need_program umoci
+	need_program python3
+	# a hard link to a lower file, which the archive replaces later, or the link; directories implied inside opaque ones
+	python3 - "$T/lean" <<'EOP'
+import sys, os, io, json, tarfile, hashlib
+top = sys.argv[1]; os.makedirs(top + '/blobs/sha256')
+def blob(data):
+    h = hashlib.sha256(data).hexdigest(); open(top + '/blobs/sha256/' + h, 'wb').write(data); return {'digest': 'sha256:' + h, 'size': len(data)}
+def layer(*entries):
+    out = io.BytesIO(); t = tarfile.open(fileobj=out, mode='w')
+    for kind, name, mode, arg in entries:
+        i = tarfile.TarInfo(name); i.mode = mode; i.mtime = 1000000000
+        i.type = {'d': tarfile.DIRTYPE, 'f': tarfile.REGTYPE, 'h': tarfile.LNKTYPE}[kind]
+        if kind == 'h': i.linkname = arg
+        data = arg.encode() if kind == 'f' else b''; i.size = len(data)
+        if kind == 'd' and arg: i.uid = int(arg)
+        t.addfile(i, io.BytesIO(data))
+    t.close(); return out.getvalue()
+layers = [layer(('d', './', 0o755, ''), ('f', 'target', 0o640, 'old'), ('f', 'kept', 0o640, 'kept'), ('d', 'o', 0o755, ''),
+                ('d', 'o/sub', 0o700, '5'), ('f', 'o/sub/low', 0o644, 'low'), ('d', 'was', 0o755, ''), ('d', 'was/sub', 0o700, '6')),
+          layer(('h', 'h1', 0o644, 'target'), ('h', 'h2', 0o644, 'h1'), ('f', 'target', 0o600, 'new'), ('h', 'h3', 0o644, 'target'),
+                ('h', 'k1', 0o644, 'kept'), ('h', 'gone', 0o644, 'kept'), ('f', 'gone', 0o644, 'file'),
+                ('f', 'o/.wh..wh..opq', 0, ''), ('f', 'o/sub/f', 0o644, 'f'),
+                ('f', '.wh.was', 0, ''), ('d', 'was', 0o755, ''), ('f', 'was/sub/f', 0o644, 'f'))]
+d = [dict(blob(l), mediaType='application/vnd.oci.image.layer.v1.tar') for l in layers]
+c = blob(json.dumps({'os': 'linux', 'architecture': 'amd64', 'config': {'Cmd': ['x']}, 'rootfs': {'type': 'layers', 'diff_ids': [x['digest'] for x in d]}}).encode())
+m = blob(json.dumps({'schemaVersion': 2, 'mediaType': 'application/vnd.oci.image.manifest.v1+json', 'config': dict(c, mediaType='application/vnd.oci.image.config.v1+json'), 'layers': d}).encode())
+m.update(mediaType='application/vnd.oci.image.manifest.v1+json', annotations={'org.opencontainers.image.ref.name': 'l'})
+json.dump({'schemaVersion': 2, 'manifests': [m]}, open(top + '/index.json', 'w'))
+open(top + '/oci-layout', 'w').write('{"imageLayoutVersion":"1.0.0"}')
+EOP
+	"$AMPHI" import -q --name lean "$T/lean"
+	"$AMPHI" bundle lean "$T/ours"
+	umoci unpack --image "$T/lean:l" "$T/theirs" >/dev/null 2>&1
+	diff <(listing "$T/ours/rootfs") <(listing "$T/theirs/rootfs")
+	diff -r "$T/ours/rootfs" "$T/theirs/rootfs"
+	[ "$(cat "$T/ours/rootfs/h2")" = old ]
+	run -0 "$AMPHI" fsck
+}
+
 @test "podman loads what we export, and we import what podman saves" {
 	need_program podman
 	engine_setup

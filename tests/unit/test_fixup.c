@@ -39,7 +39,7 @@ int main(void)
 	struct err err = { 0 };
 	char low[DIGEST_MAX];
 	cleanup_strv char **plain = NULL, **dirs = NULL, **named = NULL, **link = NULL, **hard = NULL, **lost = NULL,
-			  **again = NULL;
+			  **again = NULL, **replaced = NULL, **voided = NULL, **behind = NULL, **opaque = NULL;
 	struct stat st, st2;
 
 	tarball_add(&b, TAR_DIR, "plain", 0755, NULL);
@@ -96,6 +96,49 @@ int main(void)
 	ok(look(s, hard, "hard", &st) == 0 && look(s, hard, "target", &st2) == 0 && st.st_size == 6 &&
 	   st.st_mode == st2.st_mode);
 	ok(look(s, hard, "d/old", &st) == 0 && st.st_size == 3);
+
+	/* the target is still what it was: both names are one file */
+	ok(look(s, hard, "hard", &st) == 0 && st.st_ino == st2.st_ino && st.st_nlink == 2);
+
+	/* the same archive replaces the target later: the link, and a link to the link, have the old one */
+	tarball_add(&b, TAR_HARDLINK, "h1", 0644, "target");
+	tarball_add(&b, TAR_HARDLINK, "h2", 0644, "h1");
+	tarball_add(&b, TAR_FILE, "target", 0600, "replaced");
+	tarball_add(&b, TAR_HARDLINK, "h3", 0644, "target");
+	is_int(above(s, low, &b, &replaced, &err), 3);
+	ok(look(s, replaced, "h1", &st) == 0 && st.st_size == 6 && (st.st_mode & 07777) == 0640 && st.st_nlink == 2);
+	ok(look(s, replaced, "h2", &st2) == 0 && st2.st_ino == st.st_ino);
+	ok(look(s, replaced, "target", &st) == 0 && st.st_size == 8);
+	ok(look(s, replaced, "h3", &st2) == 0 && st2.st_ino == st.st_ino);
+
+	/* the same archive replaces the link later, alone or with its directory: nothing is left to repair */
+	tarball_add(&b, TAR_HARDLINK, "h1", 0644, "target");
+	tarball_add(&b, TAR_FILE, "h1", 0600, "replaced");
+	tarball_add(&b, TAR_HARDLINK, "new/h2", 0644, "target");
+	tarball_add(&b, TAR_FILE, "new", 0600, "replaced");
+	is_int(above(s, low, &b, &voided, &err), 2);
+	ok(look(s, voided, "h1", &st) == 0 && st.st_size == 8 && look(s, voided, "new", &st) == 0);
+
+	/* the link lies behind a lower layer's symbolic link, or its target, which is in this layer, does */
+	tarball_add(&b, TAR_HARDLINK, "bin/hard", 0644, "target");
+	tarball_add(&b, TAR_FILE, "usr/bin/tool", 0755, "tool");
+	tarball_add(&b, TAR_HARDLINK, "hard2", 0755, "bin/tool");
+	is_int(above(s, low, &b, &behind, &err), 3);
+	ok(look(s, behind, "usr/bin/hard", &st) == 0 && st.st_size == 6 && look(s, behind, "hard2", &st) == 0 &&
+	   st.st_size == 4);
+	ok(look(s, behind, "bin", &st) == 0 && S_ISLNK(st.st_mode));
+
+	/* an implied directory inside an opaque one is new, whatever lies there below, a symbolic link too */
+	tarball_add(&b, TAR_DIR, "up", 0750, NULL);
+	tarball_add(&b, TAR_FILE, "up/.wh..wh..opq", 0, NULL);
+	tarball_add(&b, TAR_FILE, "up/odd/f", 0644, "f");
+	tarball_add(&b, TAR_FILE, "usr/.wh..wh..opq", 0, NULL);
+	tarball_add(&b, TAR_FILE, "usr/bin/f", 0644, "f");
+	tarball_add(&b, TAR_FILE, "odd/f", 0644, "f");
+	is_int(above(s, low, &b, &opaque, &err), 3);
+	ok(look(s, opaque, "up/odd", &st) == 0 && (st.st_mode & 07777) == 0755);
+	ok(look(s, opaque, "usr/bin", &st) == 0 && (st.st_mode & 07777) == 0755);
+	ok(look(s, opaque, "odd", &st) == 0 && (st.st_mode & 07777) == 01777);
 
 	/* a target that no layer has */
 	tarball_add(&b, TAR_HARDLINK, "hard", 0644, "nowhere/at/all");
