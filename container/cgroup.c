@@ -467,10 +467,12 @@ int cgroup_thaw_killed(struct cgroup_manager *m, pid_t pid, struct err *err)
 	r = cgroup_v1_thaw(v1, true, err);
 	if (r < 0 || fd_slurp_at(AT_FDCWD, file, 65536, &text, NULL) < 0)
 		return r;
-	/* somebody may have moved it to a cgroup that is not ours to thaw */
 	at = cgroup_host_lookup(text, v1->name);
 	path = at ? path_join(v1->mount, at) : NULL;
 	by = path ? cgroup_v1_frozen_by(v1->mount, path) : NULL;
+	/* somebody moved it to a cgroup that is not ours to thaw: it comes back */
+	if (by && !path_is_below(path, v1->path) && cgroup_dir_enter(v1, NULL, pid) == 0)
+		return 0;
 	return by ? err_set(err, -EBUSY, "cgroup: process %d cannot end: %s is frozen", pid, by) : 0;
 }
 

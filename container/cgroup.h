@@ -110,7 +110,7 @@ int cgroup_freeze(struct cgroup_manager *m, struct err *err);
 int cgroup_thaw(struct cgroup_manager *m, struct err *err);
 /*
  * For pid, which got SIGKILL, to die of it: thaws all of the container's cgroup, as a v1 freezer holds killed processes
- * too. -EBUSY when another frozen cgroup, above it or where pid was moved to, keeps it: named.
+ * too, and takes it back there from another one that is frozen. -EBUSY when a cgroup above it is frozen: named.
  */
 int cgroup_thaw_killed(struct cgroup_manager *m, pid_t pid, struct err *err);
 /* 1 frozen, 0 not (also when the cgroup is gone), or -errno. */

@@ -207,6 +207,14 @@ teardown() { teardown_all; }
 	echo "$(pid_of "$ID")" >"$dir/below/cgroup.procs"
 	echo FROZEN >"$dir/below/freezer.state"
 	amphi delete --force "$ID"
+	# moved elsewhere and frozen there: it comes back to die, others stay as they are
+	amphi run -d "$ID" </dev/null >/dev/null 2>&1
+	mkdir "$dir-other"
+	echo "$(pid_of "$ID")" >"$dir-other/cgroup.procs"
+	echo FROZEN >"$dir-other/freezer.state"
+	amphi delete --force "$ID"
+	[ "$(cat "$dir-other/freezer.state")" = FROZEN ]
+	rmdir "$dir-other"
 	# frozen above, by somebody else
 	amphi run -d "$ID" </dev/null >/dev/null 2>&1
 	echo FROZEN >"${dir%/*}/freezer.state"

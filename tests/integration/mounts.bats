@@ -178,6 +178,9 @@ flags_of() { printf "awk '\$5 == \"%s\" { print \$6 }' /proc/self/mountinfo" "$1
 	bind /proc/sys/kernel bind
 	run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
 	check_output "cannot be mounted because it is inside /proc"
+	config '.mounts[-1] |= (.destination = "/proc/net/dev" | .source += "/file")'
+	run -1 amphi run --bundle "$BUNDLE" "$ID" </dev/null
+	check_output '"/proc/net/dev" cannot be mounted because it is inside /proc'
 	[ ! -e "$ROOT/$ID" ]
 }
 
