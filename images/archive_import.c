@@ -38,6 +38,7 @@ struct import {
 	struct oci_pair *docs; /* digest to text */
 	size_t n_docs;
 	char **names;
+	char **digests; /* of the images that have the names */
 };
 
 struct import_stream {
@@ -145,11 +146,17 @@ static int import_manifest(struct import *im, const struct oci_descriptor *d, co
 	cleanup_free char *name = NULL;
 	int r = choose_name(im, said, &name, err);
 
+	for (size_t i = 0; i < strv_len(im->names) && r >= 0; i++)
+		if (!strcmp(im->names[i], name) && strcmp(im->digests[i], d->digest))
+			r = err_set(err, -EEXIST, "two images of the archive would be %s: give --name, and --platform",
+				    name);
 	if (r >= 0)
 		r = fetch_image(im->s, &src, d, name, &im->in->fetch, err);
-	if (r >= 0)
-		strv_add(&im->names, name);
-	return r;
+	if (r < 0)
+		return r;
+	strv_add(&im->names, name);
+	strv_add(&im->digests, d->digest);
+	return 0;
 }
 
 /* A descriptor of the layout's index: an image, or an index of images to choose from. */
@@ -327,6 +334,8 @@ static int import_docker(struct import *im, struct err *err)
 		return -EINVAL;
 	if (json_root(doc)->type != JSON_ARRAY || !json_root(doc)->c.n)
 		return err_set(err, -EINVAL, "manifest.json: expected a list of images");
+	if (im->in->name && json_root(doc)->c.n > 1)
+		return err_set(err, -EINVAL, "--name: the archive has %zu images", json_root(doc)->c.n);
 	json_for_each(entry, json_root(doc)) {
 		r = json_want(entry, JSON_OBJECT, err);
 		if (r >= 0)
@@ -354,12 +363,14 @@ static ssize_t rootfs_read(void *arg, void *buf, size_t len, struct err *err)
 	ssize_t n;
 	int r;
 
+	/* the magic in one piece, from a pipe too: by it the bytes are known to belong into the blob or not */
+	if (!in->size)
+		len = sizeof(in->magic);
 	do
-		n = read(in->fd, buf, len);
-	while (n < 0 && errno == EINTR);
+		n = in->size ? read(in->fd, buf, len) : fd_read_all(in->fd, buf, len);
+	while (in->size && n < 0 && errno == EINTR);
 	if (n < 0)
-		return err_sys(err, -errno, "read");
-	/* the beginning is all there before anything is inflated, so pack gets every byte */
+		return err_sys(err, in->size ? -errno : (int)n, "read");
 	for (size_t i = 0; in->size + i < sizeof(in->magic) && i < (size_t)n; i++)
 		in->magic[in->size + i] = ((uint8_t *)buf)[i];
 	in->size += (uint64_t)n;
@@ -386,6 +397,7 @@ static int rootfs_copy(void *arg, const void *buf, size_t len, struct err *err)
 
 static int rootfs_config(const struct import *im, const char *diff_id, char **ret, struct err *err)
 {
+	const struct oci_platform *p = im->in->platform;
 	struct oci_platform own = { 0 };
 	struct timespec now;
 	struct json_writer w = { 0 };
@@ -395,10 +407,13 @@ static int rootfs_config(const struct import *im, const char *diff_id, char **re
 	clock_gettime(CLOCK_REALTIME, &now);
 	now.tv_nsec = 0;
 	oci_platform_parse(NULL, &own, NULL);
+	p = p ? p : &own;
 	json_w_object(&w, NULL);
 	json_w_string(&w, "created", oci_time_write(&now, when));
-	json_w_string(&w, "architecture", im->in->platform ? im->in->platform->architecture : own.architecture);
-	json_w_string(&w, "os", im->in->platform ? im->in->platform->os : own.os);
+	json_w_string(&w, "architecture", p->architecture);
+	json_w_string(&w, "os", p->os);
+	if (!str_empty(p->variant))
+		json_w_string(&w, "variant", p->variant);
 	r = changes_write(&w, NULL, im->in->changes, err);
 	json_w_object(&w, "rootfs");
 	json_w_string(&w, "type", "layers");
@@ -498,13 +513,18 @@ static int import_rootfs(struct import *im, struct err *err)
 	cleanup_fd int fd = std ? fcntl(0, F_DUPFD_CLOEXEC, 3) : open(im->in->path, O_RDONLY | O_CLOEXEC);
 	char digest[DIGEST_MAX], diff_id[DIGEST_MAX];
 	struct oci_descriptor layer = { 0 };
-	cleanup_free char *tmp = NULL;
+	cleanup_free char *tmp = NULL, *name = NULL, *config = NULL;
 	cleanup_fd int dirfd = -1;
 	int r;
 
 	if (fd < 0)
 		return err_sys(err, -errno, "%s", im->in->path);
-	r = store_tmpdir(im->s, &tmp, &dirfd, err);
+	/* what is wrong with the options is said before anything is unpacked */
+	r = choose_name(im, NULL, &name, err);
+	if (r >= 0)
+		r = rootfs_config(im, "", &config, err);
+	if (r >= 0)
+		r = store_tmpdir(im->s, &tmp, &dirfd, err);
 	if (r < 0)
 		return r;
 	r = rootfs_stage(im, fd, dirfd, digest, diff_id, &layer, err);
@@ -521,6 +541,8 @@ static int import_rootfs(struct import *im, struct err *err)
 	path_remove_tree(im->s->fd, tmp, true);
 	return r < 0 ? err_wrap(err, "%s", im->in->path) : 0;
 }
+
+#define PEEK_MAX (1 << 20) /* not worth being inflated for what is behind it */
 
 struct peek {
 	int fd;
@@ -560,9 +582,12 @@ static int guess(const char *path, enum archive_kind *ret, struct err *err)
 	if (S_ISDIR(st.st_mode))
 		return 0;
 	*ret = ARCHIVE_ROOTFS;
+	/* a pipe cannot be read twice */
+	if (!S_ISREG(st.st_mode))
+		return 0;
 	p.z = inflate_new(peek_read, &p);
 	t = tar_new(peek_fill, &p);
-	for (int i = 0; i < 3 && r > 0; i++) {
+	for (int i = 0; i < 3 && *ret == ARCHIVE_ROOTFS; i++) {
 		r = tar_next(t, &e, err);
 		if (r <= 0)
 			break;
@@ -572,6 +597,8 @@ static int guess(const char *path, enum archive_kind *ret, struct err *err)
 		    !strcmp(n, "manifest.json") || !strcmp(n, "repositories") ||
 		    (strspn(n, "0123456789abcdef") == 64 && (!n[64] || strchr("/.", n[64]))))
 			*ret = ARCHIVE_OCI; /* or docker's: its members decide */
+		if (e->size > PEEK_MAX)
+			break;
 	}
 	tar_free(t);
 	inflate_free(p.z);
@@ -591,6 +618,8 @@ int archive_import(struct store *s, const struct archive_import *in, char ***ret
 		r = guess(in->path, &kind, err);
 	if (r < 0)
 		return r;
+	if (kind != ARCHIVE_ROOTFS && strv_len(in->changes))
+		return err_set(err, -EINVAL, "--change: %s has images, not a root file system", in->path);
 	if (kind == ARCHIVE_ROOTFS) {
 		r = import_rootfs(&im, err);
 	} else {
@@ -611,6 +640,7 @@ int archive_import(struct store *s, const struct archive_import *in, char ***ret
 	}
 	oci_pairs_free(im.map, im.n_map);
 	oci_pairs_free(im.docs, im.n_docs);
+	strv_free(im.digests);
 	if (r < 0)
 		strv_free(im.names);
 	else

@@ -41,6 +41,7 @@ struct job {
 	/* tee */
 	struct fetch *f;
 	void *stream;
+	bool cut;         /* the source ended it, not the content */
 	uint64_t offset;  /* bytes passed */
 	uint64_t resumed; /* bytes that come from the partial file */
 	struct digest *digest;
@@ -77,10 +78,12 @@ static ssize_t tee_read(void *arg, void *buf, size_t len, struct err *err)
 			return 0;
 		if (!j->stream) {
 			r = j->f->src->open(j->f->src->arg, j->desc, j->offset, &j->stream, err);
+			j->cut = r < 0;
 			if (r < 0)
 				return r;
 		}
 		n = j->f->src->read(j->stream, buf, len, err);
+		j->cut = n <= 0;
 		if (n < 0)
 			return n;
 		if (!n)
@@ -179,7 +182,10 @@ static int stage(struct job *j, struct err *err)
 	/* what is behind the archive or its compression belongs to the blob too */
 	if (r >= 0 && want_tree)
 		r = read_to_end(fn, j, err);
-	/* a wrong digest explains any other fault of the content, and its bytes must not be resumed */
+	/* bytes whose content is at fault must not be resumed */
+	if (r < 0 && !j->have_blob && !j->cut && ftruncate(j->partial, 0) < 0)
+		log_debug("partial download kept");
+	/* a wrong digest explains any other fault */
 	if (r >= 0 || j->have_blob || j->offset == j->desc->size) {
 		if (strcmp(digest_final(j->digest, digest), j->desc->digest)) {
 			r = err_set(err, -EBADMSG, "digest mismatch: the bytes have %s", digest);
@@ -188,6 +194,22 @@ static int stage(struct job *j, struct err *err)
 		}
 	}
 	return r;
+}
+
+/* What lay in partial/ was damaged (it is not synced): as if it had not been there. */
+static int stage_again(struct job *j, struct err *err)
+{
+	log_info("%s: what was there of it is damaged: from the beginning", j->desc->digest);
+	if (j->stream)
+		j->f->src->close(j->stream);
+	j->stream = NULL;
+	digest_free(steal_ptr(j->digest));
+	if (j->tmpdir)
+		path_remove_tree(j->f->s->fd, j->tmpdir, true);
+	free(steal_ptr(j->tmpdir));
+	j->offset = 0;
+	memset(err, 0, sizeof(*err));
+	return stage(j, err);
 }
 
 static void run_job(struct job *j)
@@ -213,6 +235,8 @@ static void run_job(struct job *j)
 		return;
 	}
 	r = stage(j, &j->err);
+	if (r < 0 && j->resumed && !j->cut)
+		r = stage_again(j, &j->err);
 	if (j->stream)
 		j->f->src->close(j->stream);
 	j->stream = NULL;

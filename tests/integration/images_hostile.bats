@@ -192,6 +192,9 @@ EOP
 		[ "$("$AMPHI" inspect "$form" | jq -r '.config.rootfs.diff_ids[0]')" = "sha256:$want" ]
 	done
 	$form -dc "$T/r.tar.$form" | xz -c | "$AMPHI" import -q --name piped -c 'CMD ["x"]' -
+	# a pipe that gives the magic in two pieces, and one by name
+	{ head -c 3 "$T/r.tar.xz"; sleep 0.1; tail -c +4 "$T/r.tar.xz"; } | "$AMPHI" import -q --name pieces -c 'CMD ["x"]' -
+	"$AMPHI" import -q --name fifo -c 'CMD ["x"]' <(cat "$T/r.tar.gzip")
 	[ "$("$AMPHI" inspect xz | jq -r '.manifest.layers[0].mediaType')" = application/vnd.oci.image.layer.v1.tar+gzip ]
 	[ "$("$AMPHI" inspect zstd | jq -r '.manifest.layers[0].mediaType')" = application/vnd.oci.image.layer.v1.tar+zstd ]
 	[ "$(ls "$AMPHI_STORE/layers" | wc -l)" = 1 ]
@@ -199,6 +202,48 @@ EOP
 	if command -v skopeo >/dev/null; then
 		skopeo copy -q "oci:$AMPHI_STORE:localhost/xz:latest" "dir:$T/sk"
 	fi
+}
+
+@test "options that do not fit are refused before anything is unpacked; no image takes another's name" {
+	head -c 100000 /dev/urandom >"$T/data"
+	tar -C "$T" -cf "$T/a.-b.tar" data
+	tar -C "$T" -cf "$T/r.tar" data
+	run -1 "$AMPHI" import -q --name h -c 'RUN x' "$T/r.tar"
+	check_output "--change RUN x: expected CMD"
+	run -1 "$AMPHI" import -q "$T/a.-b.tar"
+	check_output "no image name follows from the file's name: give --name"
+	run -1 "$AMPHI" import -q --max-size 1x --name h "$T/r.tar"
+	check_output "--max-size 1x"
+	untouched
+	[ -z "$(find "$AMPHI_STORE/blobs" -type f)" ]
+	"$AMPHI" import -q --name a --platform linux/arm/v7 "$T/r.tar"
+	[ "$("$AMPHI" inspect a | jq -c '.config | [.os, .architecture, .variant]')" = '["linux","arm","v7"]' ]
+	"$AMPHI" import -q --name b -c 'CMD ["x"]' "$T/r.tar"
+	"$AMPHI" export --format docker-archive -o "$T/two.tar" a b
+	"$AMPHI" export -o "$T/two-oci.tar" a b
+	run -1 "$AMPHI" import -q --name one "$T/two.tar"
+	check_output "--name: the archive has 2 images"
+	run -1 "$AMPHI" import -q -c 'CMD ["y"]' "$T/two.tar"
+	check_output "--change: $T/two.tar has images, not a root file system"
+	run -0 "$AMPHI" import -q "$T/two.tar"
+	[ "$output" = "localhost/a:latest"$'\n'"localhost/b:latest" ]
+	# two images that nobody named, in either form
+	mkdir "$T/x" "$T/y"
+	tar -C "$T/x" -xf "$T/two.tar"
+	jq -c 'map(.RepoTags = null)' "$T/x/manifest.json" >"$T/m" && mv "$T/m" "$T/x/manifest.json"
+	tar -C "$T/y" -xf "$T/two-oci.tar"
+	jq -c 'del(.manifests[].annotations)' "$T/y/index.json" >"$T/m" && mv "$T/m" "$T/y/index.json"
+	run -1 "$AMPHI" import -q docker-archive:"$T/x"
+	check_output "two images of the archive would be localhost/x:latest: give --name, and --platform"
+	run -1 "$AMPHI" import -q "$T/y"
+	check_output "two images of the archive would be localhost/y:latest: give --name, and --platform"
+	run -0 "$AMPHI" import -q --name chosen --platform linux/arm/v7 "$T/y"
+	[ "$("$AMPHI" inspect chosen | jq -r .config.architecture)" = arm ]
+	# names in manifest.json that lead out of a directory
+	jq -c 'map(.Config = "../../outside/canary")' "$T/x/manifest.json" >"$T/m" && mv "$T/m" "$T/x/manifest.json"
+	run -1 "$AMPHI" import -q docker-archive:"$T/x"
+	check_output "../../outside/canary"
+	[[ "$output" != *canary:*json* ]]
 }
 
 @test "odd but honest: long names, many links, sparse files, ACLs, capabilities, nanoseconds, big ids" {

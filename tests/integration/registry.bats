@@ -255,7 +255,7 @@ other_store() { export AMPHI_STORE=$BATS_TEST_TMPDIR/other; rm -rf "$AMPHI_STORE
 partial_has() { [ "$(cat "$AMPHI_STORE"/partial/* 2>/dev/null | wc -c)" -ge "$1" ]; }
 
 @test "a pull that was killed is resumed by the next program where it ended, from another registry too" {
-	local pid had
+	local pid had layer
 	"$AMPHI" push -q base "$OPEN/$REPO:v1"
 	"$AMPHI" push -q base "$OPEN/$REPO-two:v1"
 	other_store
@@ -272,6 +272,15 @@ partial_has() { [ "$(cat "$AMPHI_STORE"/partial/* 2>/dev/null | wc -c)" -ge "$1"
 	run -0 "$AMPHI" pull -q "$FAULTY/$REPO-two:v1"
 	[ "$output" = "$DIGEST" ]
 	grep "bytes=$had-\$" "$PROXY/log"
+	[ -z "$(ls "$AMPHI_STORE/partial")" ]
+	run -0 "$AMPHI" fsck
+	# a beginning that the disk did not keep as it was: found out, and fetched again
+	layer=$("$AMPHI" inspect "$FAULTY/$REPO-two:v1" | jq -r '.manifest.layers[0].digest[7:]')
+	"$AMPHI" rmi "$FAULTY/$REPO-two:v1"
+	head -c 5000 /dev/zero >"$AMPHI_STORE/partial/$layer"
+	run -0 "$AMPHI" pull -q "$FAULTY/$REPO:v1"
+	[ "$output" = "$DIGEST" ]
+	grep "bytes=5000-\$" "$PROXY/log"
 	[ -z "$(ls "$AMPHI_STORE/partial")" ]
 	run -0 "$AMPHI" fsck
 }
