@@ -78,8 +78,8 @@ $(foreach d,$(DIRS),$(eval $(call archive_rule,$(d))))
 COLD := $(addprefix container/,cgroup_property cgroup_stats cgroup_systemd criu criu_dump criu_restore criu_rpc dbus \
 	mount_live netdev) base/sanitize \
 	$(addprefix runtime/,backend_vm cmd_checkpoint cmd_cni cmd_doctor cmd_events cmd_features cmd_images cmd_kernel cmd_mounts \
-	cmd_network cmd_pause cmd_ps cmd_restore cmd_update criuopts jail jailview machine monitor oomfill pod proctable vm_check \
-	vm_stats)
+	cmd_network cmd_pause cmd_ps cmd_restore cmd_stats cmd_update counters criuopts jail jailview machine monitor oomfill pod \
+	proctable vm_check vm_stats)
 HOT := $(filter-out $(COLD:%=$(BUILD)/%.o),$(foreach d,runtime container oci base,$(filter $(BUILD)/$(d)/%,$(OBJS))))
 AMPHI_LIBS := $(call lib,runtime container oci base network vm)
 $(BUILD)/amphi: $(BUILD)/runtime/main.o $(AMPHI_LIBS)

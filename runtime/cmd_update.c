@@ -65,84 +65,82 @@ static const struct option_def update_defs[] = {
 	OPTION_END,
 };
 
-/* One number: size allows 512m and -1. */
-static int update_number(struct json_writer *w, const char *key, const char *option, const char *text, bool size,
-			 struct err *err)
+/* What an option is in the resources document; the fields of an object stand together. */
+struct update_field {
+	const char *object, *key, *option;
+	size_t offset; /* of the option's text in struct update_options */
+	enum { NUMBER, SIZE, TEXT } kind;
+};
+
+#define FIELD(object, key, option, member, kind) \
+	{ \
+		object, key, option, offsetof(struct update_options, member), kind \
+	}
+
+static const struct update_field update_fields[] = {
+	FIELD("memory", "limit", "memory", memory, SIZE),
+	FIELD("memory", "reservation", "memory-reservation", memory_reservation, SIZE),
+	FIELD("memory", "swap", "memory-swap", memory_swap, SIZE),
+	FIELD("memory", "kernel", "kernel-memory", kernel_memory, SIZE),
+	FIELD("memory", "kernelTCP", "kernel-memory-tcp", kernel_memory_tcp, SIZE),
+	FIELD("cpu", "shares", "cpu-share", cpu_share, NUMBER),
+	FIELD("cpu", "quota", "cpu-quota", cpu_quota, NUMBER),
+	FIELD("cpu", "period", "cpu-period", cpu_period, NUMBER),
+	FIELD("cpu", "burst", "cpu-burst", cpu_burst, NUMBER),
+	FIELD("cpu", "realtimePeriod", "cpu-rt-period", cpu_rt_period, NUMBER),
+	FIELD("cpu", "realtimeRuntime", "cpu-rt-runtime", cpu_rt_runtime, NUMBER),
+	FIELD("cpu", "idle", "cpu-idle", cpu_idle, NUMBER),
+	FIELD("cpu", "cpus", "cpuset-cpus", cpuset_cpus, TEXT),
+	FIELD("cpu", "mems", "cpuset-mems", cpuset_mems, TEXT),
+	FIELD("pids", "limit", "pids-limit", pids_limit, NUMBER),
+	FIELD("blockIO", "weight", "blkio-weight", blkio_weight, NUMBER),
+};
+
+static const char *update_text(const struct update_options *o, const struct update_field *f)
+{
+	return *(const char *const *)((const char *)o + f->offset);
+}
+
+/* A size may be 512m, and -1 as a number. */
+static int update_value(struct json_writer *w, const struct update_field *f, const char *text, struct err *err)
 {
 	uint64_t bytes;
 	int64_t n;
 
-	if (!text)
-		return 0;
-	if (parse_i64(text, &n) == 0) {
-		json_w_i64(w, key, n);
-		return 1;
-	}
-	if (size && parse_size(text, &bytes) == 0 && bytes <= INT64_MAX) {
-		json_w_u64(w, key, bytes);
-		return 1;
-	}
-	return err_set(err, EINVAL, "option --%s: invalid value \"%s\"", option, text);
-}
-
-struct update_field {
-	const char *key, *option, *text;
-	bool size;
-};
-
-/* An object of numbers, and strings behind them. */
-static int update_object(struct json_writer *w, const char *key, const struct update_field *f, size_t n,
-			 struct err *err)
-{
-	int r = 0;
-
-	json_w_object(w, key);
-	for (size_t i = 0; i < n && r >= 0; i++)
-		r = update_number(w, f[i].key, f[i].option, f[i].text, f[i].size, err);
-	return r < 0 ? r : 0;
+	if (f->kind == TEXT)
+		json_w_string(w, f->key, text);
+	else if (parse_i64(text, &n) == 0)
+		json_w_i64(w, f->key, n);
+	else if (f->kind == SIZE && parse_size(text, &bytes) == 0 && bytes <= INT64_MAX)
+		json_w_u64(w, f->key, bytes);
+	else
+		return err_set(err, EINVAL, "option --%s: invalid value \"%s\"", f->option, text);
+	return 0;
 }
 
 static int update_document(const struct update_options *o, char **ret, struct err *err)
 {
-	const struct update_field memory[] = {
-		{ "limit", "memory", o->memory, true },
-		{ "reservation", "memory-reservation", o->memory_reservation, true },
-		{ "swap", "memory-swap", o->memory_swap, true },
-		{ "kernel", "kernel-memory", o->kernel_memory, true },
-		{ "kernelTCP", "kernel-memory-tcp", o->kernel_memory_tcp, true },
-	};
-	const struct update_field cpu[] = {
-		{ "shares", "cpu-share", o->cpu_share, false },
-		{ "quota", "cpu-quota", o->cpu_quota, false },
-		{ "period", "cpu-period", o->cpu_period, false },
-		{ "burst", "cpu-burst", o->cpu_burst, false },
-		{ "realtimePeriod", "cpu-rt-period", o->cpu_rt_period, false },
-		{ "realtimeRuntime", "cpu-rt-runtime", o->cpu_rt_runtime, false },
-		{ "idle", "cpu-idle", o->cpu_idle, false },
-	};
-	const struct update_field pids[] = { { "limit", "pids-limit", o->pids_limit, false } };
-	const struct update_field block[] = { { "weight", "blkio-weight", o->blkio_weight, false } };
 	struct json_writer w = { 0 };
-	int r;
+	const char *object = NULL;
+	int r = 0;
 
 	json_w_object(&w, NULL);
-	r = update_object(&w, "memory", memory, ARRAY_SIZE(memory), err);
-	json_w_object_end(&w);
-	if (r == 0)
-		r = update_object(&w, "cpu", cpu, ARRAY_SIZE(cpu), err);
-	if (o->cpuset_cpus)
-		json_w_string(&w, "cpus", o->cpuset_cpus);
-	if (o->cpuset_mems)
-		json_w_string(&w, "mems", o->cpuset_mems);
-	json_w_object_end(&w);
-	if (r == 0 && o->pids_limit) {
-		r = update_object(&w, "pids", pids, ARRAY_SIZE(pids), err);
-		json_w_object_end(&w);
+	for (size_t i = 0; i < ARRAY_SIZE(update_fields) && r == 0; i++) {
+		const struct update_field *f = &update_fields[i];
+		const char *text = update_text(o, f);
+
+		if (!text)
+			continue;
+		if (!object || strcmp(object, f->object)) {
+			if (object)
+				json_w_object_end(&w);
+			object = f->object;
+			json_w_object(&w, object);
+		}
+		r = update_value(&w, f, text, err);
 	}
-	if (r == 0 && o->blkio_weight) {
-		r = update_object(&w, "blockIO", block, ARRAY_SIZE(block), err);
+	if (object)
 		json_w_object_end(&w);
-	}
 	json_w_object_end(&w);
 	*ret = json_w_steal(&w);
 	return r;
@@ -150,10 +148,10 @@ static int update_document(const struct update_options *o, char **ret, struct er
 
 static bool update_has_limits(const struct update_options *o)
 {
-	return o->memory || o->memory_reservation || o->memory_swap || o->kernel_memory || o->kernel_memory_tcp ||
-		o->cpu_period || o->cpu_quota || o->cpu_burst || o->cpu_share || o->cpu_rt_period ||
-		o->cpu_rt_runtime || o->cpu_idle || o->cpuset_cpus || o->cpuset_mems || o->pids_limit ||
-		o->blkio_weight;
+	for (size_t i = 0; i < ARRAY_SIZE(update_fields); i++)
+		if (update_text(o, &update_fields[i]))
+			return true;
+	return false;
 }
 
 static int update_resources(const struct update_options *o, struct oci_resources **ret, struct err *err)
