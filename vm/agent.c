@@ -21,6 +21,7 @@
 #include "vm/proto.h"
 
 #define TOKEN_SIZE 16u
+#define EVENT_TIMEOUT_MS 2000
 
 static int64_t now_ms(void)
 {
@@ -405,7 +406,8 @@ int agent_events_read(int fd)
 {
 	cleanup_proto_msg struct proto_msg m = { 0 };
 
-	return proto_recv(fd, AGENT_TIMEOUT_MS, &m, NULL) > 0 && m.type == PROTO_DATA;
+	/* The message is one small packet: half of it is no agent's, and the reader has other things to do. */
+	return proto_recv(fd, EVENT_TIMEOUT_MS, &m, NULL) > 0 && m.type == PROTO_DATA;
 }
 
 int agent_control(const char *sock, const char *line, char **ret_reply, struct err *err)

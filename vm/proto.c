@@ -290,6 +290,49 @@ int proto_recv(int fd, int timeout_ms, struct proto_msg *ret, struct err *err)
 	return 1;
 }
 
+int proto_recv_some(int fd, struct proto_partial *p, struct proto_msg *ret, struct err *err)
+{
+	int r;
+
+	for (;;) {
+		bool head = p->got < PROTO_HEADER_SIZE;
+		uint32_t end = head ? PROTO_HEADER_SIZE : PROTO_HEADER_SIZE + p->msg.len;
+		ssize_t n;
+
+		if (p->got == end)
+			break;
+		n = recv(fd, head ? p->header + p->got : p->msg.buf + (p->got - PROTO_HEADER_SIZE), end - p->got,
+			 MSG_DONTWAIT);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return -EAGAIN;
+		if (n == 0 && !p->got)
+			return 0;
+		if (n <= 0)
+			return err_sys(err, n ? -errno : -ECONNRESET, "agent: receive");
+		p->got += (uint32_t)n;
+		if (p->got != PROTO_HEADER_SIZE || !head)
+			continue;
+		r = check_header(p->header, &p->msg, err);
+		if (r < 0)
+			return r;
+		p->msg.buf = p->msg.len ? xmalloc(p->msg.len) : NULL;
+	}
+	r = index_fields(&p->msg, err);
+	if (r < 0)
+		return r;
+	*ret = p->msg;
+	*p = (struct proto_partial){ 0 };
+	return 1;
+}
+
+void proto_partial_free(struct proto_partial *p)
+{
+	proto_msg_free(&p->msg);
+	p->got = 0;
+}
+
 int proto_parse(const void *buf, size_t len, struct proto_msg *ret, struct err *err)
 {
 	int r;

@@ -140,6 +140,18 @@ int proto_send_err(int fd, const struct err *err);
  * frees it.
  */
 int proto_recv(int fd, int timeout_ms, struct proto_msg *ret, struct err *err);
+/* A message on its way: what has come so far. Zero-initialised; freed by proto_partial_free(). */
+struct proto_partial {
+	uint8_t header[PROTO_HEADER_SIZE];
+	uint32_t got; /* bytes, header included */
+	struct proto_msg msg;
+};
+/*
+ * Takes what has come of a message without waiting: 1 and *ret once it is whole, -EAGAIN as long as it is not (poll again;
+ * *p keeps what is there), else as proto_recv(). fd is a socket.
+ */
+int proto_recv_some(int fd, struct proto_partial *p, struct proto_msg *ret, struct err *err);
+void proto_partial_free(struct proto_partial *p);
 /* Parses one whole message (header included) from memory. 0 or -EPROTO. Copies. */
 int proto_parse(const void *buf, size_t len, struct proto_msg *ret, struct err *err);
 void proto_msg_free(struct proto_msg *m);

@@ -40,6 +40,7 @@ struct pump {
 struct relay {
 	struct streams *s;
 	struct pump in, out, errout;
+	struct proto_partial message; /* of the control connection: a guest may send half and stop */
 	int signal_fd;
 	bool exited;
 	int status;
@@ -174,13 +175,15 @@ static void take_signal(struct relay *r)
 		(void)agent_session_signal(r->s->session, (int)si.ssi_signo);
 }
 
-/* A message of the guest. Returns 0, or negative when the session is over without EXIT. */
+/* A message of the guest, or a part of one. Returns 0, or negative when the session is over without EXIT. */
 static int take_message(struct relay *r, struct err *err)
 {
 	cleanup_proto_msg struct proto_msg m = { 0 };
 	uint32_t status;
-	int n = proto_recv(r->s->session->control, AGENT_TIMEOUT_MS, &m, err);
+	int n = proto_recv_some(r->s->session->control, &r->message, &m, err);
 
+	if (n == -EAGAIN)
+		return 0;
 	if (n <= 0)
 		return err_set(err, -ECONNRESET, "the machine was lost");
 	if (m.type == PROTO_ERROR)
@@ -279,6 +282,7 @@ int streams_run(struct streams *s, struct err *err)
 	if (r->signal_fd >= 0)
 		close(r->signal_fd);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	proto_partial_free(&r->message);
 	free(r);
 	return ret;
 }

@@ -119,11 +119,56 @@ static void over_socket(void)
 	close(sv[1]);
 }
 
+/* Byte by byte, without waiting: whole only at the last one, and two in a row do not mix. */
+static void in_parts(void)
+{
+	struct proto_partial p = { 0 };
+	struct proto_msg m = { 0 };
+	struct err err = { 0 };
+	uint8_t *bytes;
+	uint32_t v = 0;
+	size_t len;
+	int sv[2];
+
+	is_int(socketpair(AF_UNIX, SOCK_STREAM, 0, sv), 0);
+	for (unsigned int i = 1; i <= 2; i++) {
+		struct proto_writer w = { 0 };
+		int early = 0;
+
+		proto_begin(&w, PROTO_EXIT);
+		proto_add_u32(&w, PROTO_F_STATUS, 40 + i);
+		bytes = proto_take(&w, &len);
+		for (size_t n = 0; n + 1 < len; n++)
+			early += write(sv[0], bytes + n, 1) != 1 || proto_recv_some(sv[1], &p, &m, &err) != -EAGAIN;
+		is_int(early, 0);
+		is_int((int)write(sv[0], bytes + len - 1, 1), 1);
+		is_int(proto_recv_some(sv[1], &p, &m, &err), 1);
+		is_int(proto_get_u32(&m, PROTO_F_STATUS, &v, &err), 0);
+		is_int(v, 40 + i);
+		proto_msg_free(&m);
+		free(bytes);
+	}
+	is_int(proto_send_type(sv[0], PROTO_OK), 0);
+	is_int(proto_recv_some(sv[1], &p, &m, &err), 1);
+	is_int(m.type, PROTO_OK);
+	proto_msg_free(&m);
+	is_int((int)write(sv[0], "no message!!", 12), 12);
+	is_int(proto_recv_some(sv[1], &p, &m, &err), -EPROTO);
+	proto_partial_free(&p);
+	is_int((int)write(sv[0], "AMPI", 4), 4);
+	close(sv[0]);
+	is_int(proto_recv_some(sv[1], &p, &m, &err), -ECONNRESET);
+	proto_partial_free(&p);
+	is_int(proto_recv_some(sv[1], &p, &m, &err), 0);
+	close(sv[1]);
+}
+
 int main(void)
 {
 	round_trip();
 	refused();
 	bounds();
 	over_socket();
+	in_parts();
 	return tap_done();
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* vm/streams against a guest played by this test: relay, half-close, exit status, a machine that is lost. */
+/* vm/streams against a guest played by this test: relay, half-close, exit status, a guest that sends half a message, a machine that is lost. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -15,17 +15,24 @@
 
 struct guest {
 	int control, in, out, errout;
-	bool lose;
+	bool lose, halves; /* goes away; sends half a message before anything else */
 	size_t got;
 };
 
-static void send_exit(int fd, unsigned int status)
+#define HALF 15u
+
+/* EXIT's bytes from..to; to 0: up to the end */
+static void send_exit(int fd, unsigned int status, size_t from, size_t to)
 {
 	struct proto_writer w = { 0 };
+	uint8_t *bytes;
+	size_t len;
 
 	proto_begin(&w, PROTO_EXIT);
 	proto_add_u32(&w, PROTO_F_STATUS, status);
-	(void)proto_send(fd, &w);
+	bytes = proto_take(&w, &len);
+	(void)fd_write_all(fd, bytes + from, (to ? to : len) - from);
+	free(bytes);
 }
 
 /* Echoes its stdin to stdout until the end, then reports 42; or goes away. */
@@ -42,6 +49,8 @@ static void *guest_main(void *arg)
 		close(g->errout);
 		return NULL;
 	}
+	if (g->halves)
+		send_exit(g->control, 42, 0, HALF);
 	while ((n = read(g->in, buf, sizeof(buf))) > 0) {
 		g->got += (size_t)n;
 		if (fd_write_all(g->out, buf, (size_t)n) < 0)
@@ -50,7 +59,7 @@ static void *guest_main(void *arg)
 	(void)fd_write_all(g->errout, "done\n", 5);
 	shutdown(g->out, SHUT_WR);
 	shutdown(g->errout, SHUT_WR);
-	send_exit(g->control, 42);
+	send_exit(g->control, 42, g->halves ? HALF : 0, 0);
 	return NULL;
 }
 
@@ -88,7 +97,7 @@ static void *reader_main(void *arg)
 	return &total;
 }
 
-static int run(bool lose, bool feed, size_t *ret_read, char *errtext, size_t errtext_len, struct guest *g,
+static int run(bool lose, bool halves, bool feed, size_t *ret_read, char *errtext, size_t errtext_len, struct guest *g,
 	       struct err *err)
 {
 	struct agent_session s = AGENT_SESSION_NONE;
@@ -98,7 +107,7 @@ static int run(bool lose, bool feed, size_t *ret_read, char *errtext, size_t err
 	void *total;
 	ssize_t n;
 
-	*g = (struct guest){ .lose = lose };
+	*g = (struct guest){ .lose = lose, .halves = halves };
 	pair(&s.control, &g->control);
 	pair(&s.in, &g->in);
 	pair(&s.out, &g->out);
@@ -138,11 +147,15 @@ int main(void)
 	char text[64];
 	size_t n = 0;
 
-	is_int(run(false, true, &n, text, sizeof(text), &g, &err), 42);
+	is_int(run(false, false, true, &n, text, sizeof(text), &g, &err), 42);
 	is_int(n, BULK);
 	is_int(g.got, BULK);
 	is_str(text, "done\n");
-	is_int(run(true, false, &n, text, sizeof(text), &g, &err), -ECONNRESET);
+	/* The streams go on while the rest of the message is out. */
+	is_int(run(false, true, true, &n, text, sizeof(text), &g, &err), 42);
+	is_int(n, BULK);
+	is_str(text, "done\n");
+	is_int(run(true, false, false, &n, text, sizeof(text), &g, &err), -ECONNRESET);
 	has_str(err.msg, "machine was lost");
 	return tap_done();
 }
