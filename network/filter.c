@@ -6,13 +6,16 @@
  * alone (nat.c). docker sets the policy of iptables' FORWARD to drop, firewalld's chains end in reject, ufw drops by
  * policy: containers then reach nothing outside, and nobody says why. Other people's tables are theirs, so all that is
  * done is looking and saying which chain it is and how its owner lets our bridge pass.
- * A chain counts as dropping when its rules without a condition, read in order, come to a drop or reject, or to nothing
- * and its policy is drop; jumps and gotos without a condition are followed, as deep as the kernel does (16). And
- * when no rule of its table names the bridge, one of the network's subnets or, for questions to the host, port 53,
- * directly or in a set: who names them has decided about them. That is a likeness of the truth (rules are not
- * evaluated), so it warns and never refuses; the resolver alone is not started behind such a chain, because
- * hosts files serve better than a server that nobody reaches.
- * The questions are netlink dumps: chains (few), rules of the base chains and where they lead, and only of a dropping one's table all rules.
+ * A chain counts as dropping when its rules, read in order, come to a drop or reject for the first packet of a
+ * connection from the bridge (TCP to the outside, or a question to the host), or to nothing and its policy is drop.
+ * Rules count whose conditions this packet is known to meet (filter_rule.c): where one depends on anything else, it
+ * may be about others. Their jumps and gotos are followed, as deep as the kernel does (16). And when no rule of its table names
+ * the bridge, one of the network's subnets or, for questions to the host, port 53, directly or in a set: who names them
+ * has decided about them. That is a likeness of the truth (sets are not evaluated), so it warns and never refuses; the
+ * resolver alone is not started behind such a chain, because hosts files serve better than a server that nobody
+ * reaches.
+ * The questions are netlink dumps: chains (few), rules of the base chains and where they lead, and only of a dropping
+ * one's table all rules.
  * iptables of nftables (iptables-nft) is such a table too; the old one is filter_legacy.c's.
  * include/uapi/linux/netfilter/nf_tables.h.
  */
@@ -35,6 +38,7 @@
 #include "base/path.h"
 #include "base/str.h"
 #include "network/filter_legacy.h"
+#include "network/filter_rule.h"
 
 #define NAME_MAX_ 64
 #define CHAINS_MAX 64
@@ -48,7 +52,7 @@ struct chain {
 	char via[NAME_MAX_]; /* the chain whose rule drops; "": none, the policy does */
 };
 
-/* A rule without a condition that decides something. */
+/* A rule that decides something and whose conditions are met. */
 struct step {
 	int32_t verdict; /* NF_DROP, NF_ACCEPT, NFT_JUMP, NFT_GOTO, NFT_RETURN */
 	char to[NAME_MAX_];
@@ -72,6 +76,7 @@ struct look {
 	struct chain chains[CHAINS_MAX]; /* base chains of the hook, not ours */
 	size_t n_chains;
 	char **marks; /* "FAMILY TABLE CHAIN" of chains that tell whose a table is */
+	struct filter_packet packet;
 	/* of the rules being read */
 	bool named; /* one names the bridge, a subnet, or the port */
 	struct steps steps;
@@ -144,18 +149,6 @@ static enum compared compared(const char *expr, const struct rtattr *data)
 	return key == NFT_META_IIF || key == NFT_META_OIF ? LINK_INDEX : OTHER;
 }
 
-/* The bytes of a nested NFTA_DATA_VALUE. */
-static const uint8_t *value_of(const struct rtattr *nest, size_t *len)
-{
-	const struct rtattr *tb[NFTA_DATA_MAX + 1];
-
-	if (!nest)
-		return NULL;
-	rtnl_attrs(RTA_DATA(nest), RTA_PAYLOAD(nest), tb, NFTA_DATA_MAX);
-	*len = tb[NFTA_DATA_VALUE] ? RTA_PAYLOAD(tb[NFTA_DATA_VALUE]) : 0;
-	return *len ? RTA_DATA(tb[NFTA_DATA_VALUE]) : NULL;
-}
-
 static bool is_port(const struct look *l, const uint8_t *v, size_t len)
 {
 	return l->way == FILTER_INPUT && len == 2 && v[0] == 0 && v[1] == 53;
@@ -169,7 +162,7 @@ static void read_cmp(struct look *l, enum compared what, const struct rtattr *da
 	size_t len;
 
 	rtnl_attrs(RTA_DATA(data), RTA_PAYLOAD(data), tb, NFTA_CMP_MAX);
-	v = value_of(tb[NFTA_CMP_DATA], &len);
+	v = filter_rule_value(tb[NFTA_CMP_DATA], &len);
 	if (!v)
 		return;
 	if (what == LINK_INDEX && len == sizeof(index)) {
@@ -205,9 +198,9 @@ static bool read_verdict(const struct rtattr *data, struct step *ret)
 	return true;
 }
 
-/* One expression of a rule. True: it decides, as *step says. *open: nothing before it asks for something. */
+/* One expression of a rule. True: it decides, as *step says. */
 static bool read_expression(struct look *l, const char *name, const struct rtattr *data, enum compared *what,
-			    bool *open, struct step *step)
+			    struct step *step)
 {
 	const struct rtattr *tb[NFTA_LOOKUP_MAX + 1];
 
@@ -220,9 +213,6 @@ static bool read_expression(struct look *l, const char *name, const struct rtatt
 		rtnl_attrs(RTA_DATA(data), RTA_PAYLOAD(data), tb, NFTA_TARGET_MAX);
 		return !strcmp(text_of(tb[NFTA_TARGET_NAME]), "REJECT");
 	}
-	if (!strcmp(name, "counter") || !strcmp(name, "log"))
-		return false;
-	*open = false;
 	if (!strcmp(name, "cmp")) {
 		read_cmp(l, *what, data);
 	} else if (!strcmp(name, "lookup")) {
@@ -249,8 +239,9 @@ static int on_rule(const struct nlmsghdr *h, void *arg)
 	const struct rtattr *tb[NFTA_RULE_MAX + 1], *e[NFTA_EXPR_MAX + 1];
 	struct look *l = arg;
 	enum compared what = OTHER;
+	struct filter_register reg = { 0 };
 	struct step step;
-	bool open = true;
+	bool holds = true;
 
 	message_attrs(h, tb, NFTA_RULE_MAX);
 	if (!tb[NFTA_RULE_EXPRESSIONS])
@@ -259,8 +250,12 @@ static int on_rule(const struct nlmsghdr *h, void *arg)
 
 	for (const struct rtattr *a = RTA_DATA(tb[NFTA_RULE_EXPRESSIONS]); RTA_OK(a, len); a = RTA_NEXT(a, len)) {
 		rtnl_attrs(RTA_DATA(a), RTA_PAYLOAD(a), e, NFTA_EXPR_MAX);
-		if (!e[NFTA_EXPR_NAME] || !e[NFTA_EXPR_DATA] ||
-		    !read_expression(l, text_of(e[NFTA_EXPR_NAME]), e[NFTA_EXPR_DATA], &what, &open, &step) || !open)
+		const char *name = text_of(e[NFTA_EXPR_NAME]);
+
+		if (!e[NFTA_EXPR_DATA])
+			continue;
+		holds &= filter_rule_holds(&l->packet, name, e[NFTA_EXPR_DATA], &reg);
+		if (!read_expression(l, name, e[NFTA_EXPR_DATA], &what, &step) || !holds)
 			continue;
 		l->steps.v = xreallocarray(l->steps.v, l->steps.n + 1, sizeof(*l->steps.v));
 		l->steps.v[l->steps.n++] = step;
@@ -293,7 +288,7 @@ static int on_element(const struct nlmsghdr *h, void *arg)
 		const uint8_t *v;
 
 		rtnl_attrs(RTA_DATA(a), RTA_PAYLOAD(a), e, NFTA_SET_ELEM_MAX);
-		v = value_of(e[NFTA_SET_ELEM_KEY], &n);
+		v = filter_rule_value(e[NFTA_SET_ELEM_KEY], &n);
 		l->named |= v && (has_part(v, n, name, sizeof(name)) || is_port(l, v, n));
 		for (unsigned int i = 0; v && i < l->net->n_subnets; i++)
 			l->named |= has_part(v, n, l->net->subnets[i].net.b, rtnl_addr_len(&l->net->subnets[i].net));
@@ -357,10 +352,15 @@ static int on_chain(const struct nlmsghdr *h, void *arg)
 	return 0;
 }
 
+static bool is_family(const struct network_subnet *s, uint8_t proto)
+{
+	return proto == NFPROTO_INET || (s->net.family == AF_INET) == (proto == NFPROTO_IPV4);
+}
+
 static bool has_family(const struct network *n, uint8_t proto)
 {
 	for (unsigned int i = 0; i < n->n_subnets; i++)
-		if (proto == NFPROTO_INET || (n->subnets[i].net.family == AF_INET) == (proto == NFPROTO_IPV4))
+		if (is_family(&n->subnets[i], proto))
 			return true;
 	return false;
 }
@@ -368,8 +368,7 @@ static bool has_family(const struct network *n, uint8_t proto)
 enum outcome { GOES_ON, PASSES, DROPS };
 
 /*
- * What a chain of c's table does to a packet that meets no rule's condition: an enum outcome or -errno. Its rules are read
- * whole before those of the chains that they lead to: one socket has one dump at a time.
+ * What a chain of c's table does to the packet: an enum outcome or -errno. Its rules are read whole before those of the chains that they lead to: one socket has one dump at a time.
  */
 static int follow(struct look *l, struct chain *c, const char *name, unsigned int depth, struct err *err)
 {
@@ -408,15 +407,20 @@ static int follow(struct look *l, struct chain *c, const char *name, unsigned in
 /* Does the chain drop what nobody names? 1, 0 or -errno. */
 static int chain_blocks(struct look *l, struct chain *c, struct err *err)
 {
-	int r;
+	bool drops = false;
+	int r = 0;
 
-	if (!has_family(l->net, c->family))
-		return 0;
-	l->named = false;
 	l->visits = 0;
-	r = follow(l, c, c->name, 0, err);
-	if (r < 0 || r == PASSES || (r == GOES_ON && !c->policy))
+	for (unsigned int i = 0; i < l->net->n_subnets && r >= 0 && !drops; i++) {
+		if (!is_family(&l->net->subnets[i], c->family))
+			continue;
+		l->packet.source = l->net->subnets[i].net;
+		r = follow(l, c, c->name, 0, err);
+		drops = r == DROPS || (r == GOES_ON && c->policy);
+	}
+	if (r < 0 || !drops)
 		return r < 0 ? r : 0;
+	l->named = false;
 	strv_free(l->sets);
 	l->sets = NULL;
 	r = dump(l, c->family, NFT_MSG_GETRULE, c, NULL, 0, on_rule, err);
@@ -519,6 +523,10 @@ int filter_blocks(const struct network *n, enum filter_way way, char **ret_what,
 {
 	struct look l = { .net = n, .way = way, .nl = RTNL_INIT };
 	int r = 0;
+
+	l.packet = (struct filter_packet){ .link = n->bridge };
+	l.packet.proto = way == FILTER_INPUT ? IPPROTO_UDP : IPPROTO_TCP;
+	l.packet.port = way == FILTER_INPUT ? 53 : 0;
 
 	if (n->foreign || (way == FILTER_FORWARD && n->internal))
 		return 0;

@@ -62,24 +62,40 @@ remedied() {
 	on_host nft 'flush table inet theirs; add rule inet theirs other iifname "amphi" accept; add rule inet theirs other ip saddr 10.89.1.0/24 accept'
 	run -0 net reload
 	check_output "table theirs"
-	# jumps and gotos are followed, as far as they have no condition; a loop is not possible, depth is
+	# jumps and gotos are followed, as far as their conditions are met; a loop is not possible, depth is
 	on_host nft -f - <<-END
 		flush table inet theirs
 		table inet theirs {
 			chain last { counter drop; }
 			chain middle { iifname "nothing0" return; goto last; }
 			chain back { return; drop; }
+			set bad { type ipv4_addr; elements = { 192.0.2.77 } }
 			chain yes { counter accept; }
 			chain forward { type filter hook forward priority 10; policy accept; ct state established accept; jump back; iifname "nothing0" jump last; jump middle; }
 		}
 	END
 	run -0 net reload
 	check_output "chain forward of the nftables table theirs leads to chain last, which drops"
-	for rule in 'jump yes; jump last' 'jump back' 'goto back; drop' 'iifname "nothing0" drop'; do
-		on_host nft "flush chain inet theirs forward; add chain inet theirs forward { policy accept; }; table inet theirs { chain forward { $rule; }; }"
-		run -0 net reload
-		[ -z "$output" ] || { echo "$rule: $output" >&2; return 1; }
-	done
+	# RULES of the chain under a policy that accepts, or drops: conditions count that a new connection from the bridge meets
+	judge() { # accept|drop warned|silent RULES...
+		local policy=$1 how=$2 rule
+		shift 2
+		for rule; do
+			on_host nft "flush chain inet theirs forward; add chain inet theirs forward { policy $policy; }; table inet theirs { chain forward { $rule; }; }"
+			run -0 net reload
+			if [ "$how" = warned ]; then [[ "$output" = *"table theirs"* ]]; else [ -z "$output" ]; fi || { echo "$rule: $output" >&2; return 1; }
+			judged=$((${judged:-0} + 1))
+		done
+	}
+	judge accept silent 'jump yes; jump last' 'jump back' 'goto back; drop' 'iifname "nothing0" drop' 'iifname "nothing0" jump last' \
+		'ct state invalid jump last' 'ip saddr 10.64.0.0/12 jump last' 'meta nfproto ipv6 goto last' 'meta l4proto udp jump last' \
+		'ip saddr @bad jump last' 'limit rate 1/second jump last' 'iif lo goto last' 'oifname "nothing0" jump last'
+	judge accept warned 'ct state new jump last' 'ct state established accept; meta l4proto tcp ct state new goto last' \
+		'iifname != "nothing0" jump middle' 'iifname != { "nothing0", "nothing1" } jump last' 'meta nfproto ipv4 goto last' \
+		'ip saddr != 192.168.0.0/16 drop' 'ip protocol tcp meta mark set 1 jump last' 'ct state new,untracked log jump last'
+	judge drop silent 'iifname != "nothing0" accept' 'ct state new jump yes' 'ip saddr 10.80.0.0/12 accept' 'ct state != established goto yes'
+	judge drop warned 'iifname "nothing0" accept' 'ct state established,related jump yes' 'meta l4proto udp accept; ct state new jump back'
+	[ "$judged" -eq 28 ]
 	# what passes all by a rule has no policy to fear
 	on_host nft 'flush chain inet theirs forward; add chain inet theirs forward { policy drop; }; add rule inet theirs forward jump yes'
 	run -0 net reload
@@ -90,12 +106,43 @@ remedied() {
 	[ -z "$output" ]
 }
 
+@test "podman's and docker's tables for nftables stop nothing of ours" {
+	on_host nft -f - <<-END
+		table inet netavark {
+			chain NETAVARK-ISOLATION-1 { iifname "podman0" oifname != "podman0" jump NETAVARK-ISOLATION-2; jump NETAVARK-ISOLATION-3; }
+			chain NETAVARK-ISOLATION-2 { oifname "podman0" drop; oifname "podman1" drop; }
+			chain NETAVARK-ISOLATION-3 { oifname "podman1" drop; jump NETAVARK-ISOLATION-2; }
+			chain INPUT { type filter hook input priority filter; policy accept; ip saddr 10.88.0.0/16 meta l4proto { tcp, udp } th dport 53 accept; }
+			chain FORWARD { type filter hook forward priority filter; policy accept; ct state invalid drop; jump NETAVARK-ISOLATION-1;
+				ip daddr 10.88.0.0/16 ct state established,related accept; ip saddr 10.88.0.0/16 accept; }
+		}
+		table ip docker-bridges {
+			chain in__docker0 { ct state established,related accept; iifname "docker0" accept; counter drop; }
+			chain out__docker0 { ct state established,related accept; oifname "docker0" drop; counter accept; }
+			map in-jumps { type ifname : verdict; elements = { "docker0" : jump in__docker0 }; }
+			map out-jumps { type ifname : verdict; elements = { "docker0" : jump out__docker0 }; }
+			chain filter-FORWARD { type filter hook forward priority filter; policy accept; oifname vmap @out-jumps; iifname vmap @in-jumps; }
+		}
+	END
+	run -0 net create one
+	[ "$output" = one ]
+	on_host nft add rule ip docker-bridges filter-FORWARD ct state new goto in__docker0
+	run -0 net create two
+	check_output "network two: chain filter-FORWARD of the nftables table docker-bridges leads to chain in__docker0, which drops"
+}
+
 # As docker leaves them.
 docker_rules() { # IPTABLES
-	on_host "$1" -N DOCKER-USER
+	local chain
+	for chain in DOCKER DOCKER-USER DOCKER-FORWARD DOCKER-CT DOCKER-BRIDGE; do on_host "$1" -N "$chain"; done
 	on_host "$1" -A FORWARD -j DOCKER-USER
-	on_host "$1" -A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
-	on_host "$1" -A FORWARD -i docker0 -j ACCEPT
+	on_host "$1" -A FORWARD -j DOCKER-FORWARD
+	on_host "$1" -A DOCKER-FORWARD -j DOCKER-CT
+	on_host "$1" -A DOCKER-FORWARD -j DOCKER-BRIDGE
+	on_host "$1" -A DOCKER-FORWARD -i docker0 -j ACCEPT
+	on_host "$1" -A DOCKER-CT -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+	on_host "$1" -A DOCKER-BRIDGE -o docker0 -j DOCKER
+	on_host "$1" -A DOCKER ! -i docker0 -o docker0 -j DROP
 	on_host "$1" -A DOCKER-USER -j RETURN
 	on_host "$1" -P FORWARD DROP
 }
@@ -114,6 +161,13 @@ docker_rules() { # IPTABLES
 	on_host iptables-nft -A FORWARD -j REJECT
 	run -0 net reload
 	check_output "chain FORWARD of the nftables table filter ends in a rule that drops"
+	# conditions of iptables' own kind
+	on_host iptables-nft -R FORWARD 3 -m conntrack --ctstate INVALID -j REJECT
+	run -0 net reload
+	[ -z "$output" ]
+	on_host iptables-nft -R FORWARD 3 -p tcp -m conntrack --ctstate NEW -m comment --comment why -j REJECT
+	run -0 net reload
+	check_output "ends in a rule that drops"
 }
 
 @test "docker's rules, by the old iptables" {
