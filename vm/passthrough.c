@@ -7,7 +7,9 @@
  * followed, ".." does not exist, so nothing outside the tree can be reached. Mounts below the tree are crossed downwards;
  * their roots are announced as submounts so that each has its own device number in the guest. One file system, that of the
  * container's root, has the device number of the tree itself instead: to the guest's kernel a submount lacks SB_NOSEC, and
- * each write there costs a second request (GETXATTR of security.capability).
+ * each write there costs a second request (GETXATTR of security.capability). No more of them can: files of two file systems
+ * with one device number and the same inode number would be one file to tar, du and rsync. HANDLE_KILLPRIV_V2 helps the tree's
+ * own superblock alone (Linux 6.1 sets SB_NOSEC there, at INIT), and ENOSYS to GETXATTR would end extended attributes everywhere.
  *
  * The guest's kernel checks permissions (default_permissions is on for virtiofs); the host acts with the monitor's
  * credentials, except that new files get the caller's ids: passthrough_become() sets the thread's fsuid and fsgid and

@@ -14,7 +14,9 @@
  * A pair is a receive and a transmit queue with a queue of the tap; one worker serves both directions of a pair, and each
  * turn moves a bounded number of frames so that neither starves. A machine with several vCPUs has several pairs (§5.1.6.5.5):
  * the tap spreads flows over the queues that are attached to it, and the driver says by the control queue, which the first
- * pair's worker serves, how many pairs it uses; the others' tap queues are detached, or the tap would give them frames that nobody takes.
+ * pair's worker serves, how many pairs it uses; the others' tap queues are detached, or the tap would give them frames that nobody takes. Pairs
+ * follow the vCPUs online at boot: the driver sets up every pair offered, 22 accesses of registers each, and a worker begun only on
+ * its request would be begun by main, which may be waiting for the end of the one that asks.
  *
  * With vhost-net the host's kernel does receive and transmit. A worker is still there for the control queue and for
  * the word that the guest broke a ring.
