@@ -288,9 +288,14 @@ static void check_tree(struct store *s, bool repair, const char *diff_id, const 
 	cleanup_free char *name = layer_unpack_tree(diff_id), *top = xasprintf("layers/%s", digest_hex(diff_id));
 	cleanup_fd int tree = openat(s->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	cleanup_fd int fd = store_open_blob(s, blob, NULL);
+	struct layer_meta meta = { 0 };
 	struct err err = { 0 };
+	int r = tree < 0 || fd < 0 ? 0 : layer_verify(tree, fd, s->rights, &err);
 
-	if (tree < 0 || fd < 0 || layer_verify(tree, fd, s->rights, &err) >= 0)
+	if (r >= 0 && tree >= 0)
+		r = layer_meta_read(s->fd, diff_id, &meta, &err);
+	layer_meta_clear(&meta);
+	if (r >= 0)
 		return;
 	fault(m, "layer %s: the tree differs: %s%s", diff_id, err.msg, repair ? "; removed" : "");
 	if (repair && remove_tree(s, top, &err) < 0)

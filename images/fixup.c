@@ -335,16 +335,6 @@ static int publish(struct fixup *f, const char *name, struct err *err)
 	return errno == EEXIST || errno == ENOTEMPTY ? 0 : err_sys(err, -errno, "%s", name);
 }
 
-static int read_meta(struct store *s, const char *diff_id, struct layer_meta *ret, struct err *err)
-{
-	cleanup_free char *path = xasprintf("layers/%s/meta.json", digest_hex(diff_id));
-	cleanup_free char *buf = NULL;
-	size_t len;
-	int r = fd_slurp_at(s->fd, path, 64 * 1024 * 1024, &buf, &len);
-
-	return r < 0 ? err_sys(err, r, "%s", path) : layer_meta_parse(buf, len, ret, err);
-}
-
 int fixup_make(struct store *s, char *const *lower, const char *diff_id, const char *chain_id, char **ret_tree,
 	       struct err *err)
 {
@@ -360,7 +350,7 @@ int fixup_make(struct store *s, char *const *lower, const char *diff_id, const c
 		*ret_tree = steal_ptr(tree_name);
 		return 0;
 	}
-	r = read_meta(s, diff_id, &f.meta, err);
+	r = layer_meta_read(s->fd, diff_id, &f.meta, err);
 	if (r < 0)
 		return r;
 	f.n_implied = strv_len(f.meta.implied);

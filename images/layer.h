@@ -48,6 +48,8 @@ void layer_meta_clear(struct layer_meta *m);
 /* meta.json: owned text, and back. Unknown versions are refused. */
 char *layer_meta_write(const struct layer_meta *m);
 int layer_meta_parse(const char *buf, size_t len, struct layer_meta *ret, struct err *err);
+/* That of a layer of the store. */
+int layer_meta_read(int storefd, const char *diff_id, struct layer_meta *ret, struct err *err);
 
 /* Overlay's xattr of an opaque directory: "trusted.overlay.opaque", or user. when not root's. */
 const char *layer_opaque_xattr(enum rights rights);

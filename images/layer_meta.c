@@ -6,7 +6,9 @@
  */
 #include <string.h>
 
+#include "base/fd.h"
 #include "base/json.h"
+#include "images/digest.h"
 #include "images/layer.h"
 
 #define VERSION 1
@@ -136,4 +138,13 @@ int layer_meta_parse(const char *buf, size_t len, struct layer_meta *ret, struct
 	if (r < 0)
 		layer_meta_clear(ret);
 	return r;
+}
+
+int layer_meta_read(int storefd, const char *diff_id, struct layer_meta *ret, struct err *err)
+{
+	cleanup_free char *path = xasprintf("layers/%s/meta.json", digest_hex(diff_id)), *buf = NULL;
+	size_t len;
+	int r = fd_slurp_at(storefd, path, 64 * 1024 * 1024, &buf, &len);
+
+	return r < 0 ? err_sys(err, r, "%s", path) : layer_meta_parse(buf, len, ret, err);
 }

@@ -2,7 +2,9 @@
 /* Comparing a layer's tree with its archive. */
 /*
  * The archive is read as for unpacking, but each file is compared with what is in the tree. Differences are
- * noted by name and forgotten when a later entry of the same name comes, which is the one that counts.
+ * noted by name and forgotten when a later entry of the same name comes, or takes the place of the directory around it, for
+ * that one counts. What the tree has beyond the names of the archive, but for directories, which it may have implied, is a
+ * difference too.
  */
 #include "images/layer_verify.h"
 
@@ -10,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -17,6 +20,8 @@
 #include "base/str.h"
 #include "images/inflate.h"
 #include "images/layer.h"
+#include "images/layer_dirs.h"
+#include "images/merge.h"
 
 struct source {
 	int fd;
@@ -60,6 +65,35 @@ static const char *compare_content(int fd, const struct tar_entry *e, struct tar
 	return n < 0 ? "archive" : NULL;
 }
 
+/* Does root compare it? The kernel rewrites other forms of capabilities, and ACLs; what comes again counts the last time. */
+static bool is_compared(const struct tar_entry *e, size_t i)
+{
+	const struct tar_xattr *x = &e->xattrs[i];
+
+	for (size_t k = i + 1; k < e->n_xattrs; k++)
+		if (!strcmp(e->xattrs[k].name, x->name))
+			return false;
+	if (!strcmp(x->name, "security.capability"))
+		return x->len == 20;
+	return str_starts(x->name, "user.") && !str_starts(x->name, "user.overlay.");
+}
+
+static bool same_xattrs(int fd, const struct tar_entry *e)
+{
+	char value[65536];
+
+	for (size_t i = 0; i < e->n_xattrs; i++) {
+		const struct tar_xattr *x = &e->xattrs[i];
+		ssize_t n = is_compared(e, i) ? fgetxattr(fd, x->name, value, sizeof(value)) : -1;
+
+		if (!is_compared(e, i) || (n < 0 && errno == EOPNOTSUPP))
+			continue;
+		if (n != (ssize_t)x->len || memcmp(value, x->value, x->len))
+			return false;
+	}
+	return true;
+}
+
 /* NULL when equal, else what differs. */
 static const char *compare(int tree, const char *path, const struct tar_entry *e, struct tar *t, enum rights rights)
 {
@@ -98,12 +132,32 @@ static const char *compare(int tree, const char *path, const struct tar_entry *e
 	if ((uint64_t)st.st_size != e->size)
 		return "size";
 	fd = openat(parent, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
-	return fd < 0 ? "missing" : compare_content(fd, e, t);
+	if (fd < 0)
+		return "missing";
+	return rights != RIGHTS_ROOT || same_xattrs(fd, e) ? compare_content(fd, e, t) : "attributes";
+}
+
+/* Is it the name, or one in it when that is no directory any more? */
+static bool superseded(const char *name, const char *by, enum tar_type type)
+{
+	size_t n = strlen(by);
+
+	return !strncmp(name, by, n) && (!name[n] || (name[n] == '/' && type != TAR_DIR));
+}
+
+/* Something of the tree: is it in the archive? */
+static int is_named(void *arg, const char *path, int dirfd, const char *name, const struct stat *st, struct err *err)
+{
+	if (S_ISDIR(st->st_mode) || layer_dirs_find(arg, path))
+		return 0;
+	return err_set(err, -EBADMSG, "entry %s: not in the archive", path);
 }
 
 int layer_verify(int tree, int fd, enum rights rights, struct err *err)
 {
 	struct source s = { .fd = fd, .buf = xmalloc(1 << 20) };
+	struct merge m = { &tree, 1, rights };
+	struct layer_dirs names = { 0 };
 	cleanup_strv char **bad = NULL;
 	const struct tar_entry *e;
 	struct tar *t;
@@ -123,11 +177,12 @@ int layer_verify(int tree, int fd, enum rights rights, struct err *err)
 		if (str_starts(base, ".wh."))
 			continue;
 		for (size_t i = 0; i + 1 < strv_len(bad); i += 2) {
-			if (!strcmp(bad[i], path)) {
+			if (superseded(bad[i], path, e->type)) {
 				free(bad[i]);
 				bad[i] = xstrdup("/"); /* superseded */
 			}
 		}
+		layer_dirs_add(&names, path);
 		what = compare(tree, path, e, t, rights);
 		if (what) {
 			strv_add(&bad, path);
@@ -137,6 +192,9 @@ int layer_verify(int tree, int fd, enum rights rights, struct err *err)
 	for (size_t i = 0; i + 1 < strv_len(bad) && r >= 0; i += 2)
 		if (strcmp(bad[i], "/"))
 			r = err_set(err, -EBADMSG, "entry %s: %s", bad[i], bad[i + 1]);
+	if (r >= 0)
+		r = merge_walk(&m, is_named, &names, err);
+	layer_dirs_clear(&names);
 	tar_free(t);
 	inflate_free(s.z);
 	free(s.buf);

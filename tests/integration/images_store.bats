@@ -504,6 +504,46 @@ web" ]
 	check_output "damaged"
 }
 
+@test "fsck names every kind of damage, and repair leaves what an import makes whole" {
+	skip_in_vm "no container"
+	local tree kind want
+	echo cap >"$BUNDLE/rootfs/cap"
+	setcap cap_net_raw+ep "$BUNDLE/rootfs/cap"
+	ln -s bin "$BUNDLE/rootfs/link"
+	mkdir "$BUNDLE/rootfs/dir"
+	mknod "$BUNDLE/rootfs/dev0" c 1 3
+	tar -C "$BUNDLE/rootfs" --xattrs --xattrs-include='*' --format=pax -cf "$BATS_TEST_TMPDIR/d.tar" .
+	"$AMPHI" import -q --name d "$BATS_TEST_TMPDIR/d.tar"
+	tree=$(echo "$AMPHI_STORE"/layers/*/fs)
+	while IFS=@ read -r kind want; do
+		run -0 "$AMPHI" fsck
+		(cd "$tree" && eval "$kind")
+		run -1 "$AMPHI" fsck
+		check_output "$want"
+		run -1 "$AMPHI" fsck --repair
+		"$AMPHI" import -q --name d "$BATS_TEST_TMPDIR/d.tar"
+	done <<-'EOK'
+		printf X >etc/passwd@entry etc/passwd: size
+		printf X | dd of=bin/busybox bs=1 seek=1000 conv=notrunc 2>/dev/null@entry bin/busybox: content
+		rm etc/passwd@entry etc/passwd: missing
+		rm cap; mkdir cap@entry cap: kind
+		chown 7 etc/passwd@entry etc/passwd: owner
+		chmod 777 dir@entry dir: permissions
+		ln -sfn etc link@entry link: link target
+		rm dev0; mknod dev0 c 1 5@entry dev0: device number
+		setcap -r cap@entry cap: attributes
+		echo more >dir/more@entry dir/more: not in the archive
+		echo {} >../meta.json@meta.json: version 0 is unknown
+		rm ../meta.json@meta.json: no such file
+		rm -r ../../*@is missing
+		rm ../../../blobs/sha256/*@no such file or directory
+		for b in ../../../blobs/sha256/*; do echo >>$b; done@damaged
+	EOK
+	echo '{' >"$AMPHI_STORE/index.json"
+	run -1 "$AMPHI" fsck
+	check_output "index.json"
+}
+
 @test "ten imports at once end as one layer" {
 	skip_in_vm "no container"
 	local i pids=()
