@@ -137,7 +137,10 @@ setup() {
 	DIGEST=$("$AMPHI" inspect base | jq -r .digest)
 }
 
-teardown() { rm -rf "$AMPHI_STORE" "$BATS_TEST_TMPDIR/other"; }
+teardown() {
+	! mountpoint -q "$BATS_TEST_TMPDIR/small" || umount "$BATS_TEST_TMPDIR/small"
+	rm -rf "$AMPHI_STORE" "$BATS_TEST_TMPDIR/other"
+}
 
 # From now on another, empty store.
 other_store() { export AMPHI_STORE=$BATS_TEST_TMPDIR/other; rm -rf "$AMPHI_STORE"; }
@@ -283,6 +286,43 @@ partial_has() { [ "$(cat "$AMPHI_STORE"/partial/* 2>/dev/null | wc -c)" -ge "$1"
 	grep "bytes=5000-\$" "$PROXY/log"
 	[ -z "$(ls "$AMPHI_STORE/partial")" ]
 	run -0 "$AMPHI" fsck
+}
+
+@test "a pull that is killed at any step leaves a store that works; the next one ends it and nothing else is left" {
+	local point code debug
+	[ -n "${AMPHI_DEBUG_BUILD:-}" ] || "$AMPHI_TOP/tests/debug-build" >/dev/null 2>&3
+	debug=${AMPHI_DEBUG_BUILD:-$AMPHI_TOP/build/debug}
+	"$AMPHI" push -q base "$OPEN/$REPO:v1"
+	other_store
+	for point in fetching staged synced blob layer index named; do
+		code=0
+		AMPHI_LIBEXEC=$debug AMPHI_STOP_AT=$point "$debug/amphi" pull -q "$OPEN/$REPO:v1" >/dev/null 2>&1 || code=$?
+		[ "$code" = 137 ] || { echo "$point: exit $code, not killed" >&2; false; }
+		run -0 "$AMPHI" images -q
+		[ -z "$output" ] || [ "$point" = named ]
+		run -0 "$AMPHI" fsck
+		run -0 "$AMPHI" pull -q "$OPEN/$REPO:v1"
+		[ "$output" = "$DIGEST" ]
+		run -0 "$AMPHI" fsck
+		[ -z "$(find "$AMPHI_STORE"/{tmp,partial} -mindepth 1)" ]
+		"$AMPHI" rmi "$OPEN/$REPO:v1" >/dev/null
+		[ -z "$(find "$AMPHI_STORE"/{layers,blobs,fixups} -mindepth 1 ! -path '*/sha256' ! -path '*/sha512')" ] || { echo "$point: $(find "$AMPHI_STORE")" >&2; false; }
+	done
+}
+
+@test "a pull onto a full disk: a clear error, nothing of it stays" {
+	local small=$BATS_TEST_TMPDIR/small
+	"$AMPHI" push -q base "$OPEN/$REPO:v1"
+	mkdir "$small"
+	mount -t tmpfs -o size=1400k tmpfs "$small"
+	AMPHI_STORE=$small/store
+	run -1 "$AMPHI" pull -q "$OPEN/$REPO:v1"
+	check_output "no space left on device"
+	[ -z "$(find "$AMPHI_STORE"/{layers,blobs,partial,tmp} -mindepth 1 ! -path '*/sha256' ! -path '*/sha512')" ] || { find "$AMPHI_STORE" >&2; false; }
+	run -0 "$AMPHI" fsck
+	mount -o remount,size=32m "$small"
+	run -0 "$AMPHI" pull -q "$OPEN/$REPO:v1"
+	umount "$small"
 }
 
 @test "a blob that is shorter than its manifest says" {
@@ -433,8 +473,12 @@ EOP
 	"$AMPHI" push -q base "$OPEN/$REPO:v1"
 	other_store
 	echo "status 503" >"$PROXY/fault"
+	local start=${EPOCHREALTIME/./}
 	run -0 "$AMPHI" pull -q "$FAULTY/$REPO:v1"
 	[ "$output" = "$DIGEST" ]
+	# each twice, with growing pauses between: 100 and 200 ms for the manifest alone
+	[ $((${EPOCHREALTIME/./} - start)) -ge 300000 ]
+	[ "$(grep -c "/manifests/v1 -" "$PROXY/log")" = 3 ]
 	echo "status 429" >"$PROXY/fault"
 	run -0 "$AMPHI" push -q "$FAULTY/$REPO:v1" "$FAULTY/$REPO-copy:v1"
 }
