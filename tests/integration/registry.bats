@@ -201,18 +201,29 @@ other_store() { export AMPHI_STORE=$BATS_TEST_TMPDIR/other; rm -rf "$AMPHI_STORE
 	run -0 "$AMPHI" pull -q "$OPEN/$REPO-e:v1"
 }
 
-@test "an index of platforms" {
-	local i m
-	"$AMPHI" push -q base "$OPEN/$REPO:amd64"
-	m=$("$AMPHI" inspect base | jq -c '{mediaType: .manifest.mediaType, digest, size: 0}')
-	"$AMPHI" export --format oci -o "$BATS_TEST_TMPDIR/l" base
-	m=$(jq --argjson size "$(stat -c %s "$BATS_TEST_TMPDIR/l/blobs/sha256/${DIGEST#sha256:}")" '.size = $size' <<<"$m")
-	i=$(jq -nc --argjson m "$m" '{schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json",
-		manifests: [($m + {platform: {os: "linux", architecture: "amd64"}})]}')
-	curl -fsS -X PUT -H 'Content-Type: application/vnd.oci.image.index.v1+json' --data-binary "$i" "http://$OPEN/v2/$REPO/manifests/multi"
+@test "an index of platforms: the one asked for, else the machine's own" {
+	local p m list= size
+	declare -A digest
+	for p in arm/v6 arm/v7 arm64 amd64; do
+		"$AMPHI" import -q --name "$p" --platform "linux/$p" -c 'CMD ["x"]' "$BATS_TEST_TMPDIR/r.tar.gz"
+		"$AMPHI" push -q "$p" "$OPEN/$REPO:${p//\//-}"
+		digest[$p]=$("$AMPHI" inspect "$p" | jq -r .digest)
+		size=$(stat -c %s "$AMPHI_STORE/blobs/sha256/${digest[$p]#sha256:}")
+		m=$(jq -nc --arg d "${digest[$p]}" --arg p "$p/" --argjson s "$size" '{mediaType: "application/vnd.oci.image.manifest.v1+json", digest: $d, size: $s,
+			platform: ({os: "linux", architecture: ($p | split("/")[0])} + ($p | split("/")[1] | if . == "" then {} else {variant: .} end))}')
+		list+=${list:+,}$m
+	done
+	curl -fsS -X PUT -H 'Content-Type: application/vnd.oci.image.index.v1+json' "http://$OPEN/v2/$REPO/manifests/multi" \
+		--data-binary '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":['"$list"']}'
 	other_store
-	run -0 "$AMPHI" pull -q --platform linux/amd64 "$OPEN/$REPO:multi"
-	[ "$output" = "$DIGEST" ]
+	for p in arm/v6 arm/v7 arm64 amd64; do
+		run -0 "$AMPHI" pull -q --platform "linux/$p" "$OPEN/$REPO:multi"
+		[ "$output" = "${digest[$p]}" ]
+	done
+	if [ "$(uname -m)" = x86_64 ]; then
+		run -0 "$AMPHI" pull -q "$OPEN/$REPO:multi"
+		[ "$output" = "${digest[amd64]}" ]
+	fi
 	run -1 "$AMPHI" pull -q --platform linux/s390x "$OPEN/$REPO:multi"
 	check_output "no image for linux/s390x"
 }
