@@ -2,8 +2,7 @@
 # backends: vm
 # Machines below podman, buildah and conmon, in few machines: one with a network made by netavark lives as long as the file. The
 # other engine files run with machines too: AMPHI_BACKEND=vm tests/bats engine_podman.bats.
-load helpers
-load engine
+load podman.bash
 
 setup_file() {
 	need_root
@@ -20,20 +19,8 @@ setup_file() {
 		-v "$E/vol:/vol" bb:1 sh -c 'trap "echo one" USR1; trap "exit 7" TERM; echo ready; (while :; do echo web | nc -l -p 80; done) & while :; do sleep 0.1; done' \
 		>/dev/null || engine_podman logs m >&2
 }
-setup() {
-	need_root
-	need_program podman
-	need_program buildah
-	engine_setup
-	NAME=c$BATS_TEST_NUMBER
-}
-teardown_file() {
-	engine_setup
-	engine_podman rm -f -t 0 -a >/dev/null 2>&1 || :
-	engine_clean
-}
+teardown() { :; } # the machine stays
 
-pod_run() { engine_podman run --network none "$@"; }
 logged() { engine_podman logs m 2>&1 | grep -q "$1"; }
 
 @test "machine under podman: logs, exec with user, directory, environment, input, exit codes" {

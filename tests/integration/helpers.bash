@@ -119,7 +119,8 @@ wait_for() {
 
 status_is() { [[ $(amphi state "$1" 2>/dev/null) == *"\"status\": \"$2\""* ]]; }
 pid_of() { [[ $(amphi state "$1") =~ \"pid\":\ ([0-9]+) ]] && echo "${BASH_REMATCH[1]}"; }
-gone() { ! kill -0 "$1" 2>/dev/null; }
+# Ended, whether or not somebody waited for it.
+gone() { ! grep -q '^State:[[:space:]]*[^ZX[:space:]]' "/proc/$1/status" 2>/dev/null; }
 
 # The debug build, whose AMPHI_STOP_AT names the place where it is killed; for setup_file.
 debug_build() {
