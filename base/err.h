@@ -7,6 +7,7 @@
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
 
+#include <errno.h>
 #include <stdarg.h>
 
 #include "base/cleanup.h"
@@ -35,6 +36,16 @@ int err_wrap(struct err *err, const char *fmt, ...) PRINTF(2, 3);
 			__builtin_unreachable(); \
 		negative_; \
 	})
+/* ... and -errno is a failure: "-" of what it knows no value of is nothing it knows */
+static inline int *err_errno(void)
+{
+	static int e;
+
+	e = EIO;
+	return &e;
+}
+#undef errno
+#define errno (*err_errno())
 #define err_set(...) ERR_NEGATIVE((err_set)(__VA_ARGS__))
 #define err_sys(...) ERR_NEGATIVE((err_sys)(__VA_ARGS__))
 #define err_wrap(...) ERR_NEGATIVE((err_wrap)(__VA_ARGS__))
