@@ -17,6 +17,7 @@
 #include <time.h>
 
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "vm/proto.h"
 
@@ -140,7 +141,7 @@ int agent_wait_ready(const char *sock, int stop_fd, int timeout_ms, char **ret_r
 	int64_t deadline = now_ms() + timeout_ms;
 	int pause_ms = 1;
 
-	for (;;) {
+	for (unsigned int try = 1;; try++) {
 		struct pollfd pfd = { .fd = stop_fd, .events = POLLIN };
 		cleanup_proto_msg struct proto_msg m = { 0 };
 		int64_t left = deadline - now_ms();
@@ -155,8 +156,10 @@ int agent_wait_ready(const char *sock, int stop_fd, int timeout_ms, char **ret_r
 
 			proto_begin(&w, PROTO_HELLO);
 			/* A connection made before the agent listens may be reset at any point: try again. */
-			if (transact(fd, &w, left < 5000 ? (int)left : 5000, &m, err) == 0 && m.type == PROTO_DATA)
+			if (transact(fd, &w, left < 5000 ? (int)left : 5000, &m, err) == 0 && m.type == PROTO_DATA) {
+				log_debug("agent: answers at try %u", try);
 				return ret_release ? proto_get_string(&m, PROTO_F_TEXT, ret_release, err) : 0;
+			}
 			if (err && err->code == -EPROTO)
 				return err->code;
 		}

@@ -72,6 +72,8 @@ teardown() { teardown_all; }
 	[ "$(cat "$BATS_TEST_TMPDIR/share/moved")" = x ]
 	[ "$(grep -c "virtio-fs: WRITE " "$BATS_TEST_TMPDIR/log")" -ge 60 ]
 	[ "$(grep -c "virtio-fs: GETXATTR " "$BATS_TEST_TMPDIR/log")" -lt 30 ]
+	# and the way to there: whoever calls the agent finds it listening
+	grep -q 'agent: answers at try [1-3]\b' "$BATS_TEST_TMPDIR/log"
 }
 
 @test "thousands of files, and megabytes through a pipe" {

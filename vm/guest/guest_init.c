@@ -2,7 +2,8 @@
 /*
  * PID 1 of the machine.
  *
- * The order: modules → mounts → loopback → listen → serve. Each connection of the host is served by a forked
+ * The order: modules → mounts → loopback → listen → the module of vsock's transport → serve. The host's calls wait until
+ * that transport is there, and then find somebody who listens. Each connection of the host is served by a forked
  * process (guest_agent.c), as each command on the host is a process of its own: single threaded, blocking, and
  * what it does wrong ends with it. PID 1 itself only accepts and reaps. It never exits: a failure before the agent
  * listens is said on the console and powers the machine off, which the host reports as a machine that was lost.
@@ -31,6 +32,8 @@
 #include "vm/guest/guest_mount.h"
 #include "vm/guest/guest_net.h"
 
+#define TRANSPORT "vmw_vsock_virtio_transport.ko"
+
 /* A line on the console: the kernel log, where a reader of the host finds it. */
 static void say(const char *what, const char *text)
 {
@@ -53,26 +56,38 @@ static _Noreturn void power_off(void)
 	}
 }
 
-/* Loads the modules that the host packed, in its order; the files' memory is given back. */
-static void load_modules(void)
+static void load_module(int fd, const char *name)
 {
-	cleanup_fd int dirfd = open("/lib/modules", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST))
+		say(name, strerror(errno));
+}
+
+/*
+ * Loads the modules that the host packed, in its order; the files' memory is given back. The transport's is only opened (or
+ * -1: it is built in).
+ */
+static int load_modules(void)
+{
+	cleanup_fd int dirfd = open("/lib/modules", O_RDONLY | O_DIRECTORY | O_CLOEXEC), transport = -1;
 	cleanup_free char *list = NULL;
 	cleanup_strv char **names = NULL;
 	size_t len;
 
 	if (dirfd < 0 || fd_slurp_at(dirfd, "order", 1 << 16, &list, &len) < 0)
-		return;
+		return -1;
 	names = strv_split(list, '\n');
 	for (char **n = names; n && *n; n++) {
 		cleanup_fd int fd = **n ? openat(dirfd, *n, O_RDONLY | O_CLOEXEC) : -1;
 
 		if (!**n)
 			continue;
-		if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST))
-			say(*n, strerror(errno));
+		if (fd >= 0 && transport < 0 && !strcmp(*n, TRANSPORT))
+			transport = steal_fd(fd);
+		else
+			load_module(fd, *n);
 		(void)unlinkat(dirfd, *n, 0);
 	}
+	return steal_fd(transport);
 }
 
 static void raise_limits(void)
@@ -114,7 +129,7 @@ static _Noreturn void serve(int listener, int signal_fd)
 
 int guest_init_main(int argc, char **argv)
 {
-	int listener, signal_fd;
+	int listener, signal_fd, transport;
 	struct err err = { 0 };
 	sigset_t set;
 
@@ -125,7 +140,7 @@ int guest_init_main(int argc, char **argv)
 	child_title_init(argc, argv);
 	sigfillset(&set);
 	sigprocmask(SIG_SETMASK, &set, NULL);
-	load_modules();
+	transport = load_modules();
 	if (guest_mount_root(&err) < 0) {
 		say("mounts", err.msg);
 		power_off();
@@ -140,6 +155,10 @@ int guest_init_main(int argc, char **argv)
 	if (listener < 0 || signal_fd < 0) {
 		say("agent", err.msg);
 		power_off();
+	}
+	if (transport >= 0) {
+		load_module(transport, TRANSPORT);
+		close(transport);
 	}
 	child_title("amphi-init");
 	serve(listener, signal_fd);
