@@ -13,26 +13,30 @@ static const struct option_def create_defs[] = {
 	OPTION_END,
 };
 
-static int create_main(const struct globals *g, const struct command *self, int argc, char **argv, struct err *err)
+static int create_main(const struct globals *globals, const struct command *self, int argc, char **argv,
+		       struct err *err)
 {
 	cleanup_createopts struct createopts o = { .detach = true };
 	cleanup_sandbox struct sandbox sb = SANDBOX_INIT;
 	struct create_request req;
+	struct globals g;
 	int r, i = commands_options(self, &o, argc, argv, 1, 1, err);
 
 	if (i < 0)
 		return commands_end(i);
-	r = createopts_request(&o, argv[i], &req, err);
+	r = createopts_globals(&o, globals, &g, err);
+	if (!r)
+		r = createopts_request(&o, argv[i], &req, err);
 	if (r < 0)
 		return r;
 	if (req.dry_run) {
 		cleanup_free char *text = NULL;
 
-		r = sandbox_dry_run(g, &req, &text, err);
+		r = sandbox_dry_run(&g, &req, &text, err);
 		return r < 0 ? r : commands_print(text, err);
 	}
-	r = selfexe_protect(g->argv, err);
-	return r < 0 ? r : sandbox_create(g, &req, &sb, err);
+	r = selfexe_protect(g.argv, err);
+	return r < 0 ? r : sandbox_create(&g, &req, &sb, err);
 }
 
 const struct command cmd_create = {

@@ -156,11 +156,12 @@ static int run_image(const struct globals *g, const struct runopts *o, const cha
 	return cmd_images_prepare((const char *const *)words, ret, err);
 }
 
-static int run_main(const struct globals *g, const struct command *self, int argc, char **argv, struct err *err)
+static int run_main(const struct globals *globals, const struct command *self, int argc, char **argv, struct err *err)
 {
 	CLEANUP(runopts_free) struct runopts o = { 0 };
 	cleanup_free char *bundle = NULL;
 	struct create_request req;
+	struct globals g;
 	int r, i = commands_options(self, &o, argc, argv, 1, -1, err);
 
 	if (i < 0)
@@ -172,7 +173,9 @@ static int run_main(const struct globals *g, const struct command *self, int arg
 	if (o.image && (o.create.bundle || o.create.config))
 		return err_set(err, EINVAL, "option --image: not together with --%s",
 			       o.create.bundle ? "bundle" : "config");
-	r = createopts_request(&o.create, argv[i], &req, err);
+	r = createopts_globals(&o.create, globals, &g, err);
+	if (!r)
+		r = createopts_request(&o.create, argv[i], &req, err);
 	if (r < 0)
 		return r;
 	req.starts = true;
@@ -181,23 +184,23 @@ static int run_main(const struct globals *g, const struct command *self, int arg
 	if (req.dry_run) {
 		cleanup_free char *text = NULL;
 
-		r = sandbox_dry_run(g, &req, &text, err);
+		r = sandbox_dry_run(&g, &req, &text, err);
 		return r < 0 ? r : commands_print(text, err);
 	}
-	r = selfexe_protect(g->argv, err);
+	r = selfexe_protect(g.argv, err);
 	if (r < 0)
 		return r;
 	if (o.image) {
 		r = statedir_check_id(argv[i], err);
 		if (!r)
-			r = run_image(g, &o, argv[i], argv + i + 1, &bundle, err);
+			r = run_image(&g, &o, argv[i], argv + i + 1, &bundle, err);
 		if (r < 0)
 			return r;
 		steps_stop_at("image");
 		req.bundle = bundle;
 		req.image = bundle;
 	}
-	return launch_run(g, &req, !o.create.no_subreaper, err);
+	return launch_run(&g, &req, !o.create.no_subreaper, err);
 }
 
 const struct command cmd_run = {

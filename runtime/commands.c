@@ -65,6 +65,18 @@ const char *commands_isolation_name(enum isolation isolation)
 	return isolation_names[isolation];
 }
 
+int commands_choose(const char *isolation, const char *vmm, struct globals *g, struct err *err)
+{
+	if (isolation && commands_isolation_parse(isolation, &g->isolation) < 0)
+		return err_set(err, EINVAL, "option --isolation: \"%s\" is neither container nor vm", isolation);
+	if (isolation)
+		g->isolation_by = "option --isolation";
+	if (vmm && commands_vmm_parse(vmm, &g->vmm) < 0)
+		return err_set(err, EINVAL, "option --vmm: \"%s\" is none of kvm, qemu, auto", vmm);
+	g->vmm_given |= vmm != NULL;
+	return 0;
+}
+
 const struct command *commands_find(const char *name)
 {
 	for (size_t i = 0; commands[i]; i++)

@@ -71,6 +71,8 @@ const char *commands_program(void);
 /* "container", "vm". 0 or -EINVAL. */
 int commands_isolation_parse(const char *word, enum isolation *ret);
 const char *commands_isolation_name(enum isolation isolation);
+/* The words of --isolation and --vmm, each NULL when not given, into *g. 0 or -EINVAL with *err. */
+int commands_choose(const char *isolation, const char *vmm, struct globals *g, struct err *err);
 /* NULL when unknown. */
 const struct command *commands_find(const char *name);
 

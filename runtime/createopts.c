@@ -5,6 +5,12 @@
 #include <errno.h>
 #include <stdlib.h>
 
+int createopts_globals(const struct createopts *o, const struct globals *g, struct globals *ret, struct err *err)
+{
+	*ret = *g;
+	return commands_choose(o->isolation, o->vmm, ret, err);
+}
+
 int createopts_request(const struct createopts *o, const char *id, struct create_request *ret, struct err *err)
 {
 	*ret = (struct create_request){

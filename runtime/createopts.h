@@ -3,6 +3,7 @@
 #ifndef RUNTIME_CREATEOPTS_H
 #define RUNTIME_CREATEOPTS_H
 
+#include "runtime/commands.h"
 #include "runtime/options.h"
 #include "runtime/plan.h"
 
@@ -10,6 +11,7 @@ struct createopts {
 	const char *bundle, *config, *console_socket, *pid_file, *pidfd_socket;
 	uint32_t preserve_fds;
 	bool no_pivot, no_new_keyring, dry_run;
+	const char *isolation, *vmm; /* as the global options of these names */
 	/* run */
 	bool detach, keep, no_subreaper;
 	/* for people */
@@ -45,8 +47,13 @@ struct createopts {
 			      "machine: kernel of the store, or a path"), \
 		OPTION_U32("vcpus", 0, struct createopts, vcpus, "N", "machine: virtual processors"), \
 		OPTION_STRING("memory", 0, struct createopts, memory, "SIZE", "machine: memory (512m, 2g)"), \
+		OPTION_STRING("isolation", 0, struct createopts, isolation, "KIND", \
+			      "container or vm; as before the command"), \
+		OPTION_STRING("vmm", 0, struct createopts, vmm, "NAME", "machine monitor: kvm, qemu or auto"), \
 		OPTION_FLAG("dry-run", 0, struct createopts, dry_run, "print the plan and do nothing")
 
+/* The globals with this command's --isolation and --vmm. 0 or negative. */
+int createopts_globals(const struct createopts *o, const struct globals *g, struct globals *ret, struct err *err);
 /* Options and id to a request that borrows from both. */
 int createopts_request(const struct createopts *o, const char *id, struct create_request *ret, struct err *err);
 void createopts_free(struct createopts *o);

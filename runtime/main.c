@@ -193,23 +193,12 @@ static int main_rootless(const char *word, struct globals *g, struct err *err)
 
 static int main_choose(const struct main_options *o, struct globals *g, struct err *err)
 {
-	g->isolation = ISOLATION_UNSET;
-	if (o->isolation) {
-		g->isolation_by = "option --isolation";
-		if (!strcmp(o->isolation, "container"))
-			g->isolation = ISOLATION_CONTAINER;
-		else if (!strcmp(o->isolation, "vm"))
-			g->isolation = ISOLATION_VM;
-		else
-			return err_set(err, EINVAL, "option --isolation: \"%s\" is neither container nor vm",
-				       o->isolation);
-	} else if (!strcmp(g->program, "amphi-vm")) {
+	if (!strcmp(g->program, "amphi-vm")) {
 		g->isolation = ISOLATION_VM;
 		g->isolation_by = "program name";
 	}
-	if (o->vmm && commands_vmm_parse(o->vmm, &g->vmm) < 0)
-		return err_set(err, EINVAL, "option --vmm: \"%s\" is none of kvm, qemu, auto", o->vmm);
-	g->vmm_given = o->vmm;
+	if (commands_choose(o->isolation, o->vmm, g, err) < 0)
+		return -EINVAL;
 	if (o->systemd_cgroup)
 		g->cgroup_driver = CGROUP_DRIVER_SYSTEMD;
 	if (o->cgroup_manager && cgroup_driver_parse(o->cgroup_manager, &g->cgroup_driver) < 0)

@@ -15,6 +15,20 @@ teardown() { teardown_all; }
 	[ ! -e "$ROOT/$ID" ]
 }
 
+@test "run: the isolation may be said behind the command" {
+	local kernel=0
+	config_args uname -r
+	run -0 "$AMPHI" --root "$ROOT" run --isolation "$AMPHI_BACKEND" $(is_vm && echo --vmm "$AMPHI_VMM") --bundle "$BUNDLE" "$ID" </dev/null
+	[ "$output" = "$(uname -r)" ] || kernel=1
+	if is_vm; then [ $kernel = 1 ]; else [ $kernel = 0 ]; fi
+	run -0 "$AMPHI" --root "$ROOT" create --isolation "$AMPHI_BACKEND" --dry-run --bundle "$BUNDLE" "$ID"
+	[ "$(jq -r .isolation <<<"$output")" = "$AMPHI_BACKEND" ]
+	run -1 "$AMPHI" --root "$ROOT" --isolation vm create --isolation both --bundle "$BUNDLE" "$ID"
+	check_output 'option --isolation: "both" is neither container nor vm'
+	run -1 "$AMPHI" --root "$ROOT" run --vmm none --bundle "$BUNDLE" "$ID"
+	check_output 'option --vmm: "none" is none of kvm, qemu, auto'
+}
+
 @test "run: stdin reaches the workload to its end" {
 	config_args sh -c 'cat; echo end'
 	run -0 bash -c 'printf "a\nb\n" | "$@"' - "$AMPHI" --root "$ROOT" $(is_vm && echo --isolation vm --vmm "$AMPHI_VMM") run --bundle "$BUNDLE" "$ID"
