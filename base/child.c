@@ -23,6 +23,13 @@
 #include "base/fd.h"
 #include "base/str.h"
 
+/* /proc/PID/stat: fields of it, and the kernel's flags of a task that ends. */
+#define FIELD_FLAGS 9
+#define FIELD_START_TIME 22
+#define FIELD_PENDING 31
+#define PF_EXITING 0x4
+#define PF_SIGNALED 0x400
+
 int child_wait(pid_t pid, int *ret_status)
 {
 	while (waitpid(pid, ret_status, 0) < 0)
@@ -38,8 +45,9 @@ int child_exit_code(int wait_status)
 	return 128 + WTERMSIG(wait_status);
 }
 
-int child_start_time(pid_t pid, unsigned long long *ret)
+int child_stat(pid_t pid, struct child_stat *ret)
 {
+	unsigned long long flags = 0, pending = 0;
 	char path[64], buf[1024], *p;
 	cleanup_fd int fd = -1;
 	ssize_t n;
@@ -53,17 +61,29 @@ int child_start_time(pid_t pid, unsigned long long *ret)
 		return (int)n;
 	buf[n] = '\0';
 	p = strrchr(buf, ')');
-	if (!p)
-		return -EINVAL;
-	/* behind the name come the state (field 3) and so on; the start time is field 22 */
-	for (int field = 2; field < 22; field++) {
+	/* behind the name, field 2, come the state and so on */
+	for (int field = 3; p && field <= FIELD_PENDING; field++) {
 		p = strchr(p, ' ');
-		if (!p)
-			return -EINVAL;
-		p++;
+		p += !!p;
+		if (p && field == FIELD_FLAGS)
+			flags = strtoull(p, NULL, 10);
+		else if (p && field == FIELD_START_TIME)
+			ret->start_time = strtoull(p, NULL, 10);
+		else if (p && field == FIELD_PENDING)
+			pending = strtoull(p, NULL, 10);
 	}
-	*ret = strtoull(p, NULL, 10);
-	return 0;
+	ret->ending = (flags & (PF_EXITING | PF_SIGNALED)) || (pending & 1ULL << (SIGKILL - 1));
+	return p ? 0 : -EINVAL;
+}
+
+int child_start_time(pid_t pid, unsigned long long *ret)
+{
+	struct child_stat st;
+	int r = child_stat(pid, &st);
+
+	if (r == 0)
+		*ret = st.start_time;
+	return r;
 }
 
 struct pipes {

@@ -3,6 +3,7 @@
 #ifndef BASE_CHILD_H
 #define BASE_CHILD_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -29,6 +30,13 @@ int child_run(char *const argv[], struct child_io *io, struct err *err);
 int child_wait(pid_t pid, int *ret_status);
 /* Shell's mapping of a wait status: exit code or 128 + signal. */
 int child_exit_code(int wait_status);
+struct child_stat {
+	unsigned long long start_time; /* in clock ticks */
+	bool ending;                   /* got SIGKILL, or exits already */
+};
+
+/* From /proc/PID/stat. 0 or -errno. */
+int child_stat(pid_t pid, struct child_stat *ret);
 /* Start time of a process in clock ticks (field 22 of /proc/PID/stat). 0 or -errno. */
 int child_start_time(pid_t pid, unsigned long long *ret);
 /* Sets the name in ps: comm, and the argument vector when child_title_init() was called by main. */

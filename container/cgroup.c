@@ -154,9 +154,8 @@ static int apply_devices(struct cgroup_manager *m, const struct oci_resources *r
 }
 
 /*
- * Is it the container's alone: a directory that we made, or the scope made for it? Another one outlives the container.
- * There cgroup.kill is neither used nor trusted: who is cloned into a cgroup that was killed before dies at birth
- * (Linux 6.13, and older ones with its change).
+ * Is it the container's alone: a directory that we made, or the scope made for it? Another one outlives the container:
+ * cgroup.kill would spoil it for who is cloned into it later (clone_killed_at_birth()).
  */
 static bool is_own(const struct cgroup_manager *m, const struct cgroup_dir *d)
 {
@@ -226,7 +225,7 @@ int cgroup_fd(struct cgroup_manager *m)
 {
 	struct cgroup_dir *d = cgroup_dir_find(m, NULL);
 
-	if (m->driver != CGROUP_DRIVER_FS || !d || !is_own(m, d) || cgroup_dir_open(d) < 0)
+	if (m->driver != CGROUP_DRIVER_FS || !d || cgroup_dir_open(d) < 0)
 		return -1;
 	/* pids.max 0 is a limit that lets processes move in, but not be born there */
 	if (m->params.resources && m->params.resources->has_pids_limit && m->params.resources->pids_limit == 0)
@@ -383,7 +382,7 @@ int cgroup_exec_fd(struct cgroup_manager *m, pid_t init_pid)
 	cleanup_free char *text = NULL, *at = NULL, *path = NULL;
 	int fd, r;
 
-	if (!d || !is_own(m, d))
+	if (!d)
 		return -ENOENT;
 	/* beside init, which may have moved to a child of the container's cgroup */
 	r = fd_slurp_at(AT_FDCWD, file, 65536, &text, NULL);

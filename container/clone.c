@@ -6,15 +6,18 @@
  * children (pid, time), and joins must happen before the child's own user namespace exists or after the
  * one it joins: then a helper is cloned first, which joins, and clones the real child with CLONE_PARENT, so that the child
  * is ours and not the helper's. The helper tells the child's pid over a socket of its own and ends. The cgroup namespace
- * is never part of it: it is rooted where its maker's cgroup is, so the child makes it once it is in its cgroup.
+ * is never part of it: it is rooted where its maker's cgroup is, so the child makes it once it is in its cgroup. Nor is
+ * the ipc namespace of a new user namespace, which that one's root makes.
  */
 #include "container/clone.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
 
 #include "base/child.h"
 #include "base/fd.h"
@@ -30,6 +33,9 @@
 #ifndef CLONE_INTO_CGROUP
 #define CLONE_INTO_CGROUP 0x200000000ULL
 #endif
+
+/* How long a child may take to end that has closed its socket. */
+#define DYING_MS 1000
 
 int clone_process(uint64_t flags, int cgroup_fd, struct clone_result *ret)
 {
@@ -61,6 +67,20 @@ int clone_process(uint64_t flags, int cgroup_fd, struct clone_result *ret)
 		return 0;
 	*ret = (struct clone_result){ .pid = pid, .pidfd = pidfd, .in_cgroup = cgroup_fd >= 0 };
 	return 1;
+}
+
+bool clone_killed_at_birth(const struct clone_result *child, int r)
+{
+	struct pollfd end = { .fd = child->pidfd, .events = POLLIN };
+	siginfo_t si = { 0 };
+
+	if (!child->in_cgroup || (r != -ESRCH && r != -EPIPE) || poll(&end, 1, DYING_MS) <= 0)
+		return false;
+	if (waitid(P_PID, (id_t)child->pid, &si, WEXITED | WNOHANG | WNOWAIT) < 0 || si.si_code != CLD_KILLED ||
+	    si.si_status != SIGKILL)
+		return false;
+	log_debug("clone: killed at birth in its cgroup: once more outside");
+	return true;
 }
 
 static int clone_error(int r, struct err *err)
@@ -170,6 +190,7 @@ static int clone_through_helper(struct init *in, helper_fn *fn, int cgroup_fd, s
 	struct clone_result helper;
 	pid_t pid = -1;
 	int pair[2], r, status;
+	bool again;
 
 	r = sync_pair(pair);
 	if (r < 0)
@@ -187,10 +208,15 @@ static int clone_through_helper(struct init *in, helper_fn *fn, int cgroup_fd, s
 	close(pair[1]);
 	r = helper_serve(in, pair[0], &pid, err);
 	close(pair[0]);
+	again = r < 0 && clone_killed_at_birth(&helper, r);
 	close(helper.pidfd);
 	if (r < 0)
 		kill(helper.pid, SIGKILL);
 	(void)child_wait(helper.pid, &status);
+	if (again) {
+		*err = (struct err){ 0 };
+		return clone_through_helper(in, fn, -1, ret, err);
+	}
 	if (r < 0)
 		return r;
 	*ret = (struct clone_result){ .pid = pid, .in_cgroup = helper.in_cgroup };

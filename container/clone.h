@@ -23,6 +23,12 @@ struct clone_result {
  */
 int clone_process(uint64_t flags, int cgroup_fd, struct clone_result *ret);
 /*
+ * After the failure r (-ESRCH, -EPIPE: the child went away): was it killed at birth? That is the fate of who is cloned into a
+ * cgroup when it or ours was killed before (cgroup.kill, Linux 6.13, and older ones with its change). It has done nothing
+ * then, stays waitable, and is to be cloned again outside.
+ */
+bool clone_killed_at_birth(const struct clone_result *child, int r);
+/*
  * Makes the container's first process as in->ns says; it runs init_main(in) and is a direct child of ours. Writes id
  * maps (in the direct case and the helper's) before it returns; SYNC_MAPPED is sent by the caller where
  * in->wait_mapped is set on return.

@@ -139,6 +139,7 @@ static int hear(struct container *c, enum sync_type type, struct err *err)
 static int help_child(struct container *c, struct init *in, struct cgroup_manager *cgroup, bool in_cgroup,
 		      struct err *err)
 {
+	struct child_stat st;
 	int r = 0;
 
 	if (in->wait_mapped)
@@ -159,9 +160,12 @@ static int help_child(struct container *c, struct init *in, struct cgroup_manage
 	if (!r)
 		r = tell(c, SYNC_ENTERED, NULL, err);
 	if (!r) {
-		r = child_start_time(c->pid, &c->start_time);
+		r = child_stat(c->pid, &st);
 		if (r < 0)
 			return err_sys(err, r, "read the start time of container init");
+		c->start_time = st.start_time;
+		if (st.ending)
+			return child_gone(c, err);
 	}
 	/* hooks may look at the mounts; without them the child goes on beside us */
 	if (!r && (hook_any(c->config, OCI_HOOK_PRESTART) || hook_any(c->config, OCI_HOOK_CREATE_RUNTIME)))
@@ -169,9 +173,8 @@ static int help_child(struct container *c, struct init *in, struct cgroup_manage
 	return r;
 }
 
-static int create(struct container *c, struct init *in, const struct container_params *p, struct err *err)
+static int create(struct container *c, struct init *in, const struct container_params *p, int cgroup, struct err *err)
 {
-	int cgroup = p->cgroup ? cgroup_fd(p->cgroup) : -1;
 	struct clone_result child;
 	int pair[2], r;
 
@@ -186,7 +189,14 @@ static int create(struct container *c, struct init *in, const struct container_p
 		return r;
 	c->pid = child.pid;
 	c->pidfd = child.pidfd;
-	return help_child(c, in, p->cgroup, child.in_cgroup, err);
+	r = help_child(c, in, p->cgroup, child.in_cgroup, err);
+	if (r == 0 || !clone_killed_at_birth(&child, r))
+		return r;
+	container_abort(c);
+	close(steal_fd(c->pidfd));
+	close(steal_fd(c->sync));
+	*err = (struct err){ 0 };
+	return create(c, in, p, -1, err);
 }
 
 int container_create(const struct container_params *params, struct container **ret, struct err *err)
@@ -221,7 +231,7 @@ int container_create(const struct container_params *params, struct container **r
 		r = in.listener < 0 ? in.listener : 0;
 	}
 	if (!r)
-		r = create(c, &in, params, err);
+		r = create(c, &in, params, params->cgroup ? cgroup_fd(params->cgroup) : -1, err);
 	if (in.listener >= 0)
 		close(in.listener);
 	namespace_close(&in.ns);

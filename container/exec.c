@@ -115,11 +115,10 @@ static int clone_direct(struct exec *e, uint64_t flags, int cgroup, struct err *
 	return r < 0 ? r : 0;
 }
 
-static int make_child(struct exec *e, struct err *err)
+static int make_child(struct exec *e, int cgroup, struct err *err)
 {
 	const struct container_exec_params *p = e->p;
 	uint64_t flags = namespace_flags(p->config);
-	cleanup_fd int cgroup = p->cgroup && !p->sub_cgroups ? cgroup_exec_fd(p->cgroup, p->pid) : -1;
 	bool enter = p->cgroup && (cgroup < 0 || cgroup_mode() != CGROUP_MODE_V2);
 	int pair[2], r;
 
@@ -149,6 +148,18 @@ static int make_child(struct exec *e, struct err *err)
 			err_sys(err, r, "talk to the new process");
 	}
 	return r;
+}
+
+static void forget_child(struct exec *e)
+{
+	int status;
+
+	if (e->child.pid <= 0)
+		return;
+	(void)fd_pidfd_kill(e->child.pidfd, SIGKILL);
+	(void)child_wait(e->child.pid, &status);
+	close(e->child.pidfd);
+	e->child = (struct clone_result){ .pidfd = -1 };
 }
 
 /* Serves the child until its execve. */
@@ -198,6 +209,7 @@ static int follow(struct exec *e, struct err *err)
 static int run(struct exec *e, struct err *err)
 {
 	const struct container_exec_params *p = e->p;
+	cleanup_fd int cgroup = -1;
 	int r = check(p, err);
 
 	if (!r && p->config->linux_.seccomp)
@@ -209,16 +221,27 @@ static int run(struct exec *e, struct err *err)
 		r = err_sys(err, -errno, "set dumpable");
 	if (!r)
 		r = attr_affinity(p->process->exec_cpu_affinity_initial, "process.execCPUAffinity.initial", err);
+	if (!r && p->cgroup && !p->sub_cgroups)
+		cgroup = cgroup_exec_fd(p->cgroup, p->pid);
 	if (!r)
-		r = make_child(e, err);
-	return r < 0 ? r : follow(e, err);
+		r = make_child(e, cgroup, err);
+	if (!r)
+		r = follow(e, err);
+	if (r < 0 && clone_killed_at_birth(&e->child, r)) {
+		forget_child(e);
+		close(steal_fd(e->sync));
+		*err = (struct err){ 0 };
+		r = make_child(e, -1, err);
+		r = r < 0 ? r : follow(e, err);
+	}
+	return r;
 }
 
 int exec_run(const struct container_exec_params *params, struct container_exec_result *ret, struct err *err)
 {
 	struct exec e = { .p = params, .sync = -1, .console = -1, .child = { .pidfd = -1 } };
 	struct err none = { 0 };
-	int r, status;
+	int r;
 
 	err = err ? err : &none;
 	e.in.container_pidfd = e.in.root_dir = -1;
@@ -231,11 +254,7 @@ int exec_run(const struct container_exec_params *params, struct container_exec_r
 	}
 	seccomp_filter_free(&e.filter);
 	if (r < 0) {
-		if (e.child.pid > 0) {
-			(void)fd_pidfd_kill(e.child.pidfd, SIGKILL);
-			(void)child_wait(e.child.pid, &status);
-			close(e.child.pidfd);
-		}
+		forget_child(&e);
 		if (e.console >= 0)
 			close(e.console);
 		return r;

@@ -192,6 +192,17 @@ teardown() { teardown_all; }
 	amphi run -d "$ID" </dev/null >/dev/null 2>&1
 	run -0 amphi exec "$ID" echo lives </dev/null
 	[ "$output" = lives ]
+	# nor when the caller's own was killed before it moved in
+	if ! is_vm && [ -e "$v2/cgroup.kill" ]; then
+		mkdir "$v2-killed"
+		echo 1 >"$v2-killed/cgroup.kill"
+		in_killed() { sh -c 'echo $$ >"$0/cgroup.procs" && exec "$@"' "$v2-killed" "$AMPHI" --root "$ROOT" "$@" </dev/null; }
+		run -0 in_killed exec "$ID" echo here
+		[ "$output" = here ]
+		jq '.linux.cgroupsPath += "-new"' "$BUNDLE/true.json" >"$BUNDLE/new.json"
+		run -0 in_killed run --config "$BUNDLE/new.json" "$ID-new"
+		rmdir "$v2-killed"
+	fi
 	amphi delete --force "$ID"
 	[ ! -d "$v2" ] || [ "$v2" = "$dir" ] || rmdir "$v2"
 	rmdir "$dir"

@@ -99,7 +99,9 @@ int main(void)
 {
 	struct loop *l = loop_new();
 	unsigned long long start = 0;
-	int seven = 7, p[2];
+	int seven = 7, p[2], status;
+	struct child_stat st;
+	pid_t pid;
 
 	test_run();
 	test_err();
@@ -113,6 +115,16 @@ int main(void)
 	loop_free(l);
 	is_int(child_start_time(getpid(), &start), 0);
 	ok(start > 0);
+	is_int(child_stat(getpid(), &st), 0);
+	ok(st.start_time == start && !st.ending);
+	pid = fork();
+	if (pid == 0)
+		for (;;)
+			pause();
+	kill(pid, SIGKILL);
+	is_int(child_stat(pid, &st), 0);
+	ok(st.ending);
+	is_int(child_wait(pid, &status), 0);
 	is_int(child_exit_code(0x100), 1);
 	is_int(child_exit_code(9), 137);
 	return tap_done();
