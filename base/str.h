@@ -38,6 +38,9 @@ void str_free(struct str *b);
 void strv_add(char ***v, const char *s);
 void strv_add_take(char ***v, char *s);
 size_t strv_len(char *const *v);
+#ifdef __clang_analyzer__ /* a list with members is one */
+#define strv_len(v) ((v) ? (strv_len)(v) : 0)
+#endif
 char **strv_dup(char *const *v);
 bool strv_has(char *const *v, const char *s);
 /* s split at every c; empty parts are kept. */

@@ -87,7 +87,7 @@ int cgroup_v1_freeze(struct cgroup_dir *d, struct err *err)
 
 		/* written again and again: tasks forked meanwhile are caught by the next request */
 		r = fd_write_file_at(d->fd, "freezer.state", "FROZEN");
-		if (r == 0)
+		if (r >= 0)
 			r = cgroup_dir_read(d, "freezer.state", &state);
 		if (r < 0)
 			return err_sys(err, r, "cgroup: write FROZEN to %s/freezer.state", d->path);

@@ -212,7 +212,7 @@ int attached_detach(const struct netdir *nd, const struct network_ref *ref, stru
 		return endpoint_sweep(nd, key, err);
 	if (r < 0) { /* a damaged record: what it named is left to prune */
 		log_warn("network: %s", e.msg);
-		r = endpoint_sweep(nd, key, err);
+		keep(endpoint_sweep(nd, key, &e), &e, &first, err);
 	} else if (l.netns_path) {
 		keep(cni_detach(nd, &l, &e), &e, &first, err);
 	} else {

@@ -324,7 +324,7 @@ static int ack_error(const struct nlmsghdr *h, struct err *err, const char *what
 
 static ssize_t receive(struct rtnl *nl, void *buf, size_t len)
 {
-	struct sockaddr_nl from;
+	struct sockaddr_nl from = { 0 };
 	socklen_t n = sizeof(from);
 	ssize_t r;
 
