@@ -269,6 +269,11 @@ may_sysrq() {
 	export AMPHI_CONFIG=$BATS_TEST_TMPDIR/amphi.json
 	run -0 amphi run --bundle "$BUNDLE" "$ID"
 	check_output "amphi.test=yes"
+	# a machine whose first process is none, and so ends before the agent
+	config '.vm.kernel.parameters = ["rdinit=/no/init"]'
+	run -1 amphi run --bundle "$BUNDLE" "$ID"
+	check_output "Kernel panic - not syncing"
+	[ ! -e "$ROOT/$ID" ]
 	config '.vm.kernel.path = "/no/such/kernel"'
 	run -1 amphi run --bundle "$BUNDLE" "$ID"
 	check_output "vm.kernel.path: /no/such/kernel: no such file or directory"
