@@ -128,7 +128,8 @@ void str_free(struct str *b)
 	*b = (struct str){ 0 };
 }
 
-size_t(strv_len)(char *const *v)
+#undef strv_len /* the analyzer's */
+size_t strv_len(char *const *v)
 {
 	size_t n = 0;
 
