@@ -204,20 +204,12 @@ static int verb_exec(struct sandbox *sb, const struct exec_request *req, struct 
 	return res.pid;
 }
 
-/* The first process dies of SIGKILL only when it is not frozen. */
-static int thaw_killed(struct sandbox *sb, struct err *err)
-{
-	if (!sb->rec.cgroup || sandbox_cgroup(sb, NULL) < 0)
-		return 0;
-	return cgroup_thaw_killed(sb->cgroup, sb->rec.pid, err);
-}
-
 static int container_signal(struct sandbox *sb, int sig, struct err *err)
 {
 	struct err thaw_err = { 0 };
 	int r = container_kill(sb->rec.pid, sb->rec.start_time, sig, err);
 
-	if (r == 0 && sig == SIGKILL && thaw_killed(sb, &thaw_err) < 0)
+	if (r == 0 && sig == SIGKILL && sandbox_thaw_killed(sb, &thaw_err) < 0)
 		log_warn("%s", thaw_err.msg);
 	return r;
 }
@@ -421,7 +413,7 @@ static int verb_delete(struct sandbox *sb, struct err *err)
 	if (r == -ESRCH)
 		return 0;
 	if (!r)
-		r = thaw_killed(sb, err);
+		r = sandbox_thaw_killed(sb, err);
 	return r < 0 ? r : verb_wait(sb, &status, err);
 }
 

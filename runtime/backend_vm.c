@@ -430,6 +430,13 @@ static bool ends_within(const struct sandbox *sb, int ms)
 	return r != 0;
 }
 
+static int kill_monitor(struct sandbox *sb, struct err *err)
+{
+	int r = container_kill(sb->rec.pid, sb->rec.start_time, SIGKILL, err);
+
+	return r < 0 ? r : sandbox_thaw_killed(sb, err);
+}
+
 /* What a guest cannot end (it does not answer, or its processes wait for a device that is broken) ends with its machine. */
 static int verb_kill(struct sandbox *sb, int sig, bool all, struct err *err)
 {
@@ -440,9 +447,9 @@ static int verb_kill(struct sandbox *sb, int sig, bool all, struct err *err)
 		return all ? 0 : not_running(err);
 	r = agent_kill(sock, sb->rec.id, sig, all, err);
 	if (r == 0 && sig == SIGKILL && !ends_within(sb, BACKEND_KILL_GRACE_MS))
-		(void)container_kill(sb->rec.pid, sb->rec.start_time, SIGKILL, NULL);
+		(void)kill_monitor(sb, NULL);
 	else if ((r == -ENOTCONN || r == -ETIMEDOUT) && sig == SIGKILL)
-		r = container_kill(sb->rec.pid, sb->rec.start_time, SIGKILL, err);
+		r = kill_monitor(sb, err);
 	else if (r == -ENOTCONN && !sandbox_alive(sb))
 		r = not_running(err);
 	return r;
@@ -643,11 +650,10 @@ static int verb_delete(struct sandbox *sb, struct err *err)
 	if (mc && mc->jail) {
 		container_abort(mc->jail);
 	} else if (sb->rec.pid > 0 && sandbox_alive(sb)) {
-		r = container_kill(sb->rec.pid, sb->rec.start_time, SIGKILL, err);
+		r = kill_monitor(sb, err);
+		if (!r)
+			r = verb_wait(sb, &status, err);
 		if (r < 0 && r != -ESRCH)
-			return r;
-		r = r < 0 ? 0 : verb_wait(sb, &status, err);
-		if (r < 0)
 			return r;
 	}
 	if (sb->rec.machine)

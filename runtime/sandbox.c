@@ -89,6 +89,13 @@ int sandbox_cgroup(struct sandbox *sb, struct err *err)
 	return cgroup_load(json_root(doc), &sb->cgroup, err);
 }
 
+int sandbox_thaw_killed(struct sandbox *sb, struct err *err)
+{
+	if (!sb->rec.cgroup || sandbox_cgroup(sb, NULL) < 0)
+		return 0;
+	return cgroup_thaw_killed(sb->cgroup, sb->rec.pid, err);
+}
+
 int sandbox_save(struct sandbox *sb, struct err *err)
 {
 	return statedir_save(&sb->dir, &sb->rec, err);

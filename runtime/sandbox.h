@@ -62,6 +62,8 @@ int sandbox_load(const struct globals *g, const char *id, bool lock, struct sand
 int sandbox_config(struct sandbox *sb, struct err *err);
 /* sb->cgroup by rec.cgroup; an error where there is none. */
 int sandbox_cgroup(struct sandbox *sb, struct err *err);
+/* The first process (the monitor of a machine), which got SIGKILL, dies of it: cgroup_thaw_killed(); 0 without a cgroup. */
+int sandbox_thaw_killed(struct sandbox *sb, struct err *err);
 /*
  * create: request -> plan -> steps. On success the record says "created" and the init process is parked; on failure
  * everything is undone. On return the lock is held. sb must stay where it is.
