@@ -30,6 +30,7 @@
 #include "runtime/jail.h"
 #include "runtime/oomfill.h"
 #include "vm/lockdown.h"
+#include "vm/reopen.h"
 #include "vm/streams.h"
 
 #define EXIT_LOST 255 /* the machine was lost: never 0, and no signal's number */
@@ -225,6 +226,9 @@ int monitor_main(void *arg, struct err *err)
 	if (r < 0)
 		return r;
 	/* before any other thread: capabilities and no_new_privs are each thread's own */
+	m->spec.reopen = reopen_start((enum lockdown_mode)m->spec.lockdown, err);
+	if (!m->spec.reopen)
+		return err->code ? err->code : -EIO;
 	r = lockdown_process((enum lockdown_mode)m->spec.lockdown, err);
 	if (r < 0)
 		return r;

@@ -11,9 +11,9 @@
  * hold one each, and the guest's lookups together hold one. Called from the virtio-fs workers.
  *
  * A guest that walks a large tree makes us hold all of it. Beyond a number of descriptors the least used ones are closed,
- * and what is left is a file handle (name_to_handle_at) by which the next request opens the node again; the handle has the
- * file's generation, so it never finds another file. Handles are made by us and never come from the guest. They need
- * CAP_DAC_READ_SEARCH and a file system that has them (overlay usually has not): a mount is tried once, by opening the
+ * and what is left is a ticket with a file handle by which the next request opens the node again (vm/reopen.h); the handle
+ * has the file's generation, so it never finds another file. Tickets never come from the guest. They need
+ * CAP_DAC_READ_SEARCH and a file system that has handles (overlay usually has not): a mount is tried once, by opening the
  * handle of the first candidate, and its descriptors stay where that fails. What is closed does not pin the file: an inode
  * number may come again, so a closed node is only taken for the same file when the handles are equal, and a name that is
  * removed has its node opened before (inode_rescue).
@@ -21,7 +21,7 @@
  * Descriptors pin the mounts they are on. What is mounted into the export tree for a time (the files of a pod's member) lies
  * below a directory two below the root; every node remembers under which it was found, and when the mounts are gone inode_release() drops
  * them all, whatever the guest still holds. Requests that are in flight keep their nodes until they are done and add none.
- * #syscalls openat statx close name_to_handle_at open_by_handle_at futex
+ * #syscalls openat statx close name_to_handle_at sendmsg recvmsg futex
  */
 #include "vm/inode.h"
 
@@ -34,14 +34,10 @@
 #include <unistd.h>
 
 #include "base/sys.h"
+#include "vm/reopen.h"
 
 /* How many candidates are looked at for each descriptor to close. */
 #define LOOKS 16
-
-struct inode_handle {
-	struct file_handle h; /* handle_bytes, handle_type */
-	unsigned char bytes[MAX_HANDLE_SZ];
-};
 
 /* Where handles of a mount are opened. */
 struct handle_mount {
@@ -54,6 +50,7 @@ struct inode_table {
 	pthread_mutex_t lock;
 	int proc_fd; /* the caller's */
 	struct handle_mount *mounts;
+	struct reopen *reopen;                  /* the caller's; NULL: descriptors stay */
 	unsigned long fds_max, n_fds, n_closed; /* n_fds: in the list of those that may be closed */
 	struct inode *newest, *oldest;
 	uint64_t next_id;
@@ -169,20 +166,6 @@ static bool in_list(const struct inode_table *t, const struct inode *i)
 	return i->fd >= 0 && !i->open_only && i != t->root;
 }
 
-static int make_handle(int fd, struct inode_handle *h)
-{
-	int mount_id;
-
-	h->h.handle_bytes = sizeof(h->bytes);
-	return name_to_handle_at(fd, "", &h->h, &mount_id, AT_EMPTY_PATH) < 0 ? -errno : 0;
-}
-
-static bool same_handle(const struct inode_handle *a, const struct inode_handle *b)
-{
-	return a->h.handle_type == b->h.handle_type && a->h.handle_bytes == b->h.handle_bytes &&
-		memcmp(a->bytes, b->bytes, a->h.handle_bytes) == 0;
-}
-
 static bool same_file(const struct inode *i, const struct statx *stx)
 {
 	return i->ino == stx->stx_ino && i->mnt == stx->stx_mnt_id && i->dev_major == stx->stx_dev_major &&
@@ -190,7 +173,7 @@ static bool same_file(const struct inode *i, const struct statx *stx)
 }
 
 /* The descriptor that opens handles of i's mount, tried out with i's own. -1: none. Under the lock. */
-static int handle_mount(struct inode_table *t, const struct inode *i, const struct inode_handle *h)
+static int handle_mount(struct inode_table *t, const struct inode *i, const struct reopen_ticket *ticket)
 {
 	struct handle_mount *m;
 	struct statx stx;
@@ -208,7 +191,7 @@ static int handle_mount(struct inode_table *t, const struct inode *i, const stru
 	m->mnt = i->mnt;
 	snprintf(name, sizeof(name), "%d", i->fd);
 	m->fd = openat(t->proc_fd, name, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-	fd = m->fd < 0 ? -1 : open_by_handle_at(m->fd, (struct file_handle *)&h->h, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	fd = m->fd < 0 ? -1 : reopen_open(t->reopen, m->fd, ticket);
 	if (fd < 0 || statx(fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_MNT_ID, &stx) < 0 || !same_file(i, &stx)) {
 		if (m->fd >= 0)
 			close(m->fd);
@@ -224,7 +207,7 @@ static int handle_mount(struct inode_table *t, const struct inode *i, const stru
 /* Closes the descriptor of the least used inode nobody works with; the fd to close (unlocked), or -1. Under the lock. */
 static int close_one(struct inode_table *t)
 {
-	struct inode_handle h;
+	struct reopen_ticket ticket;
 	struct statx stx;
 	struct inode *i;
 	int fd;
@@ -237,13 +220,13 @@ static int close_one(struct inode_table *t)
 			continue;
 		}
 		/* A file without a name left is found by its descriptor alone. */
-		if (make_handle(i->fd, &h) < 0 || handle_mount(t, i, &h) < 0 ||
+		if (!t->reopen || reopen_seal(t->reopen, i->fd, &ticket) < 0 || handle_mount(t, i, &ticket) < 0 ||
 		    statx(i->fd, "", AT_EMPTY_PATH, STATX_NLINK, &stx) < 0 || !stx.stx_nlink ||
-		    !(i->handle = malloc(sizeof(h)))) {
+		    !(i->ticket = malloc(sizeof(ticket)))) {
 			i->open_only = true;
 			continue;
 		}
-		*i->handle = h;
+		*i->ticket = ticket;
 		fd = i->fd;
 		i->fd = -1;
 		t->n_closed++;
@@ -259,8 +242,8 @@ static void adopt(struct inode_table *t, struct inode *i, int *fd)
 		return;
 	i->fd = *fd;
 	*fd = -1;
-	free(i->handle);
-	i->handle = NULL;
+	free(i->ticket);
+	i->ticket = NULL;
 	if (i->released)
 		return;
 	t->n_closed--;
@@ -270,7 +253,7 @@ static void adopt(struct inode_table *t, struct inode *i, int *fd)
 /* Opens a closed inode, which is referenced. 0 or -errno. */
 static int reopen(struct inode_table *t, struct inode *i)
 {
-	struct inode_handle h;
+	struct reopen_ticket ticket;
 	struct handle_mount *m;
 	int fd, mount_fd = -1;
 
@@ -282,11 +265,11 @@ static int reopen(struct inode_table *t, struct inode *i)
 		pthread_mutex_unlock(&t->lock);
 		return 0;
 	}
-	h = *i->handle;
+	ticket = *i->ticket;
 	pthread_mutex_unlock(&t->lock);
-	fd = open_by_handle_at(mount_fd, &h.h, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	fd = reopen_open(t->reopen, mount_fd, &ticket);
 	if (fd < 0)
-		return -errno;
+		return fd;
 	pthread_mutex_lock(&t->lock);
 	adopt(t, i, &fd);
 	pthread_mutex_unlock(&t->lock);
@@ -321,7 +304,8 @@ static struct inode *new_inode(struct inode_table *t, int fd, const struct statx
 	return i;
 }
 
-struct inode_table *inode_table_new(int root_fd, int cache, int proc_fd, unsigned long fds_max, struct err *err)
+struct inode_table *inode_table_new(int root_fd, int cache, int proc_fd, unsigned long fds_max, struct reopen *reopen,
+				    struct err *err)
 {
 	struct inode_table *t = calloc(1, sizeof(*t));
 	struct statx stx;
@@ -333,6 +317,7 @@ struct inode_table *inode_table_new(int root_fd, int cache, int proc_fd, unsigne
 	}
 	pthread_mutex_init(&t->lock, NULL);
 	t->proc_fd = proc_fd;
+	t->reopen = reopen;
 	t->fds_max = fds_max ? fds_max : INODE_FDS_DEFAULT;
 	t->next_id = INODE_ROOT;
 	t->mask = 255;
@@ -364,7 +349,7 @@ static void destroy(struct inode *i)
 {
 	if (i->fd >= 0)
 		close(i->fd);
-	free(i->handle);
+	free(i->ticket);
 	free(i);
 }
 
@@ -538,12 +523,11 @@ static struct inode *find_file(struct inode_table *t, int fd, const struct statx
 {
 	struct inode *i =
 		t->by_key[hash_key(stx->stx_ino, stx->stx_mnt_id, stx->stx_dev_major, stx->stx_dev_minor) & t->mask];
-	struct inode_handle h;
 
 	for (; i; i = i->next_key) {
 		if (!same_file(i, stx))
 			continue;
-		if (i->fd >= 0 || (make_handle(fd, &h) == 0 && same_handle(i->handle, &h)))
+		if (i->fd >= 0 || reopen_same(i->ticket, fd))
 			return i;
 	}
 	return NULL;

@@ -23,7 +23,8 @@ struct inode_stamp {
 	uint32_t mtime_nsec, ctime_nsec;
 };
 
-struct inode_handle;
+struct reopen;
+struct reopen_ticket;
 
 struct inode {
 	uint64_t id; /* node id; unique for the life of the table */
@@ -41,10 +42,10 @@ struct inode {
 	uint64_t nlookup;  /* what the guest has to forget */
 	unsigned int refs; /* requests using it, and one while nlookup > 0 */
 	struct inode *next_key, *next_id;
-	struct inode *newer, *older; /* among those with a descriptor that may be closed */
-	bool used;                   /* since the last look for one to close */
-	bool open_only;              /* has no file handle: its descriptor stays */
-	struct inode_handle *handle; /* owned; what finds it again when fd is -1 */
+	struct inode *newer, *older;  /* among those with a descriptor that may be closed */
+	bool used;                    /* since the last look for one to close */
+	bool open_only;               /* has no file handle: its descriptor stays */
+	struct reopen_ticket *ticket; /* owned; what opens it again when fd is -1 */
 };
 
 struct inode_table;
@@ -55,9 +56,10 @@ struct inode_table;
 /*
  * A table whose root is root_fd (O_PATH reopened; the caller keeps root_fd) with the given cache policy. proc_fd: directory
  * /proc/self/fd, kept by the caller for the life of the table. Beyond fds_max (0: INODE_FDS_DEFAULT) descriptors the least
- * used are closed and found again by file handle. NULL with *err.
+ * used are closed and opened again by reopen (NULL: all stay open). NULL with *err.
  */
-struct inode_table *inode_table_new(int root_fd, int cache, int proc_fd, unsigned long fds_max, struct err *err);
+struct inode_table *inode_table_new(int root_fd, int cache, int proc_fd, unsigned long fds_max, struct reopen *reopen,
+				    struct err *err);
 void inode_table_free(struct inode_table *t);
 /* Forgets every lookup but the root's (FUSE_DESTROY, a new session). No request may be running. */
 void inode_table_clear(struct inode_table *t);

@@ -52,7 +52,10 @@ static const char fs[] =
 	"getxattr listxattr removexattr fsetxattr fgetxattr flistxattr fremovexattr lsetxattr lgetxattr llistxattr "
 	"lremovexattr readlinkat symlinkat mknodat mkdirat unlinkat renameat renameat2 linkat setfsuid setfsgid "
 	"setresuid setresgid setgroups umask capget capset getdents64 faccessat faccessat2 name_to_handle_at "
-	"open_by_handle_at eventfd2 chdir fchdir";
+	"sendmsg recvmsg eventfd2 chdir fchdir";
+
+/* Another process: it opens files by handles that it knows for its own. */
+static const char reopen[] = "sendmsg recvmsg name_to_handle_at open_by_handle_at";
 
 static const char vsock[] =
 	"socketpair connect accept accept4 shutdown sendto recvfrom sendmsg recvmsg sendmmsg recvmmsg getsockopt "
@@ -80,10 +83,10 @@ static struct {
 
 const char *lockdown_kind_name(enum lockdown_kind kind)
 {
-	static const char *const names[] = { "main", "vcpu", "device", "fs", "vsock" };
+	static const char *const names[] = { "main", "vcpu", "device", "fs", "vsock", "reopen" };
 
-	_Static_assert(ARRAY_SIZE(names) == LOCKDOWN_KIND_MAX, "a word for each kind");
-	return kind < LOCKDOWN_KIND_MAX ? names[kind] : "unknown";
+	_Static_assert(ARRAY_SIZE(names) == LOCKDOWN_REOPEN + 1, "a word for each kind");
+	return kind < ARRAY_SIZE(names) ? names[kind] : "unknown";
 }
 
 static int allow(scmp_filter_ctx ctx, const char *list, struct err *err)
@@ -125,6 +128,8 @@ static int allow_kind(scmp_filter_ctx ctx, enum lockdown_kind kind, struct err *
 	if (!r && kind != LOCKDOWN_MAIN && kind != LOCKDOWN_FS)
 		r = seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(openat), 0);
 	switch (kind) {
+	case LOCKDOWN_REOPEN:
+		return r ? r : allow(ctx, reopen, err);
 	case LOCKDOWN_VCPU:
 		if (!r)
 			r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(ioctl), 1, SCMP_A1(SCMP_CMP_EQ, KVM_RUN));
@@ -199,20 +204,56 @@ static int set_caps(uint64_t caps)
 	return syscall(SYS_capset, &head, data) ? -errno : 0;
 }
 
+/* The environment of a developer goes before what is asked for. */
+static enum lockdown_mode wanted(enum lockdown_mode mode)
+{
+	const char *env = getenv("AMPHI_VM_LOCKDOWN");
+
+	if (env && !strcmp(env, "off"))
+		return LOCKDOWN_OFF;
+	return env && !strcmp(env, "log") ? LOCKDOWN_LOG : mode;
+}
+
+static int give_up(uint64_t caps, struct err *err)
+{
+	/* Ambient capabilities go with the inheritable ones. */
+	int r = set_caps(caps);
+
+	if (r < 0)
+		return err_sys(err, r, "lockdown: capabilities");
+	if (prctl(PR_SET_DUMPABLE, 0) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
+		return err_sys(err, -errno, "lockdown: prctl");
+	return 0;
+}
+
+int lockdown_reopen(enum lockdown_mode mode, struct err *err)
+{
+	struct sock_fprog program;
+	struct err ignored = { 0 };
+	int r;
+
+	err = err ? err : &ignored;
+	mode = wanted(mode);
+	if (mode == LOCKDOWN_OFF)
+		return 0;
+	r = compile(LOCKDOWN_REOPEN, mode, &program, err);
+	if (!r)
+		r = give_up(1ULL << CAP_DAC_READ_SEARCH, err);
+	if (!r && syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program))
+		r = err_sys(err, -errno, "lockdown: filter of %s", lockdown_kind_name(LOCKDOWN_REOPEN));
+	return r;
+}
+
 int lockdown_process(enum lockdown_mode mode, struct err *err)
 {
 	static const int kept[] = { CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER, CAP_FSETID,
 				    CAP_SETGID, CAP_SETUID,       CAP_MKNOD,           CAP_SETFCAP };
-	const char *env = getenv("AMPHI_VM_LOCKDOWN");
 	struct err ignored = { 0 };
 	uint64_t caps = 0;
 	int r;
 
 	err = err ? err : &ignored;
-	if (env && !strcmp(env, "off"))
-		mode = LOCKDOWN_OFF;
-	else if (env && !strcmp(env, "log"))
-		mode = LOCKDOWN_LOG;
+	mode = wanted(mode);
 	if (mode == LOCKDOWN_OFF)
 		return 0;
 	for (enum lockdown_kind k = 0; k < LOCKDOWN_KIND_MAX && !state.ready; k++) {
@@ -224,13 +265,7 @@ int lockdown_process(enum lockdown_mode mode, struct err *err)
 	state.ready = true;
 	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
 		caps |= 1ULL << kept[i];
-	/* Ambient capabilities go with the inheritable ones. */
-	r = set_caps(caps);
-	if (r < 0)
-		return err_sys(err, r, "lockdown: capabilities");
-	if (prctl(PR_SET_DUMPABLE, 0) || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-		return err_sys(err, -errno, "lockdown: prctl");
-	return 0;
+	return give_up(caps, err);
 }
 
 int lockdown_thread(enum lockdown_kind kind, struct err *err)

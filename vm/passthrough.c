@@ -117,7 +117,7 @@ struct passthrough *passthrough_new(const struct virtio_fs_params *p,
 	bits = prctl(PR_GET_SECUREBITS);
 	if (bits >= 0 && !(bits & SECBIT_NO_SETUID_FIXUP))
 		prctl(PR_SET_SECUREBITS, bits | SECBIT_NO_SETUID_FIXUP);
-	pt->inodes = inode_table_new(p->export_fd, (int)p->cache, pt->proc_fd, p->fds_max, err);
+	pt->inodes = inode_table_new(p->export_fd, (int)p->cache, pt->proc_fd, p->fds_max, p->reopen, err);
 	if (!pt->inodes || add_mounts(pt, p, err) < 0 || open_main(pt, p, err) < 0)
 		goto fail;
 	pt->handles = handle_table_new();

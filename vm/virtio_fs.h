@@ -30,6 +30,8 @@ struct virtio_fs_mount {
 	enum virtio_fs_cache cache;
 };
 
+struct reopen;
+
 struct virtio_fs_params {
 	int export_fd;   /* the tree's root directory; any flags, O_PATH allowed; owned by the caller (duplicated) */
 	const char *tag; /* 1..36 bytes */
@@ -48,6 +50,7 @@ struct virtio_fs_params {
 	unsigned int workers; /* threads; 0: 4 */
 	unsigned int request_queues; /* 0: 1, at most VIRTIO_FS_REQUEST_QUEUES_MAX */
 	unsigned long fds_max;       /* descriptors of nodes kept open; 0: INODE_FDS_DEFAULT */
+	struct reopen *reopen;       /* opens nodes again whose descriptor was closed; NULL: none is; the caller's */
 	int proc_fd; /* directory fd of a proc mount's self/fd (of this process); -1: opens /proc/self/fd */
 };
 

@@ -74,6 +74,7 @@ struct virtio_device *vm_fs_new(const struct vm_spec *spec, struct err *err)
 	p.main = "rootfs";
 	p.n_mounts = spec->n_fs_mounts;
 	p.shared_locks = spec->fs_shared_locks;
+	p.reopen = spec->reopen;
 	p.request_queues = vm_fs_queues(spec) - 1;
 	return virtio_fs_create(&p, err);
 }

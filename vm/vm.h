@@ -41,6 +41,7 @@ struct vm_nic {
 };
 
 struct virtio_fs_mount;
+struct reopen;
 
 struct vm_spec {
 	const char *name;        /* for the log: the container's id */
@@ -56,10 +57,11 @@ struct vm_spec {
 	int fs_cache;                            /* its enum virtio_fs_cache */
 	const struct virtio_fs_mount *fs_mounts; /* mounts in it with another one; owned by the caller */
 	size_t n_fs_mounts;
-	bool fs_shared_locks; /* file locks are taken on the host's files */
-	int agent_listen_fd;  /* listening unix stream socket: CONNECT <port>, or a control line; -1: no vsock */
-	int console_fd;       /* the guest's console (panics, early boot) is appended here; -1: dropped */
-	bool console_verbose; /* whole kernel log on the console instead of "quiet" */
+	struct reopen *reopen; /* opens files again by their handles (vm/reopen.h); NULL: all stay open; the caller's */
+	bool fs_shared_locks;  /* file locks are taken on the host's files */
+	int agent_listen_fd;   /* listening unix stream socket: CONNECT <port>, or a control line; -1: no vsock */
+	int console_fd;        /* the guest's console (panics, early boot) is appended here; -1: dropped */
+	bool console_verbose;  /* whole kernel log on the console instead of "quiet" */
 	struct vm_nic nics[VM_NICS_MAX];
 	unsigned int n_nics;
 	bool no_rng, no_balloon; /* leave these devices out */

@@ -243,6 +243,7 @@ static const struct attempt attempts[] = {
 	{ "open /proc/kcore", SYS_openat, { "/proc/kcore" }, { AT, TEXT0, O_RDONLY } },
 	{ "open the cgroup tree", SYS_openat, { "/sys/fs/cgroup/cgroup.procs" }, { AT, TEXT0, O_WRONLY } },
 	{ "make a file in the jail's root", SYS_openat, { "/intruder" }, { AT, TEXT0, O_CREAT | O_WRONLY, 0600 } },
+	{ "open by a file handle", SYS_open_by_handle_at, { "\x08" }, { 3, TEXT0, O_RDONLY } },
 	{ "execute a shell", SYS_execve, { "/bin/sh" }, { TEXT0 } },
 	{ "execute by descriptor", SYS_execveat, { "" }, { 3, TEXT0, 0, 0, AT_EMPTY_PATH } },
 	{ "internet socket", SYS_socket, { 0 }, { AF_INET, SOCK_STREAM } },

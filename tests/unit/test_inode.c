@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Node ids and file handles: identity, counts, growth, stale numbers. */
 #include "vm/inode.h"
+#include "vm/reopen.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -17,6 +18,7 @@
 
 static char dir[] = "/tmp/amphi-inode-XXXXXX";
 static int dir_fd, proc_fd;
+static struct reopen *reopen;
 
 /* Enters name of dir; the node, referenced. */
 static struct inode *enter_in(struct inode_table *t, const struct inode *parent, const char *name)
@@ -175,7 +177,7 @@ static void test_bounded(void)
 {
 	static uint64_t ids[500];
 	struct err err = { 0 };
-	struct inode_table *t = inode_table_new(dir_fd, VIRTIO_FS_CACHE_AUTO, proc_fd, 32, &err);
+	struct inode_table *t = inode_table_new(dir_fd, VIRTIO_FS_CACHE_AUTO, proc_fd, 32, reopen, &err);
 	struct inode *i, *root;
 	int before = open_fds(), bad = 0;
 	struct stat st;
@@ -297,10 +299,12 @@ int main(void)
 	struct err err = { 0 };
 	struct inode_table *t;
 
+	reopen = reopen_start(LOCKDOWN_KILL, &err);
+	need(reopen);
 	need(mkdtemp(dir));
 	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	proc_fd = open("/proc/self/fd", O_PATH | O_DIRECTORY | O_CLOEXEC);
-	t = inode_table_new(dir_fd, VIRTIO_FS_CACHE_AUTO, proc_fd, 0, &err);
+	t = inode_table_new(dir_fd, VIRTIO_FS_CACHE_AUTO, proc_fd, 0, NULL, &err);
 	need(t);
 	test_identity(t);
 	test_told(t);
@@ -313,8 +317,9 @@ int main(void)
 	test_handles();
 	test_bounded();
 	inode_table_free(t);
-	ok(!inode_table_new(-1, VIRTIO_FS_CACHE_AUTO, proc_fd, 0, &err));
+	ok(!inode_table_new(-1, VIRTIO_FS_CACHE_AUTO, proc_fd, 0, NULL, &err));
 	close(dir_fd);
 	path_remove_tree(AT_FDCWD, dir, true);
+	reopen_stop(reopen);
 	return tap_done();
 }
