@@ -65,6 +65,10 @@ $(BUILD)/%.o: %.c
 	@$(if $(V),,echo "  CC      $<")
 	$(Q)$(CC) $(CFLAGS_ALL) $(if $(filter $(<D),$(SMALL)),-Os) -MMD -MP -c -o $@ $<
 
+# What runs before the C library is set up.
+$(BUILD)/container/selfexe_entry.o: CFLAGS_ALL := $(filter-out -fsanitize=% -fstack-protector-strong,$(CFLAGS_ALL)) \
+	-fno-stack-protector -fno-tree-loop-distribute-patterns
+
 define archive_rule
 $(call lib,$(1)): $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(1)/main.c,$(wildcard $(1)/*.c)))
 	@mkdir -p $$(@D)
@@ -84,7 +88,7 @@ HOT := $(filter-out $(COLD:%=$(BUILD)/%.o),$(foreach d,runtime container oci bas
 AMPHI_LIBS := $(call lib,runtime container oci base network vm)
 $(BUILD)/amphi: $(BUILD)/runtime/main.o $(AMPHI_LIBS)
 	@$(if $(V),,echo "  LINK    $@")
-	$(Q)$(CC) $(LINK_STATIC) $(LDFLAGS_ALL) -o $@ $(HOT) -Wl,--start-group $(LIBS_base) $(LIBS_container) \
+	$(Q)$(CC) $(LINK_STATIC) $(LDFLAGS_ALL) -Wl,-e,selfexe_entry -o $@ $(HOT) -Wl,--start-group $(LIBS_base) $(LIBS_container) \
 		$(AMPHI_LIBS) $(LIBS_vm) -Wl,--end-group
 
 $(BUILD)/amphi-images: $(BUILD)/images/main.o $(call lib,images oci base)

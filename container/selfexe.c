@@ -5,8 +5,8 @@
  * A process that enters a container is visible there as /proc/PID/exe, and an image whose command is a script with
  * "#!/proc/self/exe" makes us execute ourselves inside: a container with root could then open the binary for writing
  * once it is no longer running (CVE-2019-5736). So we first execute ourselves again from a read-only image: a detached
- * bind mount that nobody can remount since it is in no namespace (two system calls and an execve), or, where
- * mounting is not allowed, a sealed copy in memory. A binary that lies on a read-only mount needs nothing.
+ * bind mount that nobody can remount since it is in no namespace (the program's entry does that, see selfexe_entry.c),
+ * or, where mounting is not allowed, a sealed copy in memory. A binary that lies on a read-only mount needs nothing.
  */
 #include "container/selfexe.h"
 
@@ -26,14 +26,12 @@
 #include "base/str.h"
 #include "base/sys.h"
 
-#define SELF "/proc/self/exe"
-/* "PID:PATH" across our second execve: guards against a loop and keeps the binary's real path. */
-#define MARK "AMPHI_SELFEXE"
+#define SELF SELFEXE_LINK
 #define SEALS (F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE)
 
 static const char *mark(void)
 {
-	const char *m = getenv(MARK);
+	const char *m = getenv(SELFEXE_MARK);
 	char *end;
 
 	if (!m || strtol(m, &end, 10) != getpid() || *end != ':')
@@ -52,16 +50,6 @@ static bool is_protected(void)
 	fd = open(SELF, O_RDONLY | O_CLOEXEC);
 	seals = fd < 0 ? -1 : fcntl(fd, F_GET_SEALS);
 	return seals >= 0 && (seals & SEALS) == SEALS;
-}
-
-static int readonly_mount(void)
-{
-	struct mount_attr a = { .attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV };
-	cleanup_fd int fd = open_tree(AT_FDCWD, SELF, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-
-	if (fd < 0 || mount_setattr(fd, "", AT_EMPTY_PATH, &a, sizeof(a)) < 0)
-		return -errno;
-	return steal_fd(fd);
 }
 
 static int sealed_copy(void)
@@ -101,14 +89,8 @@ int selfexe_protect(char *const argv[], struct err *err)
 		return err_sys(err, -errno, "readlink %s", SELF);
 	path[n] = '\0';
 	value = xasprintf("%d:%s", (int)getpid(), path);
-	if (setenv(MARK, value, 1) < 0)
+	if (setenv(SELFEXE_MARK, value, 1) < 0)
 		return err_sys(err, ENOMEM, "setenv");
-	fd = readonly_mount();
-	if (fd >= 0) {
-		execveat(fd, "", argv, environ, AT_EMPTY_PATH);
-		log_debug("selfexe: exec from a read-only mount: %s", strerrordesc_np(errno));
-		close(steal_fd(fd));
-	}
 	fd = sealed_copy();
 	if (fd >= 0) {
 		execveat(fd, "", argv, environ, AT_EMPTY_PATH);

@@ -5,10 +5,16 @@
 
 #include "base/err.h"
 
+#define SELFEXE_LINK "/proc/self/exe"
+/* "PID:PATH" across the second execve: guards against a loop and keeps the binary's real path. */
+#define SELFEXE_MARK "AMPHI_SELFEXE"
+/* The program's ELF entry (selfexe_entry.c). */
+#define SELFEXE_ENTRY "selfexe_entry"
+
 /*
- * Makes this process run from a read-only image of its own binary: a detached read-only bind mount, or a sealed memfd where
- * mounts are not allowed. Executes itself again with argv when it does not yet (so call it first, before
- * any side effect, with main's argv; environ is kept). Returns 0 once protected; -errno when it cannot be.
+ * Makes sure that this process runs from a read-only image of its own binary. Where the entry has not seen to that,
+ * executes itself again from a sealed memfd with argv (so call it first, before any side effect, with main's
+ * argv; environ is kept). Returns 0 once protected; -errno when it cannot be.
  */
 int selfexe_protect(char *const argv[], struct err *err);
 

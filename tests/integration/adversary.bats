@@ -73,6 +73,25 @@ no_dev_mounts() { config '.mounts |= map(select(.destination | startswith("/dev"
 	[ "$(sha256sum "$AMPHI")" = "$sum" ]
 }
 
+@test "CVE-2019-5736: what a container sees as /proc/1/exe is a read-only mount of no namespace, else a sealed copy" {
+	! is_vm || skip "a machine's first process is the guest's"
+	local pid
+	# a mark of somebody else's is none
+	AMPHI_SELFEXE="1:/nowhere" amphi create --bundle "$BUNDLE" "$ID" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1
+	pid=$(pid_of "$ID")
+	[ "$(readlink "/proc/$pid/exe")" = / ]
+	tr '\0' '\n' <"/proc/$pid/environ" | grep -q "^AMPHI_SELFEXE=[0-9]*:$AMPHI\$"
+	run ! sh -c "echo >>/proc/$pid/exe"
+	amphi delete --force "$ID"
+	# where open_tree() is refused
+	need_program strace
+	strace -o /dev/null -e inject=open_tree:error=EPERM:when=1 "$AMPHI" --root "$ROOT" create --bundle "$BUNDLE" "$ID" \
+		</dev/null >"$BATS_TEST_TMPDIR/out" 2>&1
+	pid=$(pid_of "$ID")
+	[[ "$(readlink "/proc/$pid/exe")" = "/memfd:amphi"* ]]
+	amphi delete --force "$ID"
+}
+
 @test "CVE-2019-16884, CVE-2019-19921, CVE-2023-27561: /proc and /sys are real ones on plain directories" {
 	mkdir -p "$BUNDLE/rootfs/fake/self/attr"
 	rmdir "$BUNDLE/rootfs/proc"
