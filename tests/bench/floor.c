@@ -87,6 +87,9 @@ static void child(const char *rootfs, char **argv)
 	must(chdir("/"), "chdir");
 	must(sethostname("floor", 5), "hostname");
 	must(setrlimit(RLIMIT_NOFILE, &nofile), "rlimit");
+	for (unsigned long cap = 0; cap <= CAP_LAST_CAP; cap++)
+		if (cap != CAP_KILL && cap != CAP_NET_BIND_SERVICE && cap != CAP_AUDIT_WRITE)
+			must(prctl(PR_CAPBSET_DROP, cap, 0, 0, 0), "bounding set");
 	must((int)syscall(SYS_capset, &h, d), "capset");
 	must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "nnp");
 	execv(argv[0], argv);
