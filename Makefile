@@ -80,15 +80,15 @@ $(foreach d,$(DIRS),$(eval $(call archive_rule,$(d))))
 # What create and run of a container touch stands together, as few pages as can be; behind it what other commands, other
 # hosts, machines and networks need.
 COLD := $(addprefix container/,cgroup_property cgroup_stats cgroup_systemd criu criu_dump criu_restore criu_rpc dbus \
-	mount_live netdev) base/sanitize \
+	mount_live) base/sanitize \
 	$(addprefix runtime/,backend_vm cmd_checkpoint cmd_cni cmd_doctor cmd_events cmd_features cmd_images cmd_kernel cmd_mounts \
 	cmd_network cmd_pause cmd_ps cmd_restore cmd_stats cmd_update counters criuopts jail jailview machine monitor oomfill pod \
 	proctable vm_check vm_stats)
 HOT := $(filter-out $(COLD:%=$(BUILD)/%.o),$(foreach d,runtime container oci base,$(filter $(BUILD)/$(d)/%,$(OBJS))))
 AMPHI_LIBS := $(call lib,runtime container oci base network vm)
-$(BUILD)/amphi: $(BUILD)/runtime/main.o $(AMPHI_LIBS)
+$(BUILD)/amphi: $(BUILD)/runtime/main.o $(AMPHI_LIBS) runtime/hot.ld
 	@$(if $(V),,echo "  LINK    $@")
-	$(Q)$(CC) $(LINK_STATIC) $(LDFLAGS_ALL) -Wl,-e,selfexe_entry -o $@ $(HOT) -Wl,--start-group $(LIBS_base) $(LIBS_container) \
+	$(Q)$(CC) $(LINK_STATIC) $(LDFLAGS_ALL) -Wl,-e,selfexe_entry $(if $(SANITIZE),,-Wl,-T,runtime/hot.ld) -o $@ $(HOT) -Wl,--start-group $(LIBS_base) $(LIBS_container) \
 		$(AMPHI_LIBS) $(LIBS_vm) -Wl,--end-group
 
 $(BUILD)/amphi-images: $(BUILD)/images/main.o $(call lib,images oci base)
