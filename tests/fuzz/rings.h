@@ -27,19 +27,26 @@ static inline struct vm_memory *rings_memory(unsigned int queues)
 	return &mem;
 }
 
-/* Eight buffers, by turns to read and to write, of which four are available: what an input of zeroes means. */
+/* Where buffer n of every queue is, 4 KiB each. */
+static inline uint8_t *rings_buffer(struct vm_memory *mem, unsigned int n)
+{
+	return memory_slice(mem, RINGS_RAM / 2 + n * 0x1000, 0x1000);
+}
+
+/* Four chains of a buffer to read and one to write: what an input of zeroes means. */
 static inline void rings_good(uint8_t *queue)
 {
 	struct vring_desc *desc = (struct vring_desc *)queue;
 	struct vring_avail *avail = (struct vring_avail *)(queue + 0x1000);
 
-	for (unsigned int i = 0; i < 8; i++)
-		desc[i] = (struct vring_desc){ .addr = RINGS_RAM / 2 + i * 0x1000,
+	for (uint16_t i = 0; i < 8; i++)
+		desc[i] = (struct vring_desc){ .addr = RINGS_RAM / 2 + i * 0x1000u,
 					       .len = 0x1000,
-					       .flags = i % 2 ? VRING_DESC_F_WRITE : 0 };
+					       .flags = i % 2 ? VRING_DESC_F_WRITE : VRING_DESC_F_NEXT,
+					       .next = i + 1 };
 	avail->idx = 4;
 	for (uint16_t i = 0; i < 4; i++)
-		avail->ring[i] = i;
+		avail->ring[i] = 2 * i;
 }
 
 /*
