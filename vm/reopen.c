@@ -24,12 +24,14 @@
 
 #include "base/child.h"
 #include "base/fd.h"
+#include "base/log.h"
 #include "base/sys.h"
 
 struct reopen {
 	pthread_mutex_t lock; /* one question at a time */
 	int sock;
 	pid_t pid;
+	bool gone; /* it was said that the process is */
 };
 
 /* A question, with one descriptor: of the file to seal, or of the mount to open in. */
@@ -156,7 +158,8 @@ static void serve(int sock, const uint64_t key[2])
 			a.result = opened < 0 ? opened : 0;
 		} else {
 			a.result = make_handle(fd, &a.ticket);
-			a.ticket.seal = seal(key, &a.ticket);
+			if (!a.result)
+				a.ticket.seal = seal(key, &a.ticket);
 		}
 		if (fd >= 0)
 			close(fd);
@@ -199,11 +202,12 @@ struct reopen *reopen_start(enum lockdown_mode mode, struct err *err)
 	r->pid = fork();
 	if (!r->pid)
 		child_main(sv[1], mode, parent);
+	if (r->pid < 0)
+		err_sys(err, -errno, "virtio-fs: process for file handles");
 	close(sv[1]);
 	r->sock = sv[0];
 	pthread_mutex_init(&r->lock, NULL);
 	if (r->pid < 0) {
-		err_sys(err, -errno, "virtio-fs: process for file handles");
 		reopen_stop(r);
 		return NULL;
 	}
@@ -234,6 +238,11 @@ static int ask(struct reopen *r, const struct question *q, int fd, struct answer
 	pthread_mutex_lock(&r->lock);
 	res = fd_send(r->sock, q, sizeof(*q), &fd, 1);
 	len = res < 0 ? res : fd_recv(r->sock, a, sizeof(*a), ret_fd, &n);
+	if (len != sizeof(*a) && !r->gone) {
+		log_warn("virtio-fs: the process that opens files again is gone: files whose descriptor was closed are "
+			 "lost");
+		r->gone = true;
+	}
 	pthread_mutex_unlock(&r->lock);
 	return len == sizeof(*a) ? a->result : -EIO;
 }

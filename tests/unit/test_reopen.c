@@ -3,11 +3,14 @@
 #include "vm/reopen.h"
 
 #include <errno.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/path.h"
 
 #include "tests/unit/tap.h"
@@ -88,6 +91,27 @@ static void test_tickets(struct reopen *r)
 	reopen_stop(other);
 }
 
+/* A process that was killed: an error each time, no signal and no wait. */
+static void test_gone(void)
+{
+	struct err err = { 0 };
+	struct reopen_ticket t = { 0 };
+	struct reopen *r = reopen_start(LOCKDOWN_KILL, &err);
+	char path[64], *pids = NULL, *last;
+	size_t len;
+
+	need(r);
+	snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+	need(fd_slurp_at(AT_FDCWD, path, 4096, &pids, &len) == 0 && len > 1);
+	pids[len - 1] = '\0';
+	last = strrchr(pids, ' ');
+	kill(atoi(last ? last : pids), SIGKILL);
+	free(pids);
+	is_int(reopen_seal(r, dir_fd, &t), -EIO);
+	is_int(reopen_open(r, dir_fd, &t), -EIO);
+	reopen_stop(r);
+}
+
 int main(void)
 {
 	struct err err = { 0 };
@@ -107,6 +131,7 @@ int main(void)
 	} else {
 		skip("tickets: needs file handles and CAP_DAC_READ_SEARCH");
 	}
+	test_gone();
 	close(dir_fd);
 	path_remove_tree(AT_FDCWD, dir, true);
 	reopen_stop(r);
