@@ -36,14 +36,16 @@ struct reopen {
 
 /* A question, with one descriptor: of the file to seal, or of the mount to open in. */
 struct question {
-	bool open;
+	uint64_t open; /* boolean, of any value */
 	struct reopen_ticket ticket;
 };
 
 struct answer {
-	int32_t result; /* 0 or -errno; the opened file comes with it */
+	int64_t result; /* 0 or -errno; the opened file comes with it */
 	struct reopen_ticket ticket;
 };
+
+_Static_assert(sizeof(struct reopen_ticket) == 8 + 4 * sizeof(uint32_t) + MAX_HANDLE_SZ, "no padding in a ticket");
 
 static uint64_t rotate(uint64_t v, int n)
 {
@@ -244,7 +246,7 @@ static int ask(struct reopen *r, const struct question *q, int fd, struct answer
 		r->gone = true;
 	}
 	pthread_mutex_unlock(&r->lock);
-	return len == sizeof(*a) ? a->result : -EIO;
+	return len == sizeof(*a) ? (int)a->result : -EIO;
 }
 
 int reopen_seal(struct reopen *r, int fd, struct reopen_ticket *ret)

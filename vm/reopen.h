@@ -21,7 +21,7 @@ struct reopen;
 struct reopen_ticket {
 	uint64_t seal; /* over all that follows */
 	int32_t mount_id, type;
-	uint32_t len;
+	uint32_t len, zero; /* no padding: copies keep every byte that is sealed */
 	uint8_t handle[MAX_HANDLE_SZ];
 };
 
