@@ -4,7 +4,8 @@
  * Theory of operation: the monitor is a container process like any other, so its jail is a config.json that
  * container_create() applies: own mount, pid, ipc and uts namespaces, the container's network namespace, a root with
  * nothing in it but the export tree (rootfs, and one bind mount for each bind mount of the container), /proc and a
- * minimal /dev; no new privileges, and the capabilities that virtio-fs needs to act for the guest's users on files.
+ * minimal /dev; no new privileges, and the capabilities that virtio-fs needs to act for the guest's users on files. They are the
+ * process's own: none is in the bounding set, so QEMU, which it may execute, is root without any.
  * What a read-only mount forbids is forbidden here, by the host's kernel, whatever the guest does. Under QEMU the
  * jail also shows QEMU's program and data files, read-only.
  *
@@ -160,7 +161,7 @@ static void write_process(struct json_writer *w, const struct jail_request *req)
 					    "CAP_SETUID", "CAP_MKNOD",        "CAP_SETFCAP",
 					    NULL };
 	static const char *const args[] = { "amphi", NULL };
-	static const char *const sets[] = { "bounding", "effective", "permitted" };
+	static const char *const sets[] = { "effective", "permitted" };
 
 	json_w_object(w, "process");
 	json_w_bool(w, "terminal", false);
@@ -171,6 +172,8 @@ static void write_process(struct json_writer *w, const struct jail_request *req)
 	json_w_u64(w, "gid", 0);
 	json_w_object_end(w);
 	json_w_object(w, "capabilities");
+	/* the monitor executes nothing but QEMU, which is to have none */
+	json_w_strv(w, "bounding", (char *const *)none);
 	for (size_t i = 0; i < ARRAY_SIZE(sets); i++)
 		json_w_strv(w, sets[i], (char *const *)(req->rootfs ? caps : none));
 	json_w_object_end(w);

@@ -49,6 +49,7 @@ balloon_is() { [[ "$(control STATS)" == *" balloon=$1 "* ]]; }
 		grep -q '^Seccomp:.*2$' "$t/status" || { echo "$(cat "$t/comm") has no filter" >&2; return 1; }
 		# CAP_NET_ADMIN 12, CAP_SYS_PTRACE 19, CAP_SYS_ADMIN 21
 		[ $((0x$(awk '/^CapEff/ { print $2 }' "$t/status") & 0x281000)) = 0 ]
+		grep -q '^CapBnd:.0*$' "$t/status"
 	done
 	[ -z "$(ls /proc/"$pid"/root/ | grep -v -x -E 'export|proc|dev|kernel|initrd|etc|lib|lib64|usr|bin|sbin|sys|tmp|run')" ]
 }

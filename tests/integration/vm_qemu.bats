@@ -34,11 +34,13 @@ qemu_of() { pgrep -P "$(pid_of "$1")" -f qemu-system; }
 	check_output "/nonexistent/qemu"
 }
 
-@test "QEMU and its monitor end together" {
+@test "QEMU has no privilege, and ends together with its monitor" {
 	config_args sleep 1000
 	amphi run -d -b "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1
 	qemu=$(qemu_of "$ID")
 	[ -n "$qemu" ]
+	run -0 awk '/^Cap/ { print $1, $2 ~ /^0+$/ ? 0 : $2 } /^(NoNewPrivs|Seccomp):/ { print $1, $2 }' /proc/"$qemu"/status
+	[ "$output" = $'CapInh: 0\nCapPrm: 0\nCapEff: 0\nCapBnd: 0\nCapAmb: 0\nNoNewPrivs: 1\nSeccomp: 2' ]
 	kill -9 "$(pid_of "$ID")"
 	wait_for gone "$qemu"
 }
