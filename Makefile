@@ -82,7 +82,7 @@ $(foreach d,$(DIRS),$(eval $(call archive_rule,$(d))))
 COLD := $(addprefix container/,cgroup_property cgroup_stats cgroup_systemd criu criu_dump criu_restore criu_rpc dbus \
 	mount_live) base/sanitize \
 	$(addprefix runtime/,backend_vm cmd_checkpoint cmd_cni cmd_doctor cmd_events cmd_features cmd_images cmd_kernel cmd_mounts \
-	cmd_network cmd_pause cmd_ps cmd_restore cmd_stats cmd_update counters criuopts jail jailview machine monitor oomfill pod \
+	cmd_network cmd_pause cmd_ps cmd_restore cmd_stats cmd_update counters criuopts jail jailview machine machine_network monitor oomfill pod \
 	proctable vm_check vm_stats)
 HOT := $(filter-out $(COLD:%=$(BUILD)/%.o),$(foreach d,runtime container oci base,$(filter $(BUILD)/$(d)/%,$(OBJS))))
 AMPHI_LIBS := $(call lib,runtime container oci base network vm)

@@ -21,6 +21,7 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/str.h"
 #include "network/endpoint.h"
 #include "network/netdir.h"
@@ -28,6 +29,14 @@
 #include "network/network_lease.h"
 #include "network/tap.h"
 #include "network/tc.h"
+
+/* A link without an IPv6 address has no IPv6 in the guest either. */
+static void set_no_ipv6(struct rtnl_iface *i)
+{
+	i->no_ipv6 = true;
+	for (size_t k = 0; k < i->n_addrs; k++)
+		i->no_ipv6 &= i->addrs[k].family != AF_INET6;
+}
 
 static int join_link(struct rtnl *nl, int netns_fd, const struct rtnl_link *link, const char *key, size_t number,
 		     uint16_t queues, struct network_iface *f, struct err *err)
@@ -72,9 +81,7 @@ static int join_all(struct rtnl *nl, int netns_fd, const char *key, uint16_t que
 			rtnl_iface_free(&set);
 			return err_set(err, -E2BIG, "network namespace: more than 16 links with addresses");
 		}
-		set.no_ipv6 = true;
-		for (size_t k = 0; k < set.n_addrs; k++)
-			set.no_ipv6 &= set.addrs[k].family != AF_INET6;
+		set_no_ipv6(&set);
 		network_lease_add_iface(l)->set = set;
 		r = join_link(nl, netns_fd, &links[i], key, number++, queues, &l->ifaces[l->n_ifaces - 1], err);
 	}
@@ -133,6 +140,55 @@ int network_join(const struct network_ref *ref, int netns_fd, uint16_t queues, s
 	}
 	*ret = l;
 	return 0;
+}
+
+static char *iface_text(const struct rtnl_iface *i)
+{
+	struct json_writer w = { 0 };
+
+	rtnl_iface_save(&w, NULL, i);
+	return json_w_steal(&w);
+}
+
+/* What the joined link of the name has now, beside what its machine was told. 0, 1 (another state) or -errno. */
+static int look_again(struct rtnl *nl, const struct rtnl_iface *told, struct rtnl_iface *ret, struct err *err)
+{
+	cleanup_free char *before = iface_text(told), *after = NULL;
+	struct rtnl_link link;
+	int r = rtnl_link_get(nl, told->name, 0, &link, NULL);
+
+	if (r < 0)
+		return err_sys(err, r, "network namespace: link %s was there when the machine was created", told->name);
+	r = rtnl_iface_scan(nl, &link, ret, err);
+	if (r < 0)
+		return r;
+	if (ret->mtu > told->mtu) {
+		log_warn("network namespace: %s: the machine keeps the MTU of %u that it began with", told->name,
+			 told->mtu);
+		ret->mtu = told->mtu;
+	}
+	set_no_ipv6(ret);
+	after = iface_text(ret);
+	r = strcmp(before, after) != 0;
+	memcpy(ret->was, told->mac, RTNL_MAC_LEN);
+	return r;
+}
+
+int network_join_changes(int netns_fd, const struct network_lease *told, char **ret, struct err *err)
+{
+	cleanup_network_lease struct network_lease now = { 0 };
+	cleanup_rtnl struct rtnl nl = RTNL_INIT;
+	bool changed = false;
+	int r = rtnl_open(&nl, netns_fd, err);
+
+	for (size_t i = 0; r >= 0 && i < told->n_ifaces; i++) {
+		r = look_again(&nl, &told->ifaces[i].set, &network_lease_add_iface(&now)->set, err);
+		changed |= r > 0;
+	}
+	if (r < 0 || !changed)
+		return r < 0 ? r : 0;
+	*ret = network_lease_guest(&now);
+	return 1;
 }
 
 #define ANSWER_MAX 65536

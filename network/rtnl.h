@@ -69,9 +69,11 @@ struct rtnl_route {
 struct rtnl_iface {
 	char name[IFNAMSIZ];
 	uint8_t mac[RTNL_MAC_LEN]; /* all zero: leave */
-	uint32_t mtu;              /* 0: leave */
-	bool no_ipv6;              /* set disable_ipv6 (an IPv4-only network) */
-	struct rtnl_addr *addrs;   /* owned */
+	uint8_t was
+		[RTNL_MAC_LEN];  /* of a link that had another state before this one: how it is found; all zero: none */
+	uint32_t mtu;            /* 0: leave */
+	bool no_ipv6;            /* set disable_ipv6 (an IPv4-only network) */
+	struct rtnl_addr *addrs; /* owned */
 	size_t n_addrs;
 	struct rtnl_route *routes; /* owned; added in this order */
 	size_t n_routes;

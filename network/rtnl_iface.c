@@ -54,6 +54,8 @@ void rtnl_iface_save(struct json_writer *w, const char *key, const struct rtnl_i
 	json_w_string(w, "name", i->name);
 	if (memcmp(i->mac, none, RTNL_MAC_LEN))
 		json_w_string(w, "mac", rtnl_mac_text(i->mac, mac));
+	if (memcmp(i->was, none, RTNL_MAC_LEN))
+		json_w_string(w, "was", rtnl_mac_text(i->was, mac));
 	if (i->mtu)
 		json_w_u64(w, "mtu", i->mtu);
 	if (i->no_ipv6)
@@ -149,14 +151,14 @@ static int load_neigh(const struct json *o, struct rtnl_iface *i, struct err *er
 
 static int load_members(const struct json *v, struct rtnl_iface *i, struct err *err)
 {
-	cleanup_free char *name = NULL, *mac = NULL;
+	cleanup_free char *name = NULL, *mac = NULL, *was = NULL;
 	const struct json *a = NULL;
 	struct rtnl_addr addr;
 	int r = json_want(v, JSON_OBJECT, err);
 
 	if (r < 0 || (r = json_opt_string(v, "name", &name, err)) < 0 ||
-	    (r = json_opt_string(v, "mac", &mac, err)) < 0 || (r = json_opt_u32(v, "mtu", &i->mtu, err)) < 0 ||
-	    (r = json_opt_bool(v, "noIpv6", &i->no_ipv6, err)) < 0)
+	    (r = json_opt_string(v, "mac", &mac, err)) < 0 || (r = json_opt_string(v, "was", &was, err)) < 0 ||
+	    (r = json_opt_u32(v, "mtu", &i->mtu, err)) < 0 || (r = json_opt_bool(v, "noIpv6", &i->no_ipv6, err)) < 0)
 		return r;
 	if (name) {
 		if (strlen(name) >= IFNAMSIZ || strpbrk(name, "/ \t\n"))
@@ -165,6 +167,8 @@ static int load_members(const struct json *v, struct rtnl_iface *i, struct err *
 	}
 	if (mac && rtnl_mac_parse(mac, i->mac) < 0)
 		return json_error(json_get(v, "mac"), err, "\"%s\" is not a MAC address", mac);
+	if (was && rtnl_mac_parse(was, i->was) < 0)
+		return json_error(json_get(v, "was"), err, "\"%s\" is not a MAC address", was);
 	r = json_opt_array(v, "addresses", &a, err);
 	if (r < 0)
 		return r;

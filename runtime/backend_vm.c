@@ -33,13 +33,13 @@
 #include "runtime/jailview.h"
 #include "runtime/libexec.h"
 #include "runtime/machine.h"
+#include "runtime/machine_network.h"
 #include "runtime/monitor.h"
 #include "runtime/proxy.h"
 #include "runtime/sandbox.h"
 #include "runtime/vm_check.h"
 #include "runtime/vm_stats.h"
 #include "vm/agent.h"
-#include "vm/vhost_net.h"
 #include "vm/proto.h"
 
 /* How long a killed monitor may take to die. */
@@ -212,33 +212,6 @@ static int verb_create(struct sandbox *sb, struct err *err)
 	return 0;
 }
 
-/* The machine's interfaces: taps of our own networks, or what an engine put into the namespace. */
-static int join_network(struct sandbox *sb, struct network_lease *joined, const struct network_lease **ret,
-			struct err *err)
-{
-	struct network_ref ref = { .id = sb->rec.id, .owner = sb->dir.path };
-	cleanup_free char *path = xasprintf("/proc/%d/ns/net", (int)sb->rec.pid);
-	cleanup_fd int netns = -1;
-	int r;
-
-	*ret = &sb->lease;
-	if (sb->lease.n_ifaces)
-		return 0;
-	/* a namespace that was made for a user without root has no links but pasta's, and is the user's in the user namespace only */
-	if (own_userns(sb) && !sb->config->linux_.namespaces[OCI_NS_NETWORK].path) {
-		if (!strv_len(sb->rec.networks) || strcmp(sb->rec.networks[0], "pasta"))
-			return 0;
-		*ret = joined;
-		return network_join_process(&ref, sb->rec.pid, (uint16_t)sb->tap_queues, joined, err);
-	}
-	netns = open(path, O_RDONLY | O_CLOEXEC);
-	if (netns < 0)
-		return err_sys(err, -errno, "%s", path);
-	r = network_join(&ref, netns, (uint16_t)sb->tap_queues, joined, err);
-	*ret = joined;
-	return r;
-}
-
 /* CREATE's options: the container whose namespaces a pod's member shares. */
 static char *create_options(const struct pod *pod)
 {
@@ -250,45 +223,6 @@ static char *create_options(const struct pod *pod)
 	json_w_string(&w, "sandbox", pod->sandbox);
 	json_w_object_end(&w);
 	return json_w_steal(&w);
-}
-
-static void close_vhost(struct vm_nic *nic)
-{
-	for (unsigned int k = 0; k < nic->queues; k++)
-		if (nic->vhost_fds[k] >= 0)
-			close(steal_fd(nic->vhost_fds[k]));
-}
-
-/* One vhost-net for each queue, or none at all. */
-static void open_vhost(struct vm_nic *nic, bool wanted)
-{
-	for (unsigned int k = 0; k < nic->queues; k++)
-		nic->vhost_fds[k] = -1;
-	for (unsigned int k = 0; wanted && k < nic->queues; k++) {
-		nic->vhost_fds[k] = vhost_net_open();
-		if (nic->vhost_fds[k] < 0)
-			return close_vhost(nic);
-	}
-}
-
-static int boot(struct sandbox *sb, struct machine *mc, const struct network_lease *lease, struct err *err)
-{
-	struct vm_nic nics[VM_NICS_MAX];
-	int r;
-
-	if (lease->n_ifaces > VM_NICS_MAX)
-		return err_set(err, -E2BIG, "a machine has at most %d interfaces", VM_NICS_MAX);
-	for (size_t i = 0; i < lease->n_ifaces; i++) {
-		nics[i].queues = lease->ifaces[i].n_taps;
-		memcpy(nics[i].tap_fds, lease->ifaces[i].tap_fds, nics[i].queues * sizeof(nics[i].tap_fds[0]));
-		memcpy(nics[i].mac, lease->ifaces[i].set.mac, sizeof(nics[i].mac));
-		nics[i].mtu = (uint16_t)lease->ifaces[i].set.mtu;
-		open_vhost(&nics[i], sb->facts.vhost_net && !mc->qemu);
-	}
-	r = monitor_boot(mc->control, nics, (unsigned int)lease->n_ifaces, err);
-	for (size_t i = 0; i < lease->n_ifaces; i++)
-		close_vhost(&nics[i]);
-	return r;
 }
 
 /* The parked workload in the machine; its session goes to the process here. */
@@ -320,6 +254,8 @@ static int create_in_guest(struct sandbox *sb, struct machine *mc, const struct 
 	if (lease->n_ifaces)
 		am.network = net = network_lease_guest(lease);
 	r = agent_machine(sock, &am, err);
+	if (!r)
+		r = machine_network_given(sb, lease, err);
 	return r < 0 ? r : create_workload(sb, mc, sock, err);
 }
 
@@ -337,7 +273,7 @@ static int verb_setup(struct sandbox *sb, struct err *err)
 	cleanup_network_lease struct network_lease joined = { 0 };
 	const struct network_lease *lease = &sb->lease;
 	struct machine *mc = sb->backend_data;
-	int r = mc->pod.sandbox ? 0 : join_network(sb, &joined, &lease, err);
+	int r = mc->pod.sandbox ? 0 : machine_network_join(sb, own_userns(sb), &joined, &lease, err);
 
 	if (r < 0)
 		return r;
@@ -347,7 +283,7 @@ static int verb_setup(struct sandbox *sb, struct err *err)
 		return err_wrap(err, "the monitor's jail");
 	if (mc->pod.sandbox)
 		return setup_member(sb, mc, err);
-	r = boot(sb, mc, lease, err);
+	r = machine_network_boot(sb, lease, mc->control, err);
 	if (!r)
 		r = create_in_guest(sb, mc, lease, err);
 	if (r == -ENOTCONN)
@@ -367,6 +303,9 @@ static int verb_start(struct sandbox *sb, struct err *err)
 	cleanup_fd int tty = -1;
 	int r = sandbox_config(sb, err);
 
+	if (r < 0)
+		return r;
+	r = machine_network_renew(sb, sock, err);
 	if (r < 0)
 		return r;
 	state = sandbox_state_json(sb, OCI_STATUS_CREATED, true, NULL);
@@ -602,27 +541,6 @@ static int verb_wait(struct sandbox *sb, int *ret_status, struct err *err)
 		err_set(err, -ETIMEDOUT, "the monitor, process %d, does not end", sb->rec.pid);
 }
 
-/* The addresses that a joined machine took over go back to a namespace that lives on. */
-static void leave_network(struct sandbox *sb)
-{
-	struct network_ref ref = { .id = sb->rec.id, .owner = sb->dir.path };
-	const struct oci_namespace *net;
-	cleanup_fd int netns = -1;
-	struct err err = { 0 };
-
-	if (sandbox_config(sb, NULL) < 0)
-		return;
-	net = &sb->config->linux_.namespaces[OCI_NS_NETWORK];
-	/* ours have no path; --network ns:PATH and container:ID are somebody else's like an engine's */
-	if (!net->path ||
-	    (strv_len(sb->rec.networks) && !str_starts(sb->rec.networks[0], "ns:") &&
-	     !str_starts(sb->rec.networks[0], "container:")))
-		return;
-	netns = open(net->path, O_RDONLY | O_CLOEXEC);
-	if (netns >= 0 && network_join_undo(&ref, netns, &err) < 0)
-		log_debug("network: %s", err.msg);
-}
-
 /* Undoes what was done outside of the process and its jail. */
 static void leave(struct sandbox *sb)
 {
@@ -631,7 +549,7 @@ static void leave(struct sandbox *sb)
 
 	machine_saved_pod(sb->globals, sb->rec.machine, &pod);
 	if (!pod.sandbox) {
-		leave_network(sb);
+		machine_network_leave(sb);
 		return;
 	}
 	/* with the sandbox gone everything of its members is */

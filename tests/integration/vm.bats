@@ -129,6 +129,18 @@ teardown() { teardown_all; }
 	check_output "not supported"
 }
 
+# bats test_tags=lab:vm
+@test "entropy comes from the host" {
+	config '.process.capabilities |= map_values(. + ["CAP_MKNOD"])
+		| .linux.resources.devices += [{allow: true, type: "c", major: 10, minor: 183, access: "rm"}]'
+	config_args sh -c 'cat /sys/class/misc/hw_random/rng_current; mknod /dev/hwrng c 10 183
+		for i in 1 2; do head -c 4096 /dev/hwrng | md5sum; done'
+	run -0 amphi run --bundle "$BUNDLE" "$ID"
+	[ "${lines[0]}" = virtio_rng.0 ]
+	[ "${lines[1]}" != "${lines[2]}" ]
+	[ "$(head -c 4096 /dev/zero | md5sum)" != "${lines[1]}" ]
+}
+
 @test "limits hold inside" {
 	config '.linux.resources.pids = {limit: 20} | .linux.resources.memory = {limit: 67108864}'
 	config_args sh -c 'cat /sys/fs/cgroup/pids.max /sys/fs/cgroup/memory.max'
@@ -250,6 +262,39 @@ may_sysrq() {
 	check_output "default via 10.213.7.1"
 	check_output "1 packets received"
 	[[ "$after" == *10.213.7.2/24* ]]
+}
+
+# bats test_tags=lab:vm
+@test "network: what the namespace's links are given between create and start" {
+	need_program ip
+	local ns=amphi-vm-$$ host=av$$
+	ip netns add "$ns" || skip "needs network namespaces"
+	ip link add "$host" type veth peer name eth0 netns "$ns"
+	ip addr add 10.213.7.1/24 dev "$host" && ip link set "$host" up
+	ip -n "$ns" addr add 10.213.7.2/24 dev eth0 && ip -n "$ns" link set eth0 up && ip -n "$ns" route add 10.99.0.0/16 dev eth0
+	config '.linux.namespaces |= map(if .type == "network" then .path = $p else . end)
+		| .process.capabilities |= map_values(. + ["CAP_NET_RAW"])' --arg p "/run/netns/$ns"
+	config_args sh -c 'cat /sys/class/net/eth0/address /sys/class/net/eth0/mtu; ip addr show eth0; ip route; ping -c 1 -W 30 10.213.7.1'
+	amphi create --bundle "$BUNDLE" "$ID" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1
+	ip -n "$ns" addr del 10.213.7.2/24 dev eth0
+	ip -n "$ns" link set eth0 down
+	ip -n "$ns" link set eth0 address 02:00:00:00:07:09 mtu 1400 up
+	ip -n "$ns" addr add 10.213.7.9/24 dev eth0
+	ip -n "$ns" addr add fd00:213::9/64 dev eth0 nodad
+	ip -n "$ns" route add default via 10.213.7.1
+	run amphi start "$ID"
+	[ "$status" != 0 ] || wait_for status_is "$ID" stopped
+	ip netns del "$ns"
+	ip link del "$host" 2>/dev/null || :
+	check_status 0
+	run -0 cat "$BATS_TEST_TMPDIR/out"
+	[ "${lines[0]}" = 02:00:00:00:07:09 ]
+	[ "${lines[1]}" = 1400 ]
+	check_output "10.213.7.9/24"
+	check_output "fd00:213::9/64"
+	check_output "default via 10.213.7.1"
+	check_output "1 packets received"
+	[[ "$output" != *10.213.7.2/24* && "$output" != *10.99.0.0* ]]
 }
 
 @test "mount points are made in a read-only root, which stays read-only" {

@@ -13,6 +13,7 @@
 #include "base/str.h"
 #include "network/nat.h"
 #include "network/network.h"
+#include "network/veth.h"
 #include "tests/unit/tap.h"
 
 static char dir[] = "/tmp/amphi-test-network-XXXXXX";
@@ -157,6 +158,44 @@ static void test_machine(void)
 	is_int(count_links(), before);
 }
 
+/* Links that somebody else made: what they are given later is told, and how the guest finds them. */
+static void test_join(void)
+{
+	static const uint8_t mac[RTNL_MAC_LEN] = { 2, 0, 0, 0, 0, 7 }, other[RTNL_MAC_LEN] = { 2, 0, 0, 0, 0, 8 };
+	struct network_ref ref = { .id = "j", .owner = dir };
+	cleanup_network_lease struct network_lease l = { 0 };
+	cleanup_rtnl struct rtnl nl = RTNL_INIT, in = RTNL_INIT;
+	struct rtnl_link link;
+	struct rtnl_addr a;
+	cleanup_fd int ns = new_netns();
+	char *now = NULL;
+
+	if (access("/dev/net/tun", R_OK | W_OK) < 0) {
+		skip("join: needs /dev/net/tun");
+		return;
+	}
+	need(rtnl_open(&nl, -1, &e) == 0 && rtnl_open(&in, ns, &e) == 0);
+	need(veth_make(&nl, "vjoin0", 0, "amphi:test", "eth0", mac, 1400, ns, &e) == 0);
+	need(rtnl_link_get(&in, "eth0", 0, &link, &e) == 0);
+	rtnl_addr_parse("10.0.0.2/24", true, &a);
+	is_int(rtnl_iface_add_address(&in, link.index, &a, &e), 0);
+	is_int(network_join(&ref, ns, 1, &l, &e), 0);
+	need(l.n_ifaces == 1);
+	is_int(network_join_changes(ns, &l, &now, &e), 0);
+	/* an address, a MAC address; an MTU above what the machine began with is not taken over */
+	rtnl_addr_parse("fd00::2/64", true, &a);
+	is_int(rtnl_iface_add_address(&in, link.index, &a, &e), 0);
+	is_int(rtnl_link_change(&in, link.index, &(struct rtnl_change){ .mac = other, .mtu = 1500 }, &e), 0);
+	is_int(network_join_changes(ns, &l, &now, &e), 1);
+	has_str(now, "fd00::2/64");
+	has_str(now, "\"mac\":\"02:00:00:00:00:08\",\"was\":\"02:00:00:00:00:07\",\"mtu\":1400");
+	ok(!strstr(now, "noIpv6"));
+	free(now);
+	is_int(rtnl_link_del(&nl, "vjoin0", &e), 0);
+	ok(network_join_changes(ns, &l, &now, &e) < 0);
+	has_str(e.msg, "link eth0 was there when the machine was created");
+}
+
 static void test_many(void)
 {
 	size_t before = count_links();
@@ -228,6 +267,7 @@ int main(void)
 	setenv("AMPHI_NETWORK_DIR", nets, 1);
 	test_container();
 	test_machine();
+	test_join();
 	test_many();
 	test_parallel();
 	path_remove_tree(AT_FDCWD, dir, true);

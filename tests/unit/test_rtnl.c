@@ -61,20 +61,23 @@ static char *round_trip(const char *json)
 static void test_json(void)
 {
 	static const char full[] =
-		"{\"name\":\"eth0\",\"mac\":\"02:00:00:00:00:01\",\"mtu\":1400,\"noIpv6\":true,\"addresses\":[\"10.0.0."
+		"{\"name\":\"eth0\",\"mac\":\"02:00:00:00:00:01\",\"was\":\"02:00:00:00:00:02\",\"mtu\":1400,"
+		"\"noIpv6\":true,"
+		"\"addresses\":[\"10.0.0."
 		"2/24\"],"
 		"\"routes\":[{\"dst\":\"10.1.0.0/16\",\"src\":\"10.0.0.2\",\"metric\":5,\"scope\":253},"
 		"{\"dst\":\"0.0.0.0/0\",\"gateway\":\"10.0.0.1\"}],"
 		"\"neighbours\":[{\"address\":\"10.0.0.1\",\"mac\":\"02:00:00:00:00:09\"}]}";
 	cleanup_free char *a = round_trip(full), *b = round_trip("{\"addresses\":[\"10.0.0.2\"]}"),
 			  *c = round_trip("{\"routes\":[{}]}"), *d = round_trip("{\"name\":\"a/b\"}"),
-			  *f = round_trip("{\"mac\":\"zz\"}");
+			  *f = round_trip("{\"mac\":\"zz\"}"), *g = round_trip("{\"was\":\"zz\"}");
 
 	is_str(a, full);
 	has_str(b, "addresses[0]");
 	has_str(c, "routes[0]");
 	has_str(d, "name");
 	has_str(f, "mac");
+	has_str(g, "was");
 }
 
 static void test_kernel(void)

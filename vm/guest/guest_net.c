@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/fd.h"
@@ -25,19 +26,19 @@ int guest_net_loopback(struct err *err)
 	return r < 0 ? r : rtnl_loopback_up(&nl, err);
 }
 
-static int wait_link(struct rtnl *nl, const struct rtnl_iface *i, struct err *err)
+static int wait_link(struct rtnl *nl, const struct rtnl_iface *i, const uint8_t *by, struct err *err)
 {
 	char mac[RTNL_MAC_TEXT];
 
 	for (int waited = 0;; waited += 5) {
 		struct timespec ts = { .tv_nsec = 5000000 };
-		int index = rtnl_link_by_mac(nl, i->mac, NULL);
+		int index = rtnl_link_by_mac(nl, by, NULL);
 
 		if (index != -ENODEV)
 			return index < 0 ? err_sys(err, index, "interface %s", i->name) : index;
 		if (waited >= LINK_WAIT_MS)
 			return err_set(err, -ENODEV, "interface %s: no link with address %s in the machine", i->name,
-				       rtnl_mac_text(i->mac, mac));
+				       rtnl_mac_text(by, mac));
 		nanosleep(&ts, NULL);
 	}
 }
@@ -52,18 +53,28 @@ static void set_sysctl(const char *link, const char *what, const char *value)
 
 static int apply(struct rtnl *nl, const struct rtnl_iface *i, struct err *err)
 {
-	int index = wait_link(nl, i, err);
+	static const uint8_t none[RTNL_MAC_LEN];
+	bool again = memcmp(i->was, none, RTNL_MAC_LEN);
+	int index = wait_link(nl, i, again ? i->was : i->mac, err);
 	struct rtnl_link link;
 	int r;
 
 	if (index < 0)
 		return index;
 	r = rtnl_link_get(nl, NULL, index, &link, err);
+	if (r >= 0 && again) {
+		/* down it has no routes, and takes another name */
+		r = rtnl_link_change(nl, index, &(struct rtnl_change){ .up = -1 }, err);
+		if (r >= 0)
+			r = rtnl_iface_flush(nl, index, err);
+	}
 	if (r < 0)
 		return r;
 	if (i->no_ipv6) {
 		set_sysctl(link.name, "disable_ipv6", "1");
 	} else {
+		if (again)
+			set_sysctl(link.name, "disable_ipv6", "0");
 		/* addresses and routes are the host's to say, not those of a neighbour's router advertisements */
 		set_sysctl(link.name, "accept_ra", "0");
 		set_sysctl(link.name, "accept_dad", "0");
