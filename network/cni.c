@@ -317,7 +317,7 @@ static int fill_lease(const struct network_request *req, struct run *u, int netn
 
 	if (l->kind == NETWORK_CONTAINER)
 		return u->result ? cni_doc_result(json_root(u->result), l, err) : 0;
-	r = network_join(&l->ref, netns_fd, req->tap_queues, &joined, err);
+	r = network_join(&l->ref, netns_fd, req->tap_queues, false, &joined, err);
 	if (r < 0)
 		return r;
 	l->ifaces = joined.ifaces;

@@ -80,10 +80,10 @@ struct network_request {
 
 /* One interface of the result. */
 struct network_iface {
-	struct rtnl_iface set;         /* what the inside looks like: the guest's configuration for machines */
-	char *network;                 /* definition's name; NULL in a joined namespace */
-	char *bridge;                  /* NULL: none */
-	char host_link[IFNAMSIZ];      /* veth or tap on the host; "" in a joined namespace */
+	struct rtnl_iface set;    /* what the inside looks like: the guest's configuration for machines */
+	char *network;            /* definition's name; NULL in a joined namespace */
+	char *bridge;             /* NULL: none */
+	char host_link[IFNAMSIZ]; /* veth or tap on the host; in a joined namespace "", or a spare tap without a link */
 	int tap_fds[NETWORK_TAPS_MAX]; /* machines: open taps with IFF_VNET_HDR, header of 12 bytes; -1 else */
 	unsigned int n_taps;
 };
@@ -136,17 +136,17 @@ int network_lease_find(const struct network_ref *ref, struct network_lease *ret,
 /*
  * Machine in a namespace somebody else made: every link that has addresses (not loopback) is joined to a new tap
  * in that namespace by tc redirect; the link's addresses, routes, MAC and MTU become the guest's (in ret). The link
- * keeps them but sees no packet any more. ret->ifaces may be empty (a namespace with loopback only: no network). Repeatable: an old
- * redirect is replaced. The tap disappears with its fds.
+ * keeps them but sees no packet any more. ret->ifaces may be empty (a namespace with loopback only: no network), or with
+ * spare a tap of which the guest is told nothing yet. Repeatable: an old redirect is replaced. The tap disappears with its fds.
  */
-int network_join(const struct network_ref *ref, int netns_fd, uint16_t queues, struct network_lease *ret,
+int network_join(const struct network_ref *ref, int netns_fd, uint16_t queues, bool spare, struct network_lease *ret,
 		 struct err *err);
 /* The same in the network namespace of a process in a user namespace of the caller's, who has no privilege outside of it. */
 int network_join_process(const struct network_ref *ref, int pid, uint16_t queues, struct network_lease *ret,
 			 struct err *err);
 /*
  * Somebody may give joined links other addresses, routes, MAC addresses or a smaller MTU while the machine waits for its
- * start. told: the lease of network_join(). 1 and *ret (owned): network_lease_guest() of what they have now, with what each
+ * start, or bring the first link: it is joined to the spare tap. told: the lease of network_join(). 1 and *ret (owned): network_lease_guest() of what they have now, with what each
  * link was; 0: nothing changed; -errno: a link is gone.
  */
 int network_join_changes(int netns_fd, const struct network_lease *told, char **ret, struct err *err);
@@ -157,7 +157,7 @@ int network_join_undo(const struct network_ref *ref, int netns_fd, struct err *e
 void network_lease_save(struct json_writer *w, const char *key, const struct network_lease *l);
 /* Reads it back; -EPROTO for an unknown version. */
 int network_lease_load(const struct json *v, struct network_lease *ret, struct err *err);
-/* The guest's part for the agent: {"interfaces":[struct rtnl_iface…]}. Owned text. */
+/* The guest's part for the agent: {"interfaces":[struct rtnl_iface…]}, without spare ones. Owned text. */
 char *network_lease_guest(const struct network_lease *l);
 /* Closes taps and frees members. */
 void network_lease_free(struct network_lease *l);

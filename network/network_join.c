@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -38,24 +39,53 @@ static void set_no_ipv6(struct rtnl_iface *i)
 		i->no_ipv6 &= i->addrs[k].family != AF_INET6;
 }
 
-static int join_link(struct rtnl *nl, int netns_fd, const struct rtnl_link *link, const char *key, size_t number,
-		     uint16_t queues, struct network_iface *f, struct err *err)
+static int make_tap(int netns_fd, const char *key, size_t number, uint16_t queues, char name[IFNAMSIZ],
+		    struct network_iface *f, struct err *err)
 {
-	char name[IFNAMSIZ];
-	struct rtnl_link tap;
 	int r;
 
-	snprintf(name, sizeof(name), ENDPOINT_TAP "%.12s%zx", key, number & 15);
+	snprintf(name, IFNAMSIZ, ENDPOINT_TAP "%.12s%zx", key, number & 15);
 	r = tap_open(name, netns_fd, queues ? queues : 1, f->tap_fds, err);
-	if (r < 0)
-		return r;
-	f->n_taps = queues ? queues : 1;
-	r = rtnl_link_get(nl, name, 0, &tap, err);
+	if (r >= 0)
+		f->n_taps = queues ? queues : 1;
+	return r;
+}
+
+static int join_tap(struct rtnl *nl, const struct rtnl_link *link, const char *name, struct err *err)
+{
+	struct rtnl_link tap;
+	int r = rtnl_link_get(nl, name, 0, &tap, err);
+
 	if (r >= 0)
 		r = rtnl_link_change(nl, tap.index, &(struct rtnl_change){ .mtu = link->mtu, .up = 1 }, err);
 	if (r >= 0)
 		r = tc_join(nl, link->index, tap.index, err);
 	return r < 0 ? err_wrap(err, "join %s to a tap", link->name) : 0;
+}
+
+static int join_link(struct rtnl *nl, int netns_fd, const struct rtnl_link *link, const char *key, size_t number,
+		     uint16_t queues, struct network_iface *f, struct err *err)
+{
+	char name[IFNAMSIZ];
+	int r = make_tap(netns_fd, key, number, queues, name, f, err);
+
+	return r < 0 ? r : join_tap(nl, link, name, err);
+}
+
+/* A tap for a link that may come later, under a MAC address that it then gives up. */
+static int add_spare(int netns_fd, const char *key, uint16_t queues, struct network_lease *l, struct err *err)
+{
+	struct network_iface *f = network_lease_add_iface(l);
+
+	if (getrandom(f->set.mac, RTNL_MAC_LEN, 0) != RTNL_MAC_LEN)
+		return err_sys(err, -errno, "getrandom");
+	f->set.mac[0] = (uint8_t)((f->set.mac[0] & 0xfc) | 2);
+	return make_tap(netns_fd, key, 0, queues, f->host_link, f, err);
+}
+
+static bool is_candidate(const struct rtnl_link *link)
+{
+	return !(link->flags & IFF_LOOPBACK) && !str_starts(link->name, ENDPOINT_TAP);
 }
 
 static int join_all(struct rtnl *nl, int netns_fd, const char *key, uint16_t queues, struct network_lease *l,
@@ -68,7 +98,7 @@ static int join_all(struct rtnl *nl, int netns_fd, const char *key, uint16_t que
 	for (size_t i = 0; r >= 0 && i < n; i++) {
 		struct rtnl_iface set = { 0 };
 
-		if ((links[i].flags & IFF_LOOPBACK) || str_starts(links[i].name, ENDPOINT_TAP))
+		if (!is_candidate(&links[i]))
 			continue;
 		r = rtnl_iface_scan(nl, &links[i], &set, err);
 		if (r < 0)
@@ -88,15 +118,22 @@ static int join_all(struct rtnl *nl, int netns_fd, const char *key, uint16_t que
 	return r;
 }
 
-/* A tap of another machine than key's in the list, or NULL: it has the links, and a link has one place to redirect to. */
+/*
+ * A tap of another machine than key's in the list, or NULL: it has the links, and a link has one place to redirect to. Where
+ * no link is the tap is a spare one, and has none.
+ */
 static const char *foreign_tap(const struct rtnl_link *links, size_t n, const char *key)
 {
 	cleanup_free char *own = xasprintf(ENDPOINT_TAP "%.12s", key);
+	const char *tap = NULL;
+	bool any = false;
 
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		any |= is_candidate(&links[i]);
 		if (str_starts(links[i].name, ENDPOINT_TAP) && !str_starts(links[i].name, own))
-			return links[i].name;
-	return NULL;
+			tap = links[i].name;
+	}
+	return any ? tap : NULL;
 }
 
 /* Who came later would silently take the links from the machine that is there. */
@@ -115,7 +152,7 @@ static int check_free(struct rtnl *nl, const char *key, struct err *err)
 		     r;
 }
 
-int network_join(const struct network_ref *ref, int netns_fd, uint16_t queues, struct network_lease *ret,
+int network_join(const struct network_ref *ref, int netns_fd, uint16_t queues, bool spare, struct network_lease *ret,
 		 struct err *err)
 {
 	struct network_lease l = { .kind = NETWORK_MACHINE };
@@ -133,6 +170,8 @@ int network_join(const struct network_ref *ref, int netns_fd, uint16_t queues, s
 		return r;
 	}
 	r = join_all(&nl, netns_fd, key, queues, &l, err);
+	if (r >= 0 && !l.n_ifaces && spare)
+		r = add_spare(netns_fd, key, queues, &l, err);
 	if (r < 0) {
 		(void)network_join_undo(ref, netns_fd, NULL);
 		network_lease_free(&l);
@@ -174,6 +213,36 @@ static int look_again(struct rtnl *nl, const struct rtnl_iface *told, struct rtn
 	return r;
 }
 
+/* The first link with an address takes the spare tap; there is no other. 1, 0 (none yet) or -errno. */
+static int join_spare(struct rtnl *nl, const struct network_iface *spare, struct network_lease *now, struct err *err)
+{
+	cleanup_free struct rtnl_link *links = NULL;
+	size_t n = 0;
+	int r = rtnl_link_list(nl, &links, &n, err), joined = 0;
+
+	for (size_t i = 0; r >= 0 && i < n; i++) {
+		struct rtnl_iface set = { 0 };
+
+		if (!is_candidate(&links[i]))
+			continue;
+		r = rtnl_iface_scan(nl, &links[i], &set, err);
+		if (r < 0 || !set.n_addrs || joined) {
+			if (set.n_addrs && joined)
+				log_warn("network namespace: %s: a machine takes one link that came after it was "
+					 "created",
+					 links[i].name);
+			rtnl_iface_free(&set);
+			continue;
+		}
+		set_no_ipv6(&set);
+		memcpy(set.was, spare->set.mac, RTNL_MAC_LEN);
+		network_lease_add_iface(now)->set = set;
+		r = join_tap(nl, &links[i], spare->host_link, err);
+		joined = 1;
+	}
+	return r < 0 ? r : joined;
+}
+
 int network_join_changes(int netns_fd, const struct network_lease *told, char **ret, struct err *err)
 {
 	cleanup_network_lease struct network_lease now = { 0 };
@@ -182,7 +251,10 @@ int network_join_changes(int netns_fd, const struct network_lease *told, char **
 	int r = rtnl_open(&nl, netns_fd, err);
 
 	for (size_t i = 0; r >= 0 && i < told->n_ifaces; i++) {
-		r = look_again(&nl, &told->ifaces[i].set, &network_lease_add_iface(&now)->set, err);
+		const struct network_iface *f = &told->ifaces[i];
+
+		r = f->host_link[0] ? join_spare(&nl, f, &now, err) :
+				      look_again(&nl, &f->set, &network_lease_add_iface(&now)->set, err);
 		changed |= r > 0;
 	}
 	if (r < 0 || !changed)
@@ -208,7 +280,7 @@ static int join_and_tell(int sock, const struct network_ref *ref, int pid, uint1
 	if (userns < 0 || netns < 0 || setns(userns, CLONE_NEWUSER) < 0 || setns(netns, CLONE_NEWNET) < 0)
 		r = err_sys(&err, -errno, "enter the machine's namespaces");
 	else
-		r = network_join(ref, -1, queues, &l, &err);
+		r = network_join(ref, -1, queues, false, &l, &err);
 	if (r < 0)
 		return fd_send(sock, &err, sizeof(err), NULL, 0);
 	network_lease_save(&w, NULL, &l);
@@ -289,7 +361,7 @@ int network_join_undo(const struct network_ref *ref, int netns_fd, struct err *e
 	if (r >= 0 && foreign_tap(links, n, key))
 		return 0;
 	for (size_t i = 0; r >= 0 && i < n; i++)
-		if (!(links[i].flags & IFF_LOOPBACK) && !str_starts(links[i].name, ENDPOINT_TAP))
+		if (is_candidate(&links[i]))
 			r = tc_unjoin(&nl, links[i].index, err);
 	return r < 0 ? r : 0;
 }

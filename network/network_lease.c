@@ -227,7 +227,8 @@ char *network_lease_guest(const struct network_lease *l)
 	json_w_object(&w, NULL);
 	json_w_array(&w, "interfaces");
 	for (size_t i = 0; i < l->n_ifaces; i++)
-		rtnl_iface_save(&w, NULL, &l->ifaces[i].set);
+		if (l->ifaces[i].network || !l->ifaces[i].host_link[0])
+			rtnl_iface_save(&w, NULL, &l->ifaces[i].set);
 	json_w_array_end(&w);
 	json_w_object_end(&w);
 	return json_w_steal(&w);

@@ -255,7 +255,7 @@ static int create_in_guest(struct sandbox *sb, struct machine *mc, const struct 
 		am.network = net = network_lease_guest(lease);
 	r = agent_machine(sock, &am, err);
 	if (!r)
-		r = machine_network_given(sb, lease, err);
+		r = machine_network_given(sb, own_userns(sb), lease, err);
 	return r < 0 ? r : create_workload(sb, mc, sock, err);
 }
 

@@ -2,8 +2,9 @@
 /*
  * Theory of operation: a machine on networks of ours gets their taps. In a namespace that somebody else made (an engine, a
  * chain of plugins) the links are joined to taps when the machine is created, and what they have becomes the
- * guest's configuration. Somebody may give them other addresses until the workload starts, so what the guest was told
- * is kept in GIVEN and looked at once more then.
+ * guest's configuration. Somebody may give them other addresses until the workload starts, or bring the first link then
+ * (an engine whose container has a user namespace does): so a machine in a new, empty namespace that does not start at
+ * once has a spare interface, and what the guest was told is kept in GIVEN and looked at once more at the start.
  */
 #include "runtime/machine_network.h"
 
@@ -50,7 +51,8 @@ int machine_network_join(struct sandbox *sb, bool own_userns, struct network_lea
 	netns = open(path, O_RDONLY | O_CLOEXEC);
 	if (netns < 0)
 		return err_sys(err, -errno, "%s", path);
-	r = network_join(&ref, netns, (uint16_t)sb->tap_queues, joined, err);
+	r = network_join(&ref, netns, (uint16_t)sb->tap_queues,
+			 !sb->config->linux_.namespaces[OCI_NS_NETWORK].path && !sb->request->starts, joined, err);
 	*ret = joined;
 	return r;
 }
@@ -94,13 +96,13 @@ int machine_network_boot(struct sandbox *sb, const struct network_lease *lease, 
 	return r;
 }
 
-int machine_network_given(struct sandbox *sb, const struct network_lease *lease, struct err *err)
+int machine_network_given(struct sandbox *sb, bool own_userns, const struct network_lease *lease, struct err *err)
 {
 	cleanup_free char *text = NULL;
 	struct json_writer w = { 0 };
 	int r;
 
-	if (lease == &sb->lease || !lease->n_ifaces)
+	if (lease == &sb->lease || !lease->n_ifaces || own_userns)
 		return 0;
 	network_lease_save(&w, NULL, lease);
 	text = json_w_steal(&w);

@@ -18,8 +18,8 @@ int machine_network_join(struct sandbox *sb, bool own_userns, struct network_lea
 			 const struct network_lease **ret, struct err *err);
 /* Boots the machine on them, with vhost-net where the host has it; control: the monitor's socket. Waits for the monitor. */
 int machine_network_boot(struct sandbox *sb, const struct network_lease *lease, int control, struct err *err);
-/* Keeps in the state directory what the guest was told of joined links; networks of ours do not change. */
-int machine_network_given(struct sandbox *sb, const struct network_lease *lease, struct err *err);
+/* Keeps in the state directory what the guest was told of joined links; networks of ours and pasta's do not change. */
+int machine_network_given(struct sandbox *sb, bool own_userns, const struct network_lease *lease, struct err *err);
 /* Tells the agent behind sock what joined links have now, if that is not what it was told. */
 int machine_network_renew(struct sandbox *sb, const char *sock, struct err *err);
 /* Gives the links back to a namespace that lives on. A failure is logged for debugging. */

@@ -150,3 +150,12 @@ logged() { engine_podman logs m 2>&1 | grep -q "$1"; }
 	[ "$(cat "$m/kernel")" != "$(uname -r)" ]
 	b rm "$c"
 }
+
+@test "machine under podman: with a user namespace its network is made between create and start" {
+	engine_podman network create --subnet 10.96.0.0/24 "late$$" >/dev/null
+	run -0 engine_podman run --rm --memory 128m --uidmap 0:5000:1000 --gidmap 0:5000:1000 --network "late$$" bb:1 \
+		sh -c 'ip -4 addr show eth0; cat /proc/self/uid_map; nc -w 5 10.96.0.1 1 </dev/null; ip neigh'
+	[[ "$output" =~ 10\.96\.0\.[0-9]+/24 ]]
+	[[ "$output" =~ 0[[:space:]]+5000[[:space:]]+1000 ]]
+	[[ "$output" =~ 10\.96\.0\.1\ .*lladdr ]]
+}

@@ -297,6 +297,28 @@ may_sysrq() {
 	[[ "$output" != *10.213.7.2/24* && "$output" != *10.99.0.0* ]]
 }
 
+# bats test_tags=lab:vm
+@test "network: the first link that comes between create and start" {
+	need_program ip
+	local host=av$$
+	config '.process.capabilities |= map_values(. + ["CAP_NET_RAW"])'
+	config_args sh -c 'cat /sys/class/net/eth0/address; ip addr show eth0; ip route; ping -c 1 -W 30 10.213.7.1'
+	amphi create --bundle "$BUNDLE" "$ID" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1
+	ip link add "$host" type veth peer name eth0 netns "$(pid_of "$ID")"
+	ip addr add 10.213.7.1/24 dev "$host" && ip link set "$host" up
+	nsenter -n -t "$(pid_of "$ID")" sh -c 'ip link set eth0 address 02:00:00:00:07:0a up; ip addr add 10.213.7.3/24 dev eth0
+		ip route add default via 10.213.7.1'
+	run amphi start "$ID"
+	[ "$status" != 0 ] || wait_for status_is "$ID" stopped
+	ip link del "$host" 2>/dev/null || :
+	check_status 0
+	run -0 cat "$BATS_TEST_TMPDIR/out"
+	[ "${lines[0]}" = 02:00:00:00:07:0a ]
+	check_output "10.213.7.3/24"
+	check_output "default via 10.213.7.1"
+	check_output "1 packets received"
+}
+
 @test "mount points are made in a read-only root, which stays read-only" {
 	config '.root.readonly = true | .mounts += [{destination: "/new/dir", type: "bind", source: "/etc", options: ["rbind", "ro"]}]'
 	config_args sh -c 'test -e /new/dir/passwd && ! echo x 2>/dev/null >/x'

@@ -163,7 +163,7 @@ static void test_join(void)
 {
 	static const uint8_t mac[RTNL_MAC_LEN] = { 2, 0, 0, 0, 0, 7 }, other[RTNL_MAC_LEN] = { 2, 0, 0, 0, 0, 8 };
 	struct network_ref ref = { .id = "j", .owner = dir };
-	cleanup_network_lease struct network_lease l = { 0 };
+	cleanup_network_lease struct network_lease l = { 0 }, other_lease = { 0 };
 	cleanup_rtnl struct rtnl nl = RTNL_INIT, in = RTNL_INIT;
 	struct rtnl_link link;
 	struct rtnl_addr a;
@@ -179,7 +179,7 @@ static void test_join(void)
 	need(rtnl_link_get(&in, "eth0", 0, &link, &e) == 0);
 	rtnl_addr_parse("10.0.0.2/24", true, &a);
 	is_int(rtnl_iface_add_address(&in, link.index, &a, &e), 0);
-	is_int(network_join(&ref, ns, 1, &l, &e), 0);
+	is_int(network_join(&ref, ns, 1, true, &l, &e), 0);
 	need(l.n_ifaces == 1);
 	is_int(network_join_changes(ns, &l, &now, &e), 0);
 	/* an address, a MAC address; an MTU above what the machine began with is not taken over */
@@ -194,6 +194,25 @@ static void test_join(void)
 	is_int(rtnl_link_del(&nl, "vjoin0", &e), 0);
 	ok(network_join_changes(ns, &l, &now, &e) < 0);
 	has_str(e.msg, "link eth0 was there when the machine was created");
+	/* an empty namespace: the spare tap waits for its first link, and keeps nobody else out before */
+	network_lease_free(&l);
+	is_int(network_join(&ref, ns, 1, true, &l, &e), 0);
+	need(l.n_ifaces == 1);
+	is_str(now = network_lease_guest(&l), "{\"interfaces\":[]}");
+	free(now);
+	is_int(network_join_changes(ns, &l, &now, &e), 0);
+	is_int(network_join(&(struct network_ref){ .id = "k", .owner = dir }, ns, 1, false, &other_lease, &e), 0);
+	is_int(other_lease.n_ifaces, 0);
+	network_lease_free(&other_lease);
+	need(veth_make(&nl, "vjoin0", 0, "amphi:test", "eth0", other, 1400, ns, &e) == 0);
+	need(rtnl_link_get(&in, "eth0", 0, &link, &e) == 0);
+	is_int(network_join_changes(ns, &l, &now, &e), 0);
+	is_int(rtnl_iface_add_address(&in, link.index, &a, &e), 0);
+	is_int(network_join_changes(ns, &l, &now, &e), 1);
+	has_str(now, "\"name\":\"eth0\",\"mac\":\"02:00:00:00:00:08\",\"was\":\"");
+	free(now);
+	is_int(network_join(&(struct network_ref){ .id = "k", .owner = dir }, ns, 1, false, &other_lease, &e), -EBUSY);
+	is_int(rtnl_link_del(&nl, "vjoin0", &e), 0);
 }
 
 static void test_many(void)
