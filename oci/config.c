@@ -14,13 +14,13 @@
 #include "base/str.h"
 #include "oci/config_read.h"
 
-static int read_version(const struct json *root, struct oci_config *c, struct err *err)
+static int read_version(const struct json *root, struct oci_config *c, unsigned int *ret_minor, struct err *err)
 {
-	unsigned int major, minor, patch;
+	unsigned int major, patch;
 	int end = 0;
 
 	OCI_TRY(json_req_string(root, "ociVersion", &c->oci_version, err));
-	if (sscanf(c->oci_version, "%3u.%3u.%3u%n", &major, &minor, &patch, &end) != 3 ||
+	if (sscanf(c->oci_version, "%3u.%3u.%3u%n", &major, ret_minor, &patch, &end) != 3 ||
 	    !strchr("-+", c->oci_version[end]))
 		return json_error(json_get(root, "ociVersion"), err, "\"%.50s\" is not a version (x.y.z)",
 				  c->oci_version);
@@ -137,8 +137,9 @@ static int read_hooks(const struct json *root, struct oci_config *c, struct err 
 static int read_config(const struct json *root, struct oci_config *c, struct err *err)
 {
 	const struct json *v;
+	unsigned int minor;
 
-	OCI_TRY(read_version(root, c, err));
+	OCI_TRY(read_version(root, c, &minor, err));
 	OCI_TRY(read_root(root, c, err));
 	OCI_TRY(oci_read_array(root, "mounts", sizeof(struct oci_mount), read_mount, &c->mounts, &c->n_mounts, err));
 	v = json_get(root, "process");
@@ -155,6 +156,9 @@ static int read_config(const struct json *root, struct oci_config *c, struct err
 	if (v) {
 		c->has_linux = true;
 		OCI_TRY(oci_linux_read(v, &c->linux_, err));
+		/* what podman 4 writes for --pids-limit -1: before 1.3 a limit of 0 was none */
+		if (minor < 3 && c->linux_.resources.has_pids_limit && c->linux_.resources.pids_limit == 0)
+			c->linux_.resources.pids_limit = -1;
 	}
 	v = json_get(root, "vm");
 	if (v)

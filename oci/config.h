@@ -277,7 +277,7 @@ struct oci_resources {
 	struct oci_memory memory;
 	bool has_cpu;
 	struct oci_cpu cpu;
-	bool has_pids_limit; /* 0 is a limit since 1.3; -1 unlimited */
+	bool has_pids_limit; /* 0 is a limit since 1.3 (older documents: unlimited, as is -1) */
 	int64_t pids_limit;
 	bool has_block_io;
 	struct oci_block_io block_io;

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "base/child.h"
@@ -247,8 +248,12 @@ static int create_in_guest(struct sandbox *sb, struct machine *mc, const struct 
 {
 	struct agent_machine am = { .hostname = sb->config->hostname, .set_clock = true, .set_entropy = true };
 	cleanup_free char *sock = agent_socket(sb), *net = NULL;
+	struct utsname host;
 	int r = agent_wait_ready(sock, mc->control, AGENT_BOOT_TIMEOUT_MS, NULL, err);
 
+	/* a container in no UTS namespace of its own has the host's name */
+	if (!am.hostname && uname(&host) == 0)
+		am.hostname = host.nodename;
 	if (r < 0)
 		return r;
 	if (lease->n_ifaces)

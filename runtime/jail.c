@@ -20,6 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fd.h"
 #include "base/json.h"
 #include "base/path.h"
 #include "base/str.h"
@@ -274,14 +275,20 @@ int jail_mount_points(const struct oci_config *config, const char *rootfs, struc
 	for (size_t i = 0; i < config->n_mounts; i++) {
 		const struct oci_mount *m = &config->mounts[i];
 		cleanup_free char *path = path_clean(m->destination);
+		char proc[FD_PATH_MAX];
 		int fd;
 
 		if (covered(config, i, path))
 			continue;
 		fd = path_open_in(root, path, O_PATH, 0);
-		if (fd == -ENOENT)
-			fd = is_file_bind(m) ? path_touch_in(root, path, 0644) :
-					       path_mkdirs_in(root, path, 0755, -1, -1);
+		if (fd == -ENOENT && is_file_bind(m)) {
+			fd = path_touch_in(root, path, 0644);
+		} else if (fd == -ENOENT) {
+			fd = path_mkdirs_in(root, path, 0755, -1, -1);
+			/* a tmpfs without a mode takes that of the directory it covers; where there was none it is 1777 */
+			if (fd >= 0 && m->type && !strcmp(m->type, "tmpfs"))
+				(void)!chmod(fd_path(fd, proc), 01777);
+		}
 		/* what cannot be made is the guest's error to tell, with the mount's name */
 		if (fd >= 0)
 			close(fd);

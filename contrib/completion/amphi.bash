@@ -50,10 +50,11 @@ _amphi() {
 			words=$(_amphi_commands)
 		else
 			case $command in
-			start | exec | kill | delete | state | ps | pause | resume | update | events | stats | checkpoint)
+			start | exec | kill | delete | state | ps | pause | resume | update | events | stats | checkpoint | commit)
 				words=$(amphi "${globals[@]}" list -q 2>/dev/null) ;;
 			push | rmi | inspect | tag | export) words=$(amphi images -q 2>/dev/null) ;;
-			network) words="create ls inspect rm connect disconnect reload prune" ;;
+			mounts) words="add remove $(amphi "${globals[@]}" list -q 2>/dev/null)" ;;
+			network) words="create ls inspect rm connect disconnect check reload prune" ;;
 			kernel) words="add ls rm default" ;;
 			*)
 				mapfile -t COMPREPLY < <(compgen -f -- "$cur")

@@ -40,10 +40,16 @@ setup() { ROOT=$BATS_TEST_TMPDIR/state; }
 	COMP_WORDS=(amphi create --bun) COMP_CWORD=2
 	_amphi
 	[ "${COMPREPLY[*]}" = --bundle ]
+	COMP_WORDS=(amphi network che) COMP_CWORD=2
+	_amphi
+	[ "${COMPREPLY[*]}" = check ]
 	setup_bundle
 	amphi create --bundle "$BUNDLE" "$ID" </dev/null >/dev/null 2>&1
 	COMP_WORDS=(amphi --root "$ROOT" state "") COMP_CWORD=4
 	_amphi
 	[ "${COMPREPLY[*]}" = "$ID" ]
+	COMP_WORDS=(amphi --root "$ROOT" mounts "") COMP_CWORD=4
+	_amphi
+	[ "${COMPREPLY[*]}" = "add remove $ID" ]
 	teardown_all
 }

@@ -30,6 +30,11 @@ teardown_file() {
 			--storage-driver vfs --cgroup-manager cgroupfs --runtime $name info --format '{{.Host.OCIRuntime.Name}} {{.Host.OCIRuntime.Path}}'
 		check_output "$name $E/bin/$name"
 	done
+	engine_image
+	printf '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]\n' >>"$E/containers.conf-test"
+	run -0 env CONTAINERS_CONF="$E/containers.conf-test" podman --root "$E/root" --runroot "$E/run" --tmpdir "$E/tmp" --storage-driver vfs \
+		--cgroup-manager cgroupfs --runtime amphi run --rm --network none --log-driver none --cgroups disabled bb:1 cat /proc/self/cgroup
+	[[ "$output" != *libpod* ]]
 }
 
 @test "contrib/engine/containerd.toml: handlers of containerd's CRI plugin" {

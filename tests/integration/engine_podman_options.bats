@@ -59,6 +59,11 @@ load podman.bash
 	[ "${lines[4]}" = 0 ] # /dev/null bound over it
 }
 
+@test "podman --pids-limit -1: none, also in podman 4's words for it" {
+	run -0 pod_run --rm --pids-limit -1 bb:1 sh -c 'true & wait; echo forked'
+	check_output forked
+}
+
 @test "podman devices" {
 	run -0 pod_run --rm --device /dev/null:/dev/nothing:r bb:1 stat -c '%t:%T' /dev/nothing
 	check_output 1:3

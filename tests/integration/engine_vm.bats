@@ -113,8 +113,9 @@ logged() { engine_podman logs m 2>&1 | grep -q "$1"; }
 }
 
 @test "machine under podman: terminal, memory of the machine used up" {
-	run -0 pod_run --rm -t bb:1 sh -c 'tty; stty size'
+	run -0 pod_run --rm -t --uts host bb:1 sh -c 'tty; stty size; hostname'
 	check_output /dev/pts/0
+	check_output "$(hostname)"
 	run pod_run --rm --memory 64m bb:1 sh -c 'x=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa; while :; do x=$x$x; done'
 	check_status 137
 }

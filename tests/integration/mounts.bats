@@ -132,11 +132,12 @@ flags_of() { printf "awk '\$5 == \"%s\" { print \$6 }' /proc/self/mountinfo" "$1
 	[[ "${lines[0]}" == tmpfs && "${lines[1]}" == *"No such file"* && "${lines[2]}" == 1 ]]
 }
 
-@test "mounts: a tmpfs takes the mode of the directory it covers" {
+@test "mounts: a tmpfs takes the mode of the directory it covers, and is everybody's where there was none" {
 	mkdir -m 1750 "$BUNDLE/rootfs/cover"
 	mount_json '{"destination":"/cover","type":"tmpfs","source":"tmpfs"}'
-	go 'stat -c %a /cover'
-	[ "$output" = 1750 ]
+	mount_json '{"destination":"/new/place","type":"tmpfs","source":"tmpfs"}'
+	go 'stat -c %a /cover /new/place'
+	[ "$output" = $'1750\n1777' ]
 }
 
 @test "mounts: a dangling link as target is made inside the root" {

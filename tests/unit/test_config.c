@@ -309,6 +309,31 @@ static void all_devices(void)
 	}
 }
 
+/* A limit of no processes is one since 1.3; older documents mean that there is none. */
+static void pids_limits(void)
+{
+	static const struct {
+		const char *version;
+		int limit;
+		int64_t want;
+	} cases[] = {
+		{ "1.0.2-dev", 0, -1 }, { "1.2.1", 0, -1 }, { "1.2.1", 7, 7 }, { "1.3.0", 0, 0 }, { "1.3.0", -1, -1 }
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		cleanup_oci_config struct oci_config *c = NULL;
+		cleanup_free char *text = NULL;
+		struct err err = { 0 };
+
+		text = xasprintf("{\"ociVersion\":\"%s\",\"linux\":{\"resources\":{\"pids\":{\"limit\":%d}}}}",
+				 cases[i].version, cases[i].limit);
+		is_int(oci_config_parse(text, strlen(text), &c, &err), 0);
+		need(c);
+		ok(c->linux_.resources.has_pids_limit);
+		is_int(c->linux_.resources.pids_limit, cases[i].want);
+	}
+}
+
 static void rewriting(void)
 {
 	static const char text[] =
@@ -353,6 +378,7 @@ int main(void)
 	processes();
 	resources();
 	all_devices();
+	pids_limits();
 	rewriting();
 	words();
 	return tap_done();
