@@ -145,9 +145,9 @@ int network_join(const struct network_ref *ref, int netns_fd, uint16_t queues, b
 int network_join_process(const struct network_ref *ref, int pid, uint16_t queues, struct network_lease *ret,
 			 struct err *err);
 /*
- * Somebody may give joined links other addresses, routes, MAC addresses or a smaller MTU while the machine waits for its
- * start, or bring the first link: it is joined to the spare tap. told: the lease of network_join(). 1 and *ret (owned): network_lease_guest() of what they have now, with what each
- * link was; 0: nothing changed; -errno: a link is gone.
+ * Somebody may give joined links other addresses, routes, MAC addresses or another MTU while the machine waits for its
+ * start (its tap's follows), or bring the first link: it is joined to the spare tap. told: the lease of network_join(). 1 and
+ * *ret (owned): network_lease_guest() of what they have now, with what each link was; 0: nothing changed; -errno: a link is gone.
  */
 int network_join_changes(int netns_fd, const struct network_lease *told, char **ret, struct err *err);
 /* Undoes network_join() in a namespace that lives on (engines run hooks and CNI DEL there). 0 when nothing was done. */

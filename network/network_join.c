@@ -39,12 +39,18 @@ static void set_no_ipv6(struct rtnl_iface *i)
 		i->no_ipv6 &= i->addrs[k].family != AF_INET6;
 }
 
+/* Of the number-th interface. */
+static void tap_name(char ret[IFNAMSIZ], const char *key, size_t number)
+{
+	snprintf(ret, IFNAMSIZ, ENDPOINT_TAP "%.12s%zx", key, number & 15);
+}
+
 static int make_tap(int netns_fd, const char *key, size_t number, uint16_t queues, char name[IFNAMSIZ],
 		    struct network_iface *f, struct err *err)
 {
 	int r;
 
-	snprintf(name, IFNAMSIZ, ENDPOINT_TAP "%.12s%zx", key, number & 15);
+	tap_name(name, key, number);
 	r = tap_open(name, netns_fd, queues ? queues : 1, f->tap_fds, err);
 	if (r >= 0)
 		f->n_taps = queues ? queues : 1;
@@ -190,7 +196,8 @@ static char *iface_text(const struct rtnl_iface *i)
 }
 
 /* What the joined link of the name has now, beside what its machine was told. 0, 1 (another state) or -errno. */
-static int look_again(struct rtnl *nl, const struct rtnl_iface *told, struct rtnl_iface *ret, struct err *err)
+static int look_again(struct rtnl *nl, const struct rtnl_iface *told, const char *tap, struct rtnl_iface *ret,
+		      struct err *err)
 {
 	cleanup_free char *before = iface_text(told), *after = NULL;
 	struct rtnl_link link;
@@ -201,16 +208,13 @@ static int look_again(struct rtnl *nl, const struct rtnl_iface *told, struct rtn
 	r = rtnl_iface_scan(nl, &link, ret, err);
 	if (r < 0)
 		return r;
-	if (ret->mtu > told->mtu) {
-		log_warn("network namespace: %s: the machine keeps the MTU of %u that it began with", told->name,
-			 told->mtu);
-		ret->mtu = told->mtu;
-	}
 	set_no_ipv6(ret);
 	after = iface_text(ret);
-	r = strcmp(before, after) != 0;
 	memcpy(ret->was, told->mac, RTNL_MAC_LEN);
-	return r;
+	if (!strcmp(before, after))
+		return 0;
+	r = join_tap(nl, &link, tap, err); /* whose MTU follows; and the link may be another by now */
+	return r < 0 ? r : 1;
 }
 
 /* The first link with an address takes the spare tap; there is no other. 1, 0 (none yet) or -errno. */
@@ -247,14 +251,17 @@ int network_join_changes(int netns_fd, const struct network_lease *told, char **
 {
 	cleanup_network_lease struct network_lease now = { 0 };
 	cleanup_rtnl struct rtnl nl = RTNL_INIT;
+	char key[NETDIR_KEY], tap[IFNAMSIZ];
 	bool changed = false;
 	int r = rtnl_open(&nl, netns_fd, err);
 
+	netdir_key(told->ref.id, told->ref.owner, key);
 	for (size_t i = 0; r >= 0 && i < told->n_ifaces; i++) {
 		const struct network_iface *f = &told->ifaces[i];
 
+		tap_name(tap, key, i);
 		r = f->host_link[0] ? join_spare(&nl, f, &now, err) :
-				      look_again(&nl, &f->set, &network_lease_add_iface(&now)->set, err);
+				      look_again(&nl, &f->set, tap, &network_lease_add_iface(&now)->set, err);
 		changed |= r > 0;
 	}
 	if (r < 0 || !changed)

@@ -87,7 +87,8 @@ int machine_network_boot(struct sandbox *sb, const struct network_lease *lease, 
 		nics[i].queues = lease->ifaces[i].n_taps;
 		memcpy(nics[i].tap_fds, lease->ifaces[i].tap_fds, nics[i].queues * sizeof(nics[i].tap_fds[0]));
 		memcpy(nics[i].mac, lease->ifaces[i].set.mac, sizeof(nics[i].mac));
-		nics[i].mtu = (uint16_t)lease->ifaces[i].set.mtu;
+		/* the device's is the largest that the guest takes: that of a link of somebody else's may still grow */
+		nics[i].mtu = lease == &sb->lease ? (uint16_t)lease->ifaces[i].set.mtu : 0;
 		open_vhost(&nics[i], sb->facts.vhost_net && sb->rec.vmm == VMM_KVM);
 	}
 	r = monitor_boot(control, nics, (unsigned int)lease->n_ifaces, err);

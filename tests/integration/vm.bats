@@ -274,11 +274,12 @@ may_sysrq() {
 	ip -n "$ns" addr add 10.213.7.2/24 dev eth0 && ip -n "$ns" link set eth0 up && ip -n "$ns" route add 10.99.0.0/16 dev eth0
 	config '.linux.namespaces |= map(if .type == "network" then .path = $p else . end)
 		| .process.capabilities |= map_values(. + ["CAP_NET_RAW"])' --arg p "/run/netns/$ns"
-	config_args sh -c 'cat /sys/class/net/eth0/address /sys/class/net/eth0/mtu; ip addr show eth0; ip route; ping -c 1 -W 30 10.213.7.1'
+	config_args sh -c 'cat /sys/class/net/eth0/address /sys/class/net/eth0/mtu; ip addr show eth0; ip route; ping -c 1 -W 30 -s 8000 10.213.7.1'
 	amphi create --bundle "$BUNDLE" "$ID" </dev/null >"$BATS_TEST_TMPDIR/out" 2>&1
 	ip -n "$ns" addr del 10.213.7.2/24 dev eth0
 	ip -n "$ns" link set eth0 down
-	ip -n "$ns" link set eth0 address 02:00:00:00:07:09 mtu 1400 up
+	ip -n "$ns" link set eth0 address 02:00:00:00:07:09 mtu 9000 up
+	ip link set "$host" mtu 9000
 	ip -n "$ns" addr add 10.213.7.9/24 dev eth0
 	ip -n "$ns" addr add fd00:213::9/64 dev eth0 nodad
 	ip -n "$ns" route add default via 10.213.7.1
@@ -289,7 +290,7 @@ may_sysrq() {
 	check_status 0
 	run -0 cat "$BATS_TEST_TMPDIR/out"
 	[ "${lines[0]}" = 02:00:00:00:07:09 ]
-	[ "${lines[1]}" = 1400 ]
+	[ "${lines[1]}" = 9000 ]
 	check_output "10.213.7.9/24"
 	check_output "fd00:213::9/64"
 	check_output "default via 10.213.7.1"

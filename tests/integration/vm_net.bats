@@ -96,6 +96,7 @@ vhost_threads() { pgrep -c "^vhost-$(pid_of "$1")"; }
 @test "two processors, two pairs of queues: many flows at once" {
 	local want=0
 	[ -e /dev/vhost-net ] && [ "$AMPHI_VMM" = kvm ] && want=2
+	[ -z "${LAB:-}" ] || [ $want = 2 ] || { echo "the lab has no vhost-net" >&2; return 1; }
 	config '.annotations = {"amphi.vm.vcpus": "2"}'
 	head -c 300000 "$BUNDLE/rootfs/data/file" >"$BUNDLE/rootfs/data/part"
 	SUM=$(md5sum <"$BUNDLE/rootfs/data/part")
