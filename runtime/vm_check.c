@@ -9,6 +9,7 @@
 #include "runtime/vm_check.h"
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/sysmacros.h>
@@ -50,6 +51,8 @@ static int check_mounts(const struct oci_config *c, bool member, struct err *err
 	static const char *const types[] = { "proc",   "sysfs",   "tmpfs", "devpts", "mqueue",
 					     "cgroup", "cgroup2", "ramfs", NULL };
 	static const char *const options[] = { "shared", "rshared", NULL };
+	/* who cannot mount has nothing to share: buildah's cache mounts are shared */
+	bool may_mount = !c->process.has_capabilities || c->process.capabilities.bounding & 1ULL << CAP_SYS_ADMIN;
 
 	if (rootfs_is_mounted(c))
 		return refuse(err, "mounts[0].destination: /", "the root is a directory of the host");
@@ -61,7 +64,7 @@ static int check_mounts(const struct oci_config *c, bool member, struct err *err
 		for (const char *const *o = options; *o; o++) {
 			cleanup_free char *p = xasprintf("%s.options: %s", path, *o);
 
-			if (oci_mount_has(m, *o))
+			if (may_mount && oci_mount_has(m, *o))
 				return refuse(err, p, "it cannot be honoured");
 		}
 		if ((member ? !oci_mount_is_bind(m) : !oci_mount_exported(m)) &&

@@ -152,6 +152,17 @@ logged() { engine_podman logs m 2>&1 | grep -q "$1"; }
 	b rm "$c"
 }
 
+@test "machine under buildah: a build with cache and tmpfs mounts" {
+	export BUILDAH_RUNTIME
+	BUILDAH_RUNTIME=$(engine_runtime)
+	printf 'FROM bb:1\nRUN --mount=type=cache,target=/cache --mount=type=tmpfs,target=/t echo kept >/cache/x && touch /t/y && cp /cache/x /from\n' >"$E/Containerfile"
+	b() { TMPDIR=$BATS_TEST_TMPDIR timeout 120 buildah --root "$E/root" --runroot "$E/run" --storage-driver vfs "$@"; }
+	b build --isolation oci --network none --pull-never -t cached:1 -f "$E/Containerfile" "$BATS_TEST_TMPDIR"
+	c=$(b from --pull-never cached:1)
+	[ "$(cat "$(b mount "$c")/from")" = kept ]
+	b rm "$c"
+}
+
 @test "machine under podman: with a user namespace its network is made between create and start" {
 	engine_podman network create --subnet 10.96.0.0/24 "late$$" >/dev/null
 	run -0 engine_podman run --rm --memory 128m --uidmap 0:5000:1000 --gidmap 0:5000:1000 --network "late$$" bb:1 \

@@ -228,7 +228,7 @@ may_sysrq() {
 	refused "linux.namespaces: network" '.linux.namespaces |= map(select(.type != "network"))'
 	refused "hooks.createContainer" '.hooks.createContainer = [{path: "/bin/true"}]'
 	refused "linux.devices[0]: /dev/sda" '.linux.devices = [{path: "/dev/sda", type: "b", major: 8, minor: 0}]'
-	refused "options: rshared" '.mounts += [{destination: "/x", type: "bind", source: "/tmp", options: ["rbind", "rshared"]}]'
+	refused "options: rshared" '.process.capabilities.bounding += ["CAP_SYS_ADMIN"] | .mounts += [{destination: "/x", type: "bind", source: "/tmp", options: ["rbind", "rshared"]}]'
 	refused "linux.intelRdt" '.linux.intelRdt = {closID: "x"}'
 	refused "process.apparmorProfile" '.process.apparmorProfile = "x"'
 }
