@@ -29,6 +29,11 @@ vm_stat_is() { [ "$(vm_stat "$1")" = "$2" ]; }
 	amphi update --cpu-quota 90000 --cpu-period 100000 "$ID"
 	[ "$(amphi exec "$ID" nproc)" = 1 ]
 	vm_stat_is .vm.vcpus 1
+	# what the host gives is the host's to say, whatever the guest does
+	throttled() { [ "$(awk '/^nr_throttled/ { print $2 }' "$(cgroup_dir cpu)/cpu.stat")" -gt "$1" ]; }
+	amphi exec -d "$ID" timeout 10 sh -c 'while :; do :; done'
+	amphi update --cpu-quota 30000 "$ID"
+	WAIT=200 wait_for throttled "$(awk '/^nr_throttled/ { print $2 }' "$(cgroup_dir cpu)/cpu.stat")"
 	amphi update --cpu-quota 150000 "$ID"
 	[ "$(amphi exec "$ID" nproc)" = 2 ]
 	# 192 MiB and 96 MiB for the guest's kernel stay of 320

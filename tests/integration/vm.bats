@@ -16,6 +16,20 @@ teardown() { teardown_all; }
 	[ "$output" = "$("$AMPHI" kernel ls --format json | jq -r '.[] | select(.default) | .release')" ]
 }
 
+@test "the distribution's other kernel, chosen by its name" {
+	local dir release
+	dir=$("$BATS_TEST_DIRNAME/../lab/fetch" amd64) || skip "needs the package linux-image-amd64"
+	release=$(ls "$dir/lib/modules")
+	cp -r "$AMPHI_KERNELS" "$BATS_TEST_TMPDIR/kernels"
+	export AMPHI_KERNELS=$BATS_TEST_TMPDIR/kernels
+	"$AMPHI" kernel add --image "$dir/boot/vmlinuz-$release" --modules "$dir/lib/modules/$release"
+	config '.annotations = {"amphi.vm.kernel": $r}' --arg r "$release"
+	config_args sh -c 'uname -r; echo written >/file'
+	run -0 amphi run --bundle "$BUNDLE" "$ID"
+	[ "$output" = "$release" ]
+	[ "$(cat "$BUNDLE/rootfs/file")" = written ]
+}
+
 # bats test_tags=lab:vm
 @test "the exit code is the workload's, a signal is 128 + its number" {
 	config_args sh -c 'exit 42'

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Boots a stock kernel in our monitor: to a small init, to its end by power-off, reboot, panic and stop. Needs a KVM
- * that runs kernels (the lab has one) and a kernel: $AMPHI_TEST_KERNEL, or what tests/lab/fetch cloud-amd64 left.
+ * that runs kernels (the lab has one) and a kernel: $AMPHI_TEST_KERNEL, or what tests/lab/fetch cloud-amd64 left; what tests/lab/fetch
+ * amd64 left is booted too.
  */
 #include <fcntl.h>
 #include <glob.h>
@@ -61,17 +62,14 @@ static int make_initrd(const char *init)
 	return fd_memfd("initrd", out.s, out.len, false);
 }
 
-static char *find_kernel(void)
+static char *find_kernel(const char *flavour)
 {
-	const char *env = getenv("AMPHI_TEST_KERNEL");
 	const char *cache = getenv("AMPHI_LAB_CACHE");
 	char pattern[512];
 	char *path;
 	glob_t g;
 
-	if (env)
-		return xstrdup(env);
-	snprintf(pattern, sizeof(pattern), "%s/linux-cloud-amd64/boot/vmlinuz-*", cache ? cache : "build/lab");
+	snprintf(pattern, sizeof(pattern), "%s/linux-%s/boot/vmlinuz-*", cache ? cache : "build/lab", flavour);
 	if (glob(pattern, 0, NULL, &g))
 		return NULL;
 	path = xstrdup(g.gl_pathv[0]);
@@ -170,7 +168,8 @@ static void boot(const char *kernel, int initrd, unsigned int vcpus, unsigned in
 
 int main(int argc, char **argv)
 {
-	cleanup_free char *kernel = find_kernel();
+	const char *env = getenv("AMPHI_TEST_KERNEL");
+	cleanup_free char *kernel = env ? xstrdup(env) : find_kernel("cloud-amd64"), *other = find_kernel("amd64");
 	cleanup_free char *init = NULL, *dir = NULL;
 	struct err err = { 0 };
 	struct result res;
@@ -199,8 +198,12 @@ int main(int argc, char **argv)
 	   strstr(res.console, "guest: hello from pid 1, 2 of 4 processors")); /* two are online, two parked */
 	free(res.console);
 
-	boot(kernel, initrd, 1, 1, "test.reboot", NULL, &res);
+	/* the distribution's kernel for every machine, too */
+	boot(other ? other : kernel, initrd, 1, 1, "test.reboot", NULL, &res);
 	ok(res.r == 0 && res.exit.reason == VM_EXIT_POWEROFF); /* a reboot ends the machine */
+	ok(res.console && strstr(res.console, "guest: hello from pid 1, 1 of 1 processors"));
+	if (!other)
+		skip("linux-image-amd64 (tests/lab/fetch amd64)");
 	free(res.console);
 
 	boot(kernel, initrd, 1, 1, "test.crash", NULL, &res);
