@@ -109,7 +109,10 @@ clean_after() { # POINT
 	clean_after monitor
 	# before start, too
 	amphi create --bundle "$BUNDLE" "$ID" </dev/null >>"$OUT" 2>&1
-	kill -9 "$(pid_of "$ID")"
+	pid=$(pid_of "$ID")
+	# with a child that does not answer
+	kill -STOP "$(pgrep -P "$pid" -f '^amphi:\[reopen\]')"
+	kill -9 "$pid"
 	clean_after monitor
 }
 
