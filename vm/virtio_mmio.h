@@ -15,9 +15,7 @@ struct virtio_mmio;
 struct virtio_mmio_host {
 	/* Runs fn(arg) in the machine's main thread, which may start and stop threads; returns its result. */
 	int (*call)(void *host, int (*fn)(void *arg), void *arg);
-	/* Lets the guest read the page of registers at addr without leaving; NULL: its reads come to virtio_mmio_access(). */
-	void (*show)(void *host, uint64_t addr, void *page);
-	/* Connects or disconnects an eventfd with a 4-byte write of value to addr; NULL: none. */
+	/* Connects or disconnects a queue's kick eventfd with a 4-byte write of value to addr; NULL: none. */
 	int (*ioeventfd)(void *host, int event_fd, uint64_t addr, uint32_t value, bool assign);
 	/* Interrupts the guest for the device of t. Any thread. */
 	void (*pulse)(void *host, const struct virtio_mmio *t);
@@ -28,17 +26,15 @@ struct virtio_mmio {
 	struct virtio_device *dev; /* owned */
 	struct virtio_mmio_host host;
 	const struct vm_memory *mem;
-	uint64_t base;  /* its registers' guest address */
-	int line;       /* interrupt line, for who interrupts past us; owned */
-	int ack_fd;     /* eventfd that takes in what need not be heard; owned */
-	uint32_t *page; /* LAYOUT_VIRTIO_SIZE bytes of registers as the guest reads them; owned */
+	uint64_t base; /* its registers' guest address */
+	int line;      /* interrupt line, for who interrupts past us; owned */
 
 	pthread_mutex_t lock; /* the fields below; not held by interrupts */
 	uint32_t status;
 	uint32_t device_features_sel, driver_features_sel, queue_sel;
 	uint64_t driver_features;
+	_Atomic uint32_t interrupt_status;
 	_Atomic bool needs_reset;
-	pthread_mutex_t config_lock; /* the configuration's copy in the page; nothing else is taken under it */
 };
 
 /* Takes the device and line. Makes the queues' kick eventfds. 0 or -errno (nothing taken then). */

@@ -199,15 +199,6 @@ static int host_ioeventfd(void *host, int event_fd, uint64_t addr, uint32_t valu
 	return kvm_ioeventfd(&vm->kvm, event_fd, addr, value, assign, NULL);
 }
 
-static void host_show(void *host, uint64_t addr, void *page)
-{
-	struct vm *vm = host;
-	struct err err = { 0 };
-
-	if (kvm_add_memory(&vm->kvm, addr, LAYOUT_VIRTIO_SIZE, page, true, &err) < 0)
-		log_debug("%s", err.msg);
-}
-
 /* One GSI has one way at a time: a pulse among those of an irqfd would be taken for theirs. */
 static void host_pulse(void *host, const struct virtio_mmio *t)
 {
@@ -227,7 +218,7 @@ static void host_pulse(void *host, const struct virtio_mmio *t)
 static int add_device(struct vm *vm, struct virtio_device *dev, struct err *err)
 {
 	struct virtio_mmio_host host = {
-		.call = vm_call, .show = host_show, .ioeventfd = host_ioeventfd, .pulse = host_pulse, .host = vm
+		.call = vm_call, .ioeventfd = host_ioeventfd, .pulse = host_pulse, .host = vm
 	};
 	struct virtio_mmio *t = &vm->devices[vm->n_devices];
 	uint64_t base = LAYOUT_VIRTIO + vm->n_devices * LAYOUT_VIRTIO_SIZE;

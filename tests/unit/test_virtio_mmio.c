@@ -9,7 +9,6 @@
 #include <linux/virtio_mmio.h>
 
 #include "vm/memory.h"
-#include "vm/virtio_balloon.h"
 #include "vm/virtio_mmio.h"
 #include "vm/virtio_rng.h"
 
@@ -23,8 +22,6 @@
 static struct vm_memory mem;
 static struct virtio_mmio t;
 static int line;
-static const uint32_t *page; /* the registers as the guest sees them */
-static unsigned int acks;
 static bool refuse;
 
 static int call(void *host, int (*fn)(void *arg), void *arg)
@@ -40,25 +37,11 @@ static void pulse(void *host, const struct virtio_mmio *of)
 		abort();
 }
 
-static void show(void *host, uint64_t addr, void *registers)
-{
-	need(addr == 0xd0000000);
-	page = registers;
-}
-
-static int ioeventfd(void *host, int event_fd, uint64_t addr, uint32_t value, bool assign)
-{
-	if (addr == 0xd0000000 + VIRTIO_MMIO_INTERRUPT_ACK && value == VIRTIO_MMIO_INT_VRING && assign)
-		acks++;
-	return 0;
-}
-
 static uint32_t get(uint64_t off)
 {
 	uint32_t v = 0;
 
 	virtio_mmio_access(&t, off, &v, 4, false);
-	need(v == page[off / 4]);
 	return v;
 }
 
@@ -67,13 +50,13 @@ static void set(uint64_t off, uint32_t v)
 	virtio_mmio_access(&t, off, &v, 4, true);
 }
 
-static void make(struct virtio_device *dev)
+static void make(void)
 {
-	struct virtio_mmio_host host = { .call = call, .show = show, .ioeventfd = ioeventfd, .pulse = pulse };
+	struct virtio_mmio_host host = { .call = call, .pulse = pulse };
 	struct err err = { 0 };
 
 	line = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	need(virtio_mmio_init(&t, dev, &mem, 0xd0000000, line, &host, &err) == 0);
+	need(virtio_mmio_init(&t, virtio_rng_new(&err), &mem, 0xd0000000, line, &host, &err) == 0);
 }
 
 static void features(uint64_t f)
@@ -107,6 +90,8 @@ static void start(void)
 
 static void test_identity(void)
 {
+	uint8_t small = 0x55;
+
 	is_int(get(VIRTIO_MMIO_MAGIC_VALUE), 0x74726976);
 	is_int(get(VIRTIO_MMIO_VERSION), 2);
 	is_int(get(VIRTIO_MMIO_DEVICE_ID), 4);
@@ -121,6 +106,8 @@ static void test_identity(void)
 	set(VIRTIO_MMIO_QUEUE_NUM, 8);
 	set(VIRTIO_MMIO_QUEUE_READY, 1);
 	is_int(get(VIRTIO_MMIO_QUEUE_READY), 0);
+	virtio_mmio_access(&t, 0, &small, 1, false);
+	is_int(small, 0);
 	is_int(get(VIRTIO_MMIO_CONFIG), 0); /* no configuration space */
 	is_int(get(VIRTIO_MMIO_SHM_LEN_LOW), UINT32_MAX);
 }
@@ -182,7 +169,7 @@ static void test_work(void)
 	is_int(poll(&p, 1, 60000), 1);
 	is_int(get(VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_VRING);
 	set(VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_VRING);
-	is_int(get(VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_VRING); /* always: who is interrupted looks */
+	is_int(get(VIRTIO_MMIO_INTERRUPT_STATUS), 0);
 	memory_read(&mem, USED + 2, &used, 2);
 	is_int(used, 1);
 	memory_read(&mem, DATA, got, sizeof(got));
@@ -217,40 +204,17 @@ static void test_failure(void)
 	refuse = false;
 }
 
-/* A configuration that the device changes, and the guest, is in the page before the interrupt. */
-static void test_config(void)
-{
-	struct pollfd p = { .fd = line, .events = POLLIN };
-	uint32_t generation = get(VIRTIO_MMIO_CONFIG_GENERATION);
-
-	virtio_balloon_set(t.dev, 8 << 20);
-	is_int(poll(&p, 1, 0), 1);
-	is_int(get(VIRTIO_MMIO_CONFIG), 2048);
-	ok(get(VIRTIO_MMIO_CONFIG_GENERATION) != generation);
-	is_int(get(VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_VRING | VIRTIO_MMIO_INT_CONFIG);
-	set(VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_INT_VRING | VIRTIO_MMIO_INT_CONFIG);
-	is_int(get(VIRTIO_MMIO_INTERRUPT_STATUS), VIRTIO_MMIO_INT_VRING);
-	set(VIRTIO_MMIO_CONFIG + 4, 1024);
-	is_int(get(VIRTIO_MMIO_CONFIG + 4), 1024);
-	set(VIRTIO_MMIO_CONFIG, 1); /* the device's own */
-	is_int(get(VIRTIO_MMIO_CONFIG), 2048);
-}
-
 int main(void)
 {
 	struct err err = { 0 };
 
 	need(memory_alloc(&mem, 2 << 20, &err) == 0);
-	make(virtio_rng_new(&err));
-	is_int(acks, 1);
+	make();
 	test_identity();
 	test_order();
 	test_work();
 	test_failure();
 	virtio_mmio_stop(&t);
-	virtio_mmio_free(&t);
-	make(virtio_balloon_new(&err));
-	test_config();
 	virtio_mmio_free(&t);
 	memory_free(&mem);
 	return tap_done();
